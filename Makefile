@@ -1,0 +1,59 @@
+# Each target sets up what it needs in .venv, and again when pyproject.toml changes.
+# PYTHON=/path/to/python chooses the interpreter.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# TensorFlow has no wheels for the newest Python at first: prefer those it has.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
+SUITS = import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	"$$p" -c '$(SUITS)' 2>/dev/null && { echo "$$p"; break; }; done)
+
+.PHONY: demo test lint clean help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo   run the demonstration (sets up $(VENV) first)"
+	@echo "make test   run the tests"
+	@echo "make lint   run ruff, mypy and the import contract"
+	@echo "make clean  remove $(VENV) and what the tools left"
+
+demo: $(VENV)/.installed-demo
+	@$(BIN)/fcdcc-keras demo
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { \
+		echo "No suitable Python: 3.10 to 3.13 with venv is needed." >&2; \
+		echo "Received: $$(python3 --version 2>&1)" >&2; \
+		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv)," >&2; \
+		echo "or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed-demo: EXTRAS := cpu,examples
+$(VENV)/.installed-test: EXTRAS := cpu,examples,test
+$(VENV)/.installed-lint: EXTRAS := cpu,dev
+
+$(VENV)/.installed-%: pyproject.toml $(VENV)/.created
+	@echo "Installing fcdcc-keras[$(EXTRAS)] (TensorFlow: a minute or so) ..."
+	@$(PIP) --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The demonstration: two CNNs keep their answers while two of six workers go."""

@@ -1,0 +1,118 @@
+"""The whole demonstration, from training to results."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from fcdcc_keras.demo import digits, photos
+from fcdcc_keras.demo.passes import Subject
+from fcdcc_keras.demo.results import ModelResult
+from fcdcc_keras.demo.sabotage import orderly_end
+from fcdcc_keras.demo.stages import Stages
+from fcdcc_keras.demo.study import study
+from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+
+WORKERS = 6
+STRAGGLERS = 2
+MODELS = ("resnet", "vgg16")
+_SEED = 7
+_EPOCHS = 8
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demonstration found out."""
+
+    models: tuple[ModelResult, ...]
+    """One result a model."""
+    seconds: float
+    """How long all of it took."""
+
+    @property
+    def identical_predictions(self) -> bool:
+        """Whether coding and losing workers changed no prediction of any model."""
+        return all(
+            mode.identical_predictions
+            for model in self.models
+            for mode in (model.coded, model.degraded)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what this found as JSON values."""
+        return {
+            "workers": WORKERS,
+            "stragglers": STRAGGLERS,
+            "models": [model.to_json() for model in self.models],
+            "identical_predictions": self.identical_predictions,
+            "seconds": self.seconds,
+        }
+
+
+def run(
+    console: Console, *, models: Sequence[str] = MODELS, weights: str = "random"
+) -> DemoResult:
+    """Runs the demonstration.
+
+    Args:
+        console: Where to show the progress.
+        models: Which of ``MODELS`` to show.
+        weights: VGG16's, ``"random"`` or ``"imagenet"``.
+    """
+    began = time.perf_counter()
+    results = []
+    with orderly_end(), Stages(console) as stages:
+        with stages.stage(f"Start {WORKERS} worker processes on this machine"):
+            client = start_local_cluster(WORKERS)
+        with contextlib.ExitStack() as stack:
+            stack.callback(stop_local_cluster, client)
+            stack.enter_context(_expected_losses())
+            for name in models:
+                subject = _subject(name, weights, stages)
+                results.append(
+                    study(
+                        subject,
+                        client,
+                        stages,
+                        workers=WORKERS,
+                        stragglers=STRAGGLERS,
+                    )
+                )
+    return DemoResult(tuple(results), time.perf_counter() - began)
+
+
+def _subject(name: str, weights: str, stages: Stages) -> Subject:
+    keras.utils.set_random_seed(_SEED)
+    if name == "resnet":
+        with stages.stage("Train a ResNet on handwritten digits", _EPOCHS) as step:
+            data = digits.load(_SEED)
+            model = digits.build_resnet()
+            digits.train(model, data, epochs=_EPOCHS, on_epoch=step)
+        return Subject(
+            "ResNet, digits", model, data.test_images, data.test_labels, batch_size=50
+        )
+    with stages.stage(f"Build VGG16 with {weights} weights"):
+        model = photos.build_vgg16(weights)
+        images = photos.load()
+    return Subject("VGG16, photographs", model, images, None, batch_size=1)
+
+
+@contextlib.contextmanager
+def _expected_losses() -> Iterator[None]:
+    """Silences Dask's and our own warnings about workers lost on purpose."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "fcdcc_keras")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

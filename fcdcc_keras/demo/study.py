@@ -1,0 +1,79 @@
+"""One model: plain, coded, and coded while two workers go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import fcdcc_keras as fk
+from fcdcc_keras.demo.passes import Subject, logits, seconds_per_image
+from fcdcc_keras.demo.results import ModelResult, compare
+from fcdcc_keras.demo.sabotage import Saboteur
+from fcdcc_keras.demo.stages import Stages
+
+_REPEATS = 5
+
+
+def study(
+    subject: Subject, client: Any, stages: Stages, *, workers: int, stragglers: int
+) -> ModelResult:
+    """Runs a model in all three modes and compares them.
+
+    Args:
+        subject: The model and its images, in two batches at least.
+        client: A ``distributed.Client`` of a local cluster.
+        stages: Where to show the progress.
+        workers: n, the workers to use.
+        stragglers: γ, how many may be missing: two at least, as two will be.
+    """
+    timed = _REPEATS + 1
+    with stages.stage("  evaluate it here, plainly", subject.batches + timed) as step:
+        plain = logits(subject.model, subject, _each(step))
+        plain_time = seconds_per_image(subject.model, subject, _REPEATS, _each(step))
+
+    enough = f"any {workers - stragglers} of {workers} workers will do"
+    with stages.stage(f"  distribute it: {enough}"):
+        coded_model = fk.distribute(
+            subject.model, client, workers=workers, stragglers=stragglers
+        )
+
+    with fk.closing(coded_model), fk.trace(coded_model) as trace:
+        text = f"  evaluate it over the {workers} workers"
+        with stages.stage(text, subject.batches + timed) as step:
+            coded = logits(coded_model, subject, _each(step))
+            coded_time = seconds_per_image(coded_model, subject, _REPEATS, _each(step))
+
+        with Saboteur(client) as saboteur:
+            text = "  again: one worker is stopped, one killed half way"
+            with stages.stage(text, subject.batches) as step:
+                strike = _each(step, at=subject.batches // 2, do=saboteur.strike)
+                degraded = logits(coded_model, subject, strike)
+            with stages.stage("  time it without these two", timed) as step:
+                saboteur.settle()
+                degraded_time = seconds_per_image(
+                    coded_model, subject, _REPEATS, _each(step)
+                )
+
+    return ModelResult(
+        name=subject.name,
+        images=len(subject.images),
+        plain=compare(plain, plain, subject.labels, plain_time),
+        coded=compare(coded, plain, subject.labels, coded_time),
+        degraded=compare(degraded, plain, subject.labels, degraded_time),
+        local_convolutions=trace.local_convolutions,
+    )
+
+
+def _each(
+    step: Callable[[], None],
+    at: int | None = None,
+    do: Callable[[], None] = lambda: None,
+) -> Callable[[int], None]:
+    """Returns what to call after each batch: a step, and once something else."""
+
+    def after_batch(done: int) -> None:
+        step()
+        if done == at:
+            do()
+
+    return after_batch

@@ -1,0 +1,1 @@
+"""Execution: collecting, the worker's side, and the executors."""

@@ -1,0 +1,104 @@
+"""What an executor does: hold kernel shares on n workers, and run coded layers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.subtask import Convolution, Reply
+
+Encode = Callable[[Sequence[int]], np.ndarray]
+"""Gives what some workers get, coded: shape ``(len(workers), …)``."""
+
+
+class Placement:
+    """The kernel shares of one layer on the workers of one executor."""
+
+    def __init__(self, name: str, encode: Encode) -> None:
+        self.name = name
+        """Name of the layer, for people."""
+        self.encode = encode
+        """Gives the shares of some workers, to place them, or place them again."""
+        self.held: dict[int, Any] = {}
+        """What stands for a worker's share, for each worker that has it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One coded convolution to run."""
+
+    name: str
+    """Name of the layer."""
+    code: Code
+    placement: Placement
+    encode: Encode
+    """Gives the coded inputs of some workers: ``(len(workers), ℓ_A·B, Ĥ, W, C)``."""
+    convolution: Convolution
+    result_shape: tuple[int, ...]
+    """Shape that each worker's result must have."""
+    dtype: np.dtype[Any]
+    """Type that each worker's result must have."""
+    timeout: float
+    """Seconds until the layer is given up."""
+
+    def check(self, reply: Reply) -> str | None:
+        """Returns what is wrong with a worker's reply, or None."""
+        array = reply["array"]
+        if array is None:
+            return reply["error"] or "no result"
+        if array.shape != self.result_shape or array.dtype != self.dtype:
+            return (
+                f"result of shape {array.shape} and type {array.dtype} in place of "
+                f"{self.result_shape} and {self.dtype}"
+            )
+        return None
+
+
+class Executor(ABC):
+    """Runs coded convolutions on n workers, numbered from 0 to n − 1."""
+
+    @property
+    @abstractmethod
+    def addresses(self) -> tuple[str, ...]:
+        """Address or name of each worker."""
+
+    @property
+    def workers(self) -> int:
+        """n."""
+        return len(self.addresses)
+
+    @abstractmethod
+    def place(self, name: str, encode: Encode) -> Placement:
+        """Gives every worker its share of a layer's coded kernels.
+
+        Args:
+            name: Name of the layer, for people.
+            encode: Gives the shares of some workers:
+                ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``.
+
+        Returns:
+            The placement. A worker that is busy or lost may still lack its share;
+            it is given it when it is free again.
+        """
+
+    @abstractmethod
+    def run(self, job: Job) -> Collector:
+        """Sends a layer's coded inputs and collects until they can be decoded.
+
+        Returns:
+            The collector; not complete where too few workers answered in time.
+        """
+
+    @abstractmethod
+    def release(self, placement: Placement) -> None:
+        """Frees a layer's shares on the workers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees everything that this executor holds on its workers."""

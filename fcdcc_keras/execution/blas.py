@@ -1,0 +1,48 @@
+"""Keeping NumPy's BLAS threads from spinning beside the workers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_lock = threading.Lock()
+_inside = 0
+_limiter: Any = None
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Runs NumPy's matrix products on the calling thread alone.
+
+    OpenBLAS leaves its threads spinning after a product; local workers on the
+    same cores ran at half their speed. The limit holds for the whole process
+    while any thread is inside, and the old number comes back with the last one.
+    """
+    global _inside, _limiter
+    from threadpoolctl import ThreadpoolController
+
+    with _lock:
+        if _inside == 0:
+            _limiter = _controller(ThreadpoolController).limit(
+                limits=1, user_api="blas"
+            )
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limiter.restore_original_limits()
+
+
+_known: Any = None
+
+
+def _controller(make: Any) -> Any:
+    global _known
+    if _known is None:
+        _known = make()  # finding the loaded libraries takes milliseconds
+    return _known

@@ -1,0 +1,149 @@
+"""From what the user calls a cluster to an executor whose workers are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.execution.embedded import (
+    default_workers,
+    start_local_cluster,
+    stop_local_cluster,
+)
+from fcdcc_keras.execution.probe import check_software, warm_up
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds that a scheduler gets to answer."""
+JOIN_TIMEOUT = 60.0
+"""Seconds that an adaptive cluster gets to bring up its workers."""
+
+Cleanup = Callable[[], None]
+
+
+def connect(
+    cluster: object, workers: int | None, stragglers: int
+) -> tuple[Executor, Cleanup]:
+    """Returns an executor on the user's cluster, or on one started for it.
+
+    Args:
+        cluster: A client, a scheduler address, a Dask cluster, an executor, or
+            None for a local cluster.
+        workers: n; None: all that the cluster has.
+        stragglers: γ; only for the size of a local cluster.
+
+    Returns:
+        The executor, and what ends whatever was started for it.
+
+    Raises:
+        ClusterError: The cluster is unreachable, too small, or its workers do not
+            fit this client.
+    """
+    if isinstance(cluster, Executor):
+        return _sized(cluster, workers), cluster.close
+    client, disconnect = _client(cluster, workers, stragglers)
+    try:
+        addresses = sorted(_addresses(client, workers))
+        client.sync(check_software, client, addresses)
+        client.sync(warm_up, client, addresses)
+    except BaseException:
+        disconnect()
+        raise
+    executor = DaskExecutor(client, addresses)
+
+    def cleanup() -> None:
+        executor.close()
+        disconnect()
+
+    return executor, cleanup
+
+
+def _client(
+    cluster: object, workers: int | None, stragglers: int
+) -> tuple[Client, Cleanup]:
+    from distributed import Client
+    from distributed.deploy.cluster import Cluster
+
+    if cluster is None:
+        client = start_local_cluster(workers or default_workers(stragglers))
+        return client, lambda: stop_local_cluster(client)
+    if isinstance(cluster, Client):
+        if cluster.asynchronous:
+            raise ClusterError(
+                "The client must be synchronous, since Keras calls layers "
+                "synchronously. Received: Client(asynchronous=True). Pass "
+                "Client(address), or the scheduler's address."
+            )
+        if cluster.status != "running":
+            raise ClusterError(
+                "The client must be connected to its scheduler. Received: a client "
+                f"with status {cluster.status!r}. Make a new Client(address)."
+            )
+        return cluster, lambda: None
+    if isinstance(cluster, str | Cluster):
+        try:
+            client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"A scheduler must answer within {CONNECT_TIMEOUT:g} s. Received: "
+                f"cluster={cluster!r}, {type(error).__name__}: {error}. Start one "
+                "with `dask scheduler`, or check the address and the firewall."
+            ) from error
+        return client, client.close
+    raise ClusterError(
+        "`cluster` must be a distributed.Client, a scheduler address, a Dask "
+        "cluster, an Executor, or None for a local one. Received: "
+        f"cluster={cluster!r}. Pass one of these."
+    )
+
+
+def _sized(executor: Executor, workers: int | None) -> Executor:
+    if workers is not None and workers != executor.workers:
+        raise ClusterError(
+            "`workers` must be the number of the executor's workers. Received: "
+            f"workers={workers}, an executor of {executor.workers}. Leave `workers` "
+            "out, or make the executor of that size."
+        )
+    return executor
+
+
+def _addresses(client: Client, workers: int | None) -> list[str]:
+    minimum = _adaptive_minimum(client)
+    found = list(client.nthreads())
+    if minimum is not None:
+        needed = workers if workers is not None else minimum
+        if minimum < max(needed, 1):
+            raise ClusterError(
+                "An adaptive cluster must not take away the workers that hold "
+                f"kernels. Received: adapt(minimum={minimum}), workers={workers}. "
+                f"Use cluster.adapt(minimum={max(needed, 1)}) or more, or "
+                "cluster.scale."
+            )
+        if len(found) < needed:
+            client.wait_for_workers(needed, timeout=JOIN_TIMEOUT)
+            found = list(client.nthreads())
+    if not found or (workers is not None and workers > len(found)):
+        raise ClusterError(
+            "The cluster must have the workers that are asked for. Received: "
+            f"workers={workers}, a cluster of {len(found)}. Start more with "
+            f"`fcdcc-keras worker {_scheduler_address(client)}`, or ask for fewer."
+        )
+    return found if workers is None else found[:workers]
+
+
+def _scheduler_address(client: Client) -> str:
+    scheduler: Any = client.scheduler
+    return str(scheduler.address)
+
+
+def _adaptive_minimum(client: Client) -> int | None:
+    adaptive = getattr(client.cluster, "_adaptive", None)
+    if adaptive is None:
+        return None
+    minimum: int = adaptive.minimum
+    return minimum

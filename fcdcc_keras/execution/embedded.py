@@ -1,0 +1,122 @@
+"""The embedded default: a cluster of worker processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from distributed.deploy.spec import ProcessInterface
+
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.worker_process import command, environment
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_MOST_BY_DEFAULT = 8
+START_TIMEOUT = 120.0
+"""Seconds that all the workers together get to start."""
+
+
+def default_workers(stragglers: int) -> int:
+    """Returns how many workers an embedded cluster gets if nobody says.
+
+    One for each core, but never so few that redundancy leaves nothing to share.
+    """
+    cores = os.cpu_count() or 1
+    return max(stragglers + 2, min(cores, _MOST_BY_DEFAULT))
+
+
+class WorkerProcess(ProcessInterface):
+    """One worker, started by the command that a user would give.
+
+    Dask's own ``LocalCluster`` forks workers through ``multiprocessing``, which
+    runs the user's script again in each of them: without a ``__main__`` guard
+    that never ends, and with one it still imports everything.
+    """
+
+    def __init__(self, scheduler: str, name: str) -> None:
+        self._command = command(scheduler, name=name, memory_limit="0")
+        self._process: asyncio.subprocess.Process | None = None
+        super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
+
+    async def start(self) -> None:
+        """Starts the process; the scheduler sees later that it is there."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            # Each loss of a worker is an error to Dask; here it is expected, and
+            # the trace says what became of every share.
+            env={**environment(), "DASK_LOGGING__DISTRIBUTED": "critical"},
+            stdin=asyncio.subprocess.DEVNULL,
+            # A group of its own: Ctrl-C is for the client, which then ends it.
+            start_new_session=True,
+        )
+        await super().start()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Ends the process and its children, even stopped ones."""
+        if self._process is not None:
+            self.kill()
+            await self._process.wait()
+        await super().close()  # type: ignore[no-untyped-call]
+
+    def kill(self) -> None:
+        """Kills the process and its children, without waiting."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def start_local_cluster(workers: int) -> Client:
+    """Starts worker processes on this machine and connects to them.
+
+    Args:
+        workers: Number of worker processes, of one thread each.
+
+    Returns:
+        A client that owns its cluster: end both with ``stop_local_cluster``.
+
+    Raises:
+        ClusterError: The workers did not start.
+    """
+    from distributed import Client, Scheduler
+    from distributed.deploy.spec import SpecCluster
+
+    cluster = SpecCluster(
+        name="fcdcc_keras",
+        scheduler={
+            "cls": Scheduler,
+            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False},
+        },
+        workers={
+            str(i): {"cls": WorkerProcess, "options": {"name": str(i)}}
+            for i in range(workers)
+        },
+        silence_logs=logging.CRITICAL,
+    )
+    client = Client(cluster, set_as_default=False, direct_to_workers=True)
+    try:
+        client.wait_for_workers(workers, timeout=START_TIMEOUT)
+    except BaseException as error:
+        stop_local_cluster(client)
+        if not isinstance(error, TimeoutError):
+            raise
+        raise ClusterError(
+            f"{workers} local workers must start within {START_TIMEOUT:g} s. "
+            f"Received: {error}. Use fewer workers, or run `fcdcc-keras worker "
+            "ADDRESS` by hand to see what keeps one from starting."
+        ) from error
+    return client
+
+
+def stop_local_cluster(client: Client) -> None:
+    """Ends a client and the local cluster that it owns, at once."""
+    cluster: Any = client.cluster
+    for worker in cluster.workers.values():
+        worker.kill()  # asking first would wait for stopped ones
+    client.close()
+    cluster.close()

@@ -1,0 +1,175 @@
+"""One coded layer from its input to its output, on any executor."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from fcdcc_keras.errors import NotEnoughWorkersError
+from fcdcc_keras.execution.base import Executor, Job, Placement
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
+from fcdcc_keras.execution.subtask import convolve
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import LayerPlan
+
+
+class CodedConvolution:
+    """A convolution whose kernel is on the workers; call it with inputs."""
+
+    def __init__(self, plan: LayerPlan, executor: Executor, policy: Policy) -> None:
+        self.plan = plan
+        self._executor: Executor | None = executor
+        self._policy = policy
+        self._kernel: np.ndarray | None = None
+        self._placement: Placement | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """Returns the convolution, computed by the workers.
+
+        Args:
+            inputs: X, shape ``(B, H, W, C)``, float32 or float64; H and W may
+                differ from those planned for.
+            kernel: K, shape ``(K_H, K_W, C, N)``. Where it is not the kernel that
+                the workers hold, they are given the new one first.
+
+        Returns:
+            Y, shape ``(B, H', W', N)``.
+
+        Raises:
+            NotEnoughWorkersError: Too few workers answered in time, and the
+                policy's fallback is "raise".
+        """
+        geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
+        record = LayerRecord(self.plan.path, time.time())
+        if self._executor is None:
+            return self._local(inputs, kernel, geometry, record, "not on a cluster")
+        if inputs.size == 0:
+            return self._local(inputs, kernel, geometry, record, "empty batch")
+        stages = Stages(self.plan, geometry, inputs)
+        collector = self._executor.run(
+            Job(
+                name=self.plan.path,
+                code=self.plan.code,
+                placement=self.place(kernel),
+                encode=stages.encode,
+                convolution=stages.convolution,
+                result_shape=stages.result_shape,
+                dtype=inputs.dtype,
+                timeout=self._policy.timeout,
+            )
+        )
+        collected = time.time()
+        record = replace(
+            record,
+            encode=stages.encode_time,
+            collect=max(0.0, collected - record.started - stages.encode_time),
+            subtasks=tuple(collector.records),
+        )
+        if not collector.complete:
+            reason = self._too_few(collector)
+            return self._local(inputs, kernel, geometry, record, reason)
+        outputs = stages.decode(collector)
+        self._emit(
+            replace(
+                record,
+                decode=time.time() - collected,
+                survivors=collector.survivors,
+            )
+        )
+        return outputs
+
+    def place(self, kernel: np.ndarray) -> Placement:
+        """Gives the workers the shares of a kernel, unless they have them.
+
+        Kernels are compared whole: a compiled train step changes weights without
+        anything in Python noticing, and an answer from stale ones would be wrong
+        in silence.
+
+        Args:
+            kernel: K, shape ``(K_H, K_W, C, N)``.
+
+        Returns:
+            Where the shares are.
+        """
+        with self._lock:
+            assert self._executor is not None
+            if self._placement is None or not _same_bits(self._kernel, kernel):
+                if self._placement is not None:
+                    self._executor.release(self._placement)
+                self._kernel = kernel = kernel.copy()
+                self._placement = self._executor.place(
+                    self.plan.path,
+                    lambda workers: kernel_shares(self.plan, kernel, workers),
+                )
+            return self._placement
+
+    def detach(self) -> None:
+        """Frees the shares; from now on the client computes the layer itself."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+            if executor is not None and self._placement is not None:
+                executor.release(self._placement)
+            self._placement = self._kernel = None
+
+    def _too_few(self, collector: Collector) -> str:
+        fates = "; ".join(
+            f"{r.address}: {r.outcome}{f' ({r.detail})' if r.detail else ''}"
+            for r in collector.records
+            if r.outcome != "used"
+        )
+        message = (
+            f"Layer {self.plan.path!r} needs the results of "
+            f"{self.plan.code.recovery_threshold} workers. Received: "
+            f"{len(collector.survivors)} within {self._policy.timeout:g} s; {fates}."
+        )
+        if self._policy.fallback == "raise":
+            raise NotEnoughWorkersError(
+                f"{message} Bring workers back, allow more `stragglers`, or use "
+                "fallback='local'."
+            )
+        if not self._policy.warned:
+            self._policy.warned = True
+            warnings.warn(
+                f"{message} The client computes such layers itself from now on, "
+                "which is slow; further cases are only in the trace.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return "too few workers"
+
+    def _local(
+        self,
+        inputs: np.ndarray,
+        kernel: np.ndarray,
+        geometry: ConvGeometry,
+        record: LayerRecord,
+        reason: str,
+    ) -> np.ndarray:
+        outputs = convolve(inputs, kernel, convolution_of(geometry))
+        self._emit(replace(record, local=reason))
+        return outputs
+
+    def _emit(self, record: LayerRecord) -> None:
+        for listener in tuple(self._policy.listeners):
+            listener(record)
+
+
+@lru_cache(maxsize=1024)
+def _at_size(geometry: ConvGeometry, size: tuple[int, int]) -> ConvGeometry:
+    return replace(geometry, input_size=size)
+
+
+def _same_bits(held: np.ndarray | None, kernel: np.ndarray) -> bool:
+    if held is None or held.shape != kernel.shape or held.dtype != kernel.dtype:
+        return False
+    # Bits, not values: a NaN equals itself here, and 0.0 is not −0.0.
+    bits = np.dtype(f"u{kernel.itemsize}")
+    return np.array_equal(held.view(bits), kernel.view(bits))

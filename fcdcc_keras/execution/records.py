@@ -1,0 +1,47 @@
+"""What is told of every call of a coded layer, and what a model does in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fcdcc_keras.execution.collector import SubtaskRecord
+
+Fallback = Literal["local", "raise"]
+FALLBACKS: tuple[Fallback, ...] = ("local", "raise")
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """What happened in one call of one layer. Times in seconds."""
+
+    layer: str
+    """Path of the layer."""
+    started: float
+    """Seconds since the epoch."""
+    encode: float = 0.0
+    """Splitting and encoding the input."""
+    collect: float = 0.0
+    """From sending to the last answer needed, encoding excluded."""
+    decode: float = 0.0
+    """Decoding and merging."""
+    survivors: tuple[int, ...] = ()
+    """Workers whose answers were decoded."""
+    subtasks: tuple[SubtaskRecord, ...] = ()
+    local: str | None = None
+    """Why the client computed the layer itself, or None: the workers did."""
+
+
+@dataclass
+class Policy:
+    """What one distributed model does when things go wrong."""
+
+    fallback: Fallback = "local"
+    """Too few workers: "local" computes in the client, "raise" raises."""
+    timeout: float = 60.0
+    """Seconds for one layer before the fallback."""
+    listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
+    """Called with the record of every call of every layer."""
+    warned: bool = False
+    """Whether the fallback has been warned of."""

@@ -1,0 +1,90 @@
+"""What one distributed model holds: its executor, its layers, its policy."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from collections.abc import Callable
+
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.execution.pipeline import CodedConvolution
+from fcdcc_keras.execution.records import Policy
+from fcdcc_keras.planning import LayerPlan
+
+
+class Session:
+    """Lives as long as a layer of the model does, or until it is closed."""
+
+    def __init__(
+        self, executor: Executor, cleanup: Callable[[], None], policy: Policy
+    ) -> None:
+        self.executor = executor
+        self.policy = policy
+        self.not_coded: tuple[tuple[str, str], ...] = ()
+        """(path, reason) of each layer that was not converted."""
+        self._layers: list[CodedConvolution] = []
+        # The finalizer must not refer to the session, or it would never run.
+        self._finalizer = weakref.finalize(self, _end_later, self._layers, cleanup)
+        self._finalizer.atexit = False  # threads cannot be trusted then
+        _close_at_exit(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is held any more."""
+        return not self._finalizer.alive
+
+    def add(self, plan: LayerPlan) -> CodedConvolution:
+        """Returns the coded convolution of one layer; nothing is placed yet."""
+        layer = CodedConvolution(plan, self.executor, self.policy)
+        self._layers.append(layer)
+        return layer
+
+    def check_placed(self, layer: CodedConvolution, held: int) -> None:
+        """Checks that every worker took its share of a layer.
+
+        Raises:
+            ClusterError: A worker did not.
+        """
+        if held < self.executor.workers:
+            raise ClusterError(
+                "Every worker must take its kernel shares when a model is "
+                f"distributed. Received: layer {layer.plan.path!r} is held by {held} "
+                f"of {self.executor.workers} workers. Check the workers' logs, or "
+                "distribute over fewer workers."
+            )
+
+    def close(self) -> None:
+        """Frees what the workers hold; ends a cluster that was started for it."""
+        pending = self._finalizer.detach()
+        if pending is not None:
+            _end(self._layers, pending[2][1])
+
+
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _close_at_exit(session: Session) -> None:
+    if not _open:
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)
+    _open.add(session)
+
+
+def _close_all() -> None:
+    for session in list(_open):
+        session.close()
+
+
+def _end(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
+    for layer in layers:
+        layer.detach()
+    layers.clear()
+    cleanup()
+
+
+def _end_later(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
+    # The garbage collector calls this in whichever thread it runs, even on the
+    # loop that ending must wait for.
+    threading.Thread(target=_end, args=(layers, cleanup), name="fcdcc-end").start()

@@ -1,0 +1,147 @@
+"""What runs on a worker: one convolution of its coded input and coded kernel.
+
+Everything here is importable without TensorFlow, picklable and free of clients,
+since the scheduler and the workers import it too.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """The parameters of a convolution, channels last, without its sizes."""
+
+    strides: tuple[int, int]
+    dilation_rate: tuple[int, int]
+    pad_height: tuple[int, int]
+    """Rows of zeros (above, below)."""
+    pad_width: tuple[int, int]
+    """Columns of zeros (left, right)."""
+
+
+class Reply(TypedDict):
+    """What a subtask returns: plain data only."""
+
+    array: np.ndarray | None
+    """Result, shape ``(ℓ_A·B, h', W', ℓ_B·⌈N/k_B⌉)``; None after an error."""
+    error: str | None
+    """Text of the exception that the subtask raised."""
+    started: float
+    """Seconds since the epoch, by the worker's clock."""
+    finished: float
+    """Seconds since the epoch, by the worker's clock."""
+
+
+class KernelShare:
+    """A worker's coded kernels, all ℓ_B of them side by side on the channel axis.
+
+    Converted to a tensor at its first use and kept as such, so that no call pays
+    for it again and no second copy is held.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array: np.ndarray | None = array
+        self._tensor: tf.Tensor | None = None
+
+    @property
+    def array(self) -> np.ndarray:
+        """Shape ``(K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``."""
+        if self._array is not None:
+            return self._array
+        assert self._tensor is not None
+        array: np.ndarray = self._tensor.numpy()
+        return array
+
+    def tensor(self) -> tf.Tensor:
+        """Returns the share on the device that convolves."""
+        import tensorflow as tf
+
+        if self._tensor is None:
+            self._tensor = tf.constant(self._array)
+            self._array = None
+        return self._tensor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KernelShare, (self.array,)
+
+    def __sizeof__(self) -> int:
+        # Dask's accounting of a worker's memory reads this.
+        return 64 + self.array.nbytes
+
+
+def run_subtask(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Reply:
+    """Convolves a worker's coded inputs with its coded kernels, all in one call.
+
+    Args:
+        share: The coded kernels.
+        coded: The coded inputs, all ℓ_A on the batch axis: ``(ℓ_A·B, Ĥ, W, C)``.
+        conv: The convolution.
+
+    Returns:
+        The result or the text of the error: an exception object never leaves the
+        worker, for the client would have to unpickle it.
+    """
+    started = time.time()
+    try:
+        array = convolve(coded, share.tensor(), conv)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return Reply(array=None, error=text, started=started, finished=time.time())
+    return Reply(array=array, error=None, started=started, finished=time.time())
+
+
+def convolve(
+    inputs: np.ndarray, kernel: np.ndarray | tf.Tensor, conv: Convolution
+) -> np.ndarray:
+    """Returns the convolution of inputs and kernel, computed by TensorFlow.
+
+    Args:
+        inputs: Shape ``(B, H, W, C)``.
+        kernel: Shape ``(K_H, K_W, C, N)``.
+        conv: The convolution.
+
+    Returns:
+        Shape ``(B, H', W', N)``, dtype of the inputs.
+    """
+    prepare_tensorflow()
+    import tensorflow as tf
+
+    padding = [[0, 0], list(conv.pad_height), list(conv.pad_width), [0, 0]]
+    outputs: np.ndarray = tf.nn.conv2d(
+        inputs,
+        kernel,
+        strides=list(conv.strides),
+        padding=padding,
+        dilations=list(conv.dilation_rate),
+    ).numpy()
+    return outputs
+
+
+def prepare_tensorflow() -> None:
+    """Gives TensorFlow the threads of this Dask worker, before its first use.
+
+    Does nothing outside of a worker, or where TensorFlow has already started.
+    """
+    from distributed import get_worker
+
+    try:
+        threads = get_worker().state.nthreads
+    except (ValueError, AttributeError):
+        return
+    import tensorflow as tf
+
+    try:
+        if tf.config.threading.get_intra_op_parallelism_threads() == 0:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return  # TensorFlow runs already, by the worker's own preload

@@ -1,0 +1,98 @@
+"""``fk.report``: every layer of a coded model, converted or not, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.rewriting.distribute import sessions
+from fcdcc_keras.rewriting.eligibility import NO_CONVOLUTION, has_convolution
+from fcdcc_keras.rewriting.walk import is_graph, walk
+from fcdcc_keras.text import table
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What became of one layer."""
+
+    path: str
+    """Name of the layer, after the names of the models it stands in, by "/"."""
+    kind: str
+    """Class of the layer."""
+    converted: bool
+    detail: str
+    """The code and its split, or why the layer was not converted."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every layer of a model; ``print`` shows it as a table."""
+
+    layers: tuple[LayerReport, ...]
+
+    @property
+    def converted(self) -> tuple[str, ...]:
+        """Paths of the coded layers."""
+        return tuple(layer.path for layer in self.layers if layer.converted)
+
+    @property
+    def not_converted(self) -> dict[str, str]:
+        """The reason for each layer that is not coded, by path."""
+        return {
+            layer.path: layer.detail for layer in self.layers if not layer.converted
+        }
+
+    def __str__(self) -> str:
+        return table(
+            f"{len(self.converted)} of {len(self.layers)} layers are coded",
+            ["layer", "class", "coded", "how, or why not"],
+            [
+                (
+                    layer.path,
+                    layer.kind,
+                    "yes" if layer.converted else "no",
+                    layer.detail,
+                )
+                for layer in self.layers
+            ],
+            right=(),
+        )
+
+
+def report(model: keras.Model) -> Report:
+    """Returns what became of every layer of a model that was distributed.
+
+    Args:
+        model: What ``distribute`` returned.
+
+    Raises:
+        PlanError: The model has no coded layer.
+    """
+    reasons = {p: why for session in sessions(model) for p, why in session.not_coded}
+    return Report(
+        tuple(
+            _describe(path, layer, reasons)
+            for path, layer in walk(model)
+            if not is_graph(layer) and not isinstance(layer, keras.layers.InputLayer)
+        )
+    )
+
+
+def _describe(
+    path: str, layer: keras.layers.Layer, reasons: dict[str, str]
+) -> LayerReport:
+    kind = type(layer).__name__
+    if not isinstance(layer, CodedConv2D):
+        unknown = "it was not in the model that was distributed"
+        why = reasons.get(path, unknown) if has_convolution(layer) else NO_CONVOLUTION
+        return LayerReport(path, kind, False, why)
+    if layer.coded is None:
+        return LayerReport(path, kind, False, "it is not attached to a cluster")
+    code = layer.coded.plan.code
+    detail = (
+        f"{code.name}, (k_A, k_B) = ({code.k_a}, {code.k_b}), any "
+        f"{code.recovery_threshold} of {code.workers} workers suffice"
+    )
+    return LayerReport(path, kind, True, detail)

@@ -1,0 +1,101 @@
+"""The sizes of one two-dimensional convolution, channels last.
+
+Symbols: input X ``(B, H, W, C)``, kernel K ``(K_H, K_W, C, N)``, output Y
+``(B, H', W', N)``, stride s, dilation d, D_H = (K_H − 1)·d + 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fcdcc_keras.errors import PlanError
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Sizes of a convolution over one image; lengths in pixels."""
+
+    input_size: Pair
+    """(H, W), before padding."""
+    channels: int
+    """C, channels of the input."""
+    filters: int
+    """N, channels of the output."""
+    kernel_size: Pair
+    """(K_H, K_W)."""
+    strides: Pair = (1, 1)
+    dilation_rate: Pair = (1, 1)
+    padding: Literal["valid", "same"] = "valid"
+
+    def __post_init__(self) -> None:
+        for field in ("input_size", "kernel_size", "strides", "dilation_rate"):
+            pair = tuple(int(v) for v in getattr(self, field))
+            if len(pair) != 2 or min(pair) < 1:
+                raise PlanError(
+                    f"`{field}` must be two integers of at least 1. Received: "
+                    f"{field}={getattr(self, field)!r}. Give a height and a width."
+                )
+            object.__setattr__(self, field, pair)
+        for field in ("channels", "filters"):
+            if getattr(self, field) < 1:
+                raise PlanError(
+                    f"`{field}` must be at least 1. Received: "
+                    f"{field}={getattr(self, field)!r}. Give a positive number."
+                )
+        if self.padding not in ("valid", "same"):
+            raise PlanError(
+                "`padding` must be 'valid' or 'same'. Received: "
+                f"padding={self.padding!r}. Choose one of the two."
+            )
+        if min(self.output_size) < 1:
+            raise PlanError(
+                "The input must be at least as large as the dilated kernel. "
+                f"Received: input_size={self.input_size}, dilated kernel "
+                f"{self.dilated_kernel}, padding='valid'. Use larger inputs or "
+                "padding='same'."
+            )
+
+    @property
+    def dilated_kernel(self) -> Pair:
+        """(D_H, D_W): extent of the kernel with its gaps."""
+        (kh, kw), (dh, dw) = self.kernel_size, self.dilation_rate
+        return (kh - 1) * dh + 1, (kw - 1) * dw + 1
+
+    @property
+    def output_size(self) -> Pair:
+        """(H', W')."""
+        return self._output(0), self._output(1)
+
+    @property
+    def pad_height(self) -> Pair:
+        """Rows of zeros that the layer's padding adds (above, below)."""
+        return self._pad(0)
+
+    @property
+    def pad_width(self) -> Pair:
+        """Columns of zeros that the layer's padding adds (left, right)."""
+        return self._pad(1)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the convolution of one image: H'·W'·N·C·K_H·K_W."""
+        (h, w), (kh, kw) = self.output_size, self.kernel_size
+        return h * w * self.filters * self.channels * kh * kw
+
+    def _output(self, axis: int) -> int:
+        size, stride = self.input_size[axis], self.strides[axis]
+        if self.padding == "same":
+            return -(-size // stride)
+        return max(0, (size - self.dilated_kernel[axis]) // stride + 1)
+
+    def _pad(self, axis: int) -> Pair:
+        # TensorFlow's rule: what the last window lacks, the odd zero at the end.
+        if self.padding == "valid":
+            return 0, 0
+        covered = (self._output(axis) - 1) * self.strides[axis]
+        covered += self.dilated_kernel[axis]
+        total = max(0, covered - self.input_size[axis])
+        return total // 2, total - total // 2

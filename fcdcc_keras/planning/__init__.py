@@ -1,0 +1,17 @@
+"""Planning: the cost model, the search, and plans. Pure."""
+
+from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
+from fcdcc_keras.planning.plan import LayerPlan, Plan
+from fcdcc_keras.planning.search import AUTO, candidates, check_redundancy, plan_layer
+
+__all__ = [
+    "AUTO",
+    "LayerCost",
+    "LayerPlan",
+    "Plan",
+    "Prices",
+    "candidates",
+    "check_redundancy",
+    "layer_cost",
+    "plan_layer",
+]

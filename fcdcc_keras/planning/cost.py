@@ -1,0 +1,97 @@
+"""What a coded layer costs, in floats, bytes and multiply-adds, and its price.
+
+The formulas are those of FCDCC (arXiv:2411.01579) with the exact sizes of the
+parts, zeros included, in place of fractions of the layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
+
+_NARROW_CHANNELS = 12
+"""Output channels at which a CPU convolution reaches half of its best rate.
+
+Measured on one thread for 3×3 kernels: 8 channels run at 0.35, 16 at 0.6, 32 at
+0.85 and 64 at 0.95 of the rate at 128.
+"""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What communication, storage and computation are worth, in seconds.
+
+    The defaults describe small devices behind one gigabit link of the client.
+    """
+
+    communication: float = 8e-9
+    """Seconds per byte between the client and its workers (1 Gbit/s)."""
+    storage: float = 8e-12
+    """Seconds per byte held: shipped once, used for a thousand calls."""
+    computation: float = 1e-10
+    """Seconds per multiply-add of one worker (20 GFLOP/s)."""
+
+    def __post_init__(self) -> None:
+        for field, value in vars(self).items():
+            if not value >= 0:
+                raise PlanError(
+                    "A price must be a number of at least 0. Received: "
+                    f"{field}={value!r}. Give seconds per unit."
+                )
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one coded layer costs for each image."""
+
+    upload: int
+    """Floats sent to each worker: ℓ_A·C·Ĥ·W."""
+    download: int
+    """Floats that the δ fastest workers return, in all."""
+    storage: int
+    """Floats of coded kernel that each worker holds: ℓ_B·K_H·K_W·C·⌈N/k_B⌉."""
+    multiply_adds: int
+    """Multiply-adds of each worker."""
+    price: float
+    """Seconds by the prices: the link is shared, computation is not."""
+
+
+def layer_cost(
+    geometry: ConvGeometry, code: Code, prices: Prices, itemsize: int = 4
+) -> LayerCost:
+    """Returns what one layer costs under a code.
+
+    Args:
+        geometry: Sizes of the layer.
+        code: The code, with its split and workers.
+        prices: What to weigh the costs by.
+        itemsize: Bytes of one float.
+    """
+    part = HeightPartition(geometry, code.k_a)
+    block_filters = ChannelPartition(geometry.filters, code.k_b).block_filters
+    (width, out_width), (kh, kw) = (
+        (geometry.input_size[1], geometry.output_size[1]),
+        geometry.kernel_size,
+    )
+    channels_out = code.ell_b * block_filters
+    upload = code.ell_a * geometry.channels * part.input_rows * width
+    answer = code.ell_a * part.output_rows * out_width * channels_out
+    storage = kh * kw * geometry.channels * channels_out
+    multiply_adds = answer * kh * kw * geometry.channels
+    wire = code.workers * upload + code.recovery_threshold * answer
+    rate = channels_out / (channels_out + _NARROW_CHANNELS)
+    price = (
+        prices.communication * wire * itemsize
+        + prices.storage * code.workers * storage * itemsize
+        + prices.computation * multiply_adds / rate
+    )
+    return LayerCost(
+        upload=upload,
+        download=code.recovery_threshold * answer,
+        storage=storage,
+        multiply_adds=multiply_adds,
+        price=price,
+    )

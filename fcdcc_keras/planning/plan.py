@@ -1,0 +1,136 @@
+"""Plans: what is coded, how, and at what cost. Frozen, printable, JSON-ready."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fcdcc_keras import codes
+from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning.cost import LayerCost
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one layer is coded."""
+
+    path: str
+    """Name of the layer, after the names of the models it stands in, by "/"."""
+    geometry: ConvGeometry
+    code: Code
+    cost: LayerCost
+    """Costs for one image."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the plan of the layer as JSON-ready plain data."""
+        return {
+            "path": self.path,
+            "geometry": asdict(self.geometry),
+            "code": self.code.to_dict(),
+            "cost": asdict(self.cost),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LayerPlan:
+        """Returns the plan that ``to_dict`` described.
+
+        Raises:
+            PlanError: The data is not that of a layer's plan.
+        """
+        try:
+            return cls(
+                path=data["path"],
+                geometry=ConvGeometry(**data["geometry"]),
+                code=codes.from_dict(data["code"]),
+                cost=LayerCost(**data["cost"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise _not_a_plan(data) from error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``distribute`` would do with a model."""
+
+    model: str
+    """Name of the model."""
+    workers: int
+    """n."""
+    stragglers: int
+    """γ asked for; a layer's own code may tolerate more."""
+    layers: tuple[LayerPlan, ...]
+    """The layers to code, in the model's order."""
+    not_coded: tuple[tuple[str, str], ...] = ()
+    """(path, reason) of each convolution that stays as it is."""
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            code = layer.code
+            if code.workers != self.workers or code.stragglers < self.stragglers:
+                raise PlanError(
+                    "Every layer of a plan must be coded for the plan's workers and "
+                    f"stragglers. Received: layer {layer.path!r} with {code}, "
+                    f"workers={self.workers}, stragglers={self.stragglers}. Plan "
+                    "the model again for these numbers."
+                )
+
+    def layer(self, path: str) -> LayerPlan | None:
+        """Returns the plan of one layer, or None where it is not coded."""
+        return next((layer for layer in self.layers if layer.path == path), None)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Returns the plan as JSON, and writes it to a file if a path is given."""
+        data = {
+            "format": _FORMAT,
+            "model": self.model,
+            "workers": self.workers,
+            "stragglers": self.stragglers,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "not_coded": [list(pair) for pair in self.not_coded],
+        }
+        text = json.dumps(data, indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> Plan:
+        """Returns the plan in a JSON text, or in the file at a path.
+
+        Raises:
+            PlanError: The text is not that of a plan, or there is no such file.
+        """
+        is_text = isinstance(source, str) and source.lstrip().startswith("{")
+        try:
+            text = str(source) if is_text else Path(source).read_text("utf-8")
+            data = json.loads(text)
+            if data["format"] != _FORMAT:
+                raise KeyError("format")
+            return cls(
+                model=data["model"],
+                workers=data["workers"],
+                stragglers=data["stragglers"],
+                layers=tuple(LayerPlan.from_dict(d) for d in data["layers"]),
+                not_coded=tuple((path, why) for path, why in data["not_coded"]),
+            )
+        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise _not_a_plan(source) from error
+
+    def __str__(self) -> str:
+        from fcdcc_keras.planning.table import plan_table
+
+        return plan_table(self)
+
+
+def _not_a_plan(source: object) -> PlanError:
+    return PlanError(
+        "A plan must be what `Plan.to_json` writes. Received: "
+        f"{str(source)[:80]!r}. Make one with `fk.plan(model, workers=n)`."
+    )

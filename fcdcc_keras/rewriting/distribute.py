@@ -1,0 +1,184 @@
+"""``fk.distribute`` and its opposite, ``fk.close``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.connect import connect
+from fcdcc_keras.execution.records import FALLBACKS, Fallback, Policy
+from fcdcc_keras.execution.session import Session
+from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.planning import AUTO, Plan, check_redundancy
+from fcdcc_keras.rewriting.clone import clone_with_coded_layers
+from fcdcc_keras.rewriting.eligibility import examine
+from fcdcc_keras.rewriting.planner import Layers
+from fcdcc_keras.rewriting.planner import plan as make_plan
+from fcdcc_keras.rewriting.walk import walk
+
+
+def distribute(
+    model: keras.Model,
+    cluster: object = None,
+    *,
+    workers: int | None = None,
+    stragglers: int = 1,
+    layers: Layers = "all",
+    code: str | Code | type[Code] = AUTO,
+    plan: Plan | str | Path | None = None,
+    fallback: Fallback = "local",
+    timeout: float = 60.0,
+) -> keras.Model:
+    """Returns a model of the same outputs whose convolutions run on a cluster.
+
+    Each convolution is cut into one coded subtask for each worker, and any
+    n − γ of the n answers give the whole result: up to γ workers may hang or die
+    at any time. The original model is not changed.
+
+    Args:
+        model: A built Functional or Sequential model.
+        cluster: A ``distributed.Client``, a scheduler's address, a Dask cluster,
+            an executor, or None to start worker processes on this machine, which
+            end with the returned model.
+        workers: n, the number of workers to use; None: all that the cluster has.
+        stragglers: γ, the least number of workers that may be missing.
+        layers: "all" that can be coded, names or paths of layers, or a function
+            that is given a layer and says whether to code it.
+        code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
+        plan: A plan made before, or the path to its JSON; it decides in place of
+            ``layers`` and ``code``, and must be for this model, n and γ.
+        fallback: With too few workers left, "local" computes the layer in this
+            process, with a warning the first time; "raise" raises.
+        timeout: Seconds that a layer may take before the fallback.
+
+    Returns:
+        The coded model. ``fk.close`` frees what it holds, as does its garbage
+        collection.
+
+    Raises:
+        PlanError: The model or the numbers are not usable.
+        UnsupportedLayerError: A layer that was named cannot be coded.
+        ClusterError: The cluster is unreachable, too small, or does not fit.
+    """
+    examine(model)
+    _check_options(workers, stragglers, fallback, timeout)
+    if workers is not None:  # all errors of the plan before anything is started
+        check_redundancy(workers, stragglers)
+        plan = _plan_for(model, plan, workers, stragglers, layers, code)
+    executor, cleanup = connect(cluster, workers, stragglers)
+    try:
+        plan = _plan_for(model, plan, executor.workers, stragglers, layers, code)
+        coded_model, coded_layers = clone_with_coded_layers(model, plan)
+    except BaseException:
+        cleanup()
+        raise
+    session = Session(executor, cleanup, Policy(fallback, timeout))
+    session.not_coded = plan.not_coded
+    try:
+        for layer_plan in plan.layers:
+            layer = coded_layers[layer_plan.path]
+            coded = session.add(layer_plan)
+            layer.attach(coded, session)
+            placement = coded.place(layer.kernel_array())
+            session.check_placed(coded, len(placement.held))
+    except BaseException:
+        session.close()
+        raise
+    return coded_model
+
+
+def close(model: keras.Model) -> None:
+    """Frees what a coded model holds, and ends a cluster that it started.
+
+    Afterwards the model computes locally. Closing again does nothing.
+
+    Args:
+        model: What ``distribute`` returned, or a model that has its layers.
+
+    Raises:
+        PlanError: The model has no coded layer.
+    """
+    for session in sessions(model):
+        session.close()
+
+
+@contextmanager
+def closing(model: keras.Model) -> Iterator[keras.Model]:
+    """Closes a coded model when the block ends."""
+    try:
+        yield model
+    finally:
+        close(model)
+
+
+def sessions(model: keras.Model) -> list[Session]:
+    """Returns what the coded layers of a model hold, each session once.
+
+    Raises:
+        PlanError: The model has no coded layer.
+    """
+    coded = [layer for _, layer in walk(model) if isinstance(layer, CodedConv2D)]
+    if not coded:
+        raise PlanError(
+            "The model must be one that `fk.distribute` returned. Received: "
+            f"{getattr(model, 'name', model)!r}, without a coded layer. Pass the "
+            "returned model, not the original."
+        )
+    found = {id(layer.session): layer.session for layer in coded if layer.session}
+    return list(found.values())
+
+
+def _check_options(
+    workers: object, stragglers: object, fallback: object, timeout: object
+) -> None:
+    if fallback not in FALLBACKS:
+        raise PlanError(
+            f"`fallback` must be one of {FALLBACKS}. Received: "
+            f"fallback={fallback!r}. Choose one of them."
+        )
+    if not isinstance(timeout, int | float) or not timeout > 0:
+        raise PlanError(
+            "`timeout` must be a positive number of seconds. Received: "
+            f"timeout={timeout!r}. Give for example 60."
+        )
+    if workers is None and isinstance(stragglers, int) and stragglers < 0:
+        raise PlanError(
+            "`stragglers` must be at least 0. Received: "
+            f"stragglers={stragglers}. Give the number of workers that may be missing."
+        )
+
+
+def _plan_for(
+    model: keras.Model,
+    plan: Plan | str | Path | None,
+    workers: int,
+    stragglers: int,
+    layers: Layers,
+    code: str | Code | type[Code],
+) -> Plan:
+    if plan is None:
+        return make_plan(
+            model, workers=workers, stragglers=stragglers, layers=layers, code=code
+        )
+    plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
+    if plan.workers != workers or plan.stragglers < stragglers:
+        raise PlanError(
+            "A plan must be for the number of workers and stragglers that it is used "
+            f"with. Received: a plan for {plan.workers} workers, {plan.stragglers} of "
+            f"them missing, with workers={workers}, stragglers={stragglers}. Plan "
+            "again, or pass `workers` and `stragglers` as planned."
+        )
+    sizes = {verdict.path: verdict.geometry for verdict in examine(model)}
+    for layer in plan.layers:
+        if sizes.get(layer.path) != layer.geometry:
+            raise PlanError(
+                "A plan must be for the model that it is used with. Received: layer "
+                f"{layer.path!r} with {layer.geometry}, where the model has "
+                f"{sizes.get(layer.path)}. Plan this model again."
+            )
+    return plan

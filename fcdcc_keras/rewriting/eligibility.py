@@ -1,0 +1,141 @@
+"""Which layers can be coded, and why the others cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.rewriting.walk import is_graph, walk
+
+NO_CONVOLUTION = "it has no convolution"
+"""The reason for layers that there is nothing to code in."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one layer can be coded."""
+
+    path: str
+    layer: Any
+    """The Keras layer."""
+    geometry: ConvGeometry | None
+    """Sizes of its convolution, or None where it cannot be coded."""
+    reason: str = ""
+    """Why it cannot be coded."""
+
+    @property
+    def convolves(self) -> bool:
+        """Whether the layer has a convolution, be it eligible or not."""
+        return self.reason != NO_CONVOLUTION
+
+
+def examine(model: keras.Model) -> list[Verdict]:
+    """Returns a verdict on every layer of a model, in order.
+
+    Models inside the model have none of their own; their layers have.
+
+    Raises:
+        PlanError: The model is not a built Functional or Sequential Keras model.
+    """
+    check_model(model)
+    verdicts = []
+    reachable = _exchangeable(model)
+    for path, layer in walk(model):
+        if is_graph(layer) and id(layer) in reachable:
+            continue
+        reason = _obstacle(layer, id(layer) in reachable)
+        geometry = None
+        if not reason:
+            geometry, reason = _geometry(layer)
+        verdicts.append(Verdict(path, layer, geometry, reason))
+    return verdicts
+
+
+def check_model(model: object) -> None:
+    """Checks that a model can be distributed at all.
+
+    Raises:
+        PlanError: The model is not a built Functional or Sequential Keras model.
+    """
+    if not isinstance(model, keras.Model):
+        raise PlanError(
+            f"`model` must be a keras.Model. Received: {type(model)}. Pass the model "
+            "itself, for example keras.applications.VGG16()."
+        )
+    if not model.built:
+        raise PlanError(
+            "The model must be built, for its layers have no weights and sizes "
+            f"before. Received: {model.name!r}, not built. Give it a keras.Input, "
+            "call model.build(input_shape), or call it once."
+        )
+    if not is_graph(model):
+        raise PlanError(
+            "The model must be Functional or Sequential: the layers of a subclassed "
+            f"model cannot be exchanged. Received: {type(model)}. Rebuild it as "
+            "keras.Model(inputs, outputs), or distribute the Functional part of it."
+        )
+
+
+def has_convolution(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer convolves by itself, not by layers inside it."""
+    # Keras has no public base class for all of them; KerasHub and users derive
+    # theirs from Keras's, whose names all say so.
+    return any("Conv" in cls.__name__ for cls in type(layer).__mro__)
+
+
+def _exchangeable(model: keras.Model) -> set[int]:
+    """Returns the ids of layers that cloning the model visits."""
+    found: set[int] = set()
+    for layer in model.layers:
+        found.add(id(layer))
+        if is_graph(layer):
+            found |= _exchangeable(layer)
+    return found
+
+
+def _obstacle(layer: keras.layers.Layer, exchangeable: bool) -> str:
+    kind = type(layer).__name__
+    if not has_convolution(layer):
+        return NO_CONVOLUTION
+    if not isinstance(layer, keras.layers.Conv2D):
+        return f"{kind} is not coded; only Conv2D is"
+    if not exchangeable:
+        return "it is inside a layer that makes its own sublayers"
+    if type(layer) not in (keras.layers.Conv2D, CodedConv2D):
+        return f"{kind} changes what Conv2D does in a way that is not known"
+    if layer.groups != 1:
+        return f"grouped convolutions are not coded (groups={layer.groups})"
+    if layer.data_format != "channels_last":
+        return f"only channels_last is coded (data_format={layer.data_format!r})"
+    return ""
+
+
+def _geometry(layer: keras.layers.Conv2D) -> tuple[ConvGeometry | None, str]:
+    shapes = {
+        tuple(tensor.shape)
+        for node in layer._inbound_nodes
+        for tensor in node.input_tensors
+    }
+    known = [shape for shape in shapes if len(shape) == 4 and None not in shape[1:]]
+    if not known:
+        return None, (
+            "its input's height and width are not fixed "
+            f"({', '.join(map(str, sorted(shapes, key=str))) or 'no input known'})"
+        )
+    # A shared layer is planned for its largest input; it works for all of them.
+    _, height, width, channels = max(known, key=lambda shape: shape[1] * shape[2])
+    geometry = ConvGeometry(
+        input_size=(height, width),
+        channels=channels,
+        filters=layer.filters,
+        kernel_size=layer.kernel_size,
+        strides=layer.strides,
+        dilation_rate=layer.dilation_rate,
+        padding=layer.padding,
+    )
+    return geometry, ""

@@ -1,0 +1,112 @@
+"""``fk.plan``: which layers of a model are coded, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import keras
+import numpy as np
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import PlanError, UnsupportedLayerError
+from fcdcc_keras.planning import AUTO, Plan, Prices, check_redundancy, plan_layer
+from fcdcc_keras.rewriting.eligibility import Verdict, examine
+
+Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
+
+
+def plan(
+    model: keras.Model,
+    *,
+    workers: int,
+    stragglers: int = 1,
+    layers: Layers = "all",
+    code: str | Code | type[Code] = AUTO,
+    prices: Prices | None = None,
+) -> Plan:
+    """Returns what ``distribute`` would do with a model; needs no cluster.
+
+    Args:
+        model: A built Functional or Sequential model.
+        workers: n, the number of workers to spread each layer over.
+        stragglers: γ, the least number of workers that may be missing. A layer
+            may tolerate more, where n − γ divides it badly.
+        layers: "all" that can be coded, names or paths of layers, or a function
+            that is given a layer and says whether to code it.
+        code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
+        prices: What communication, storage and computation are worth.
+
+    Returns:
+        The plan; ``print`` shows it as a table.
+
+    Raises:
+        PlanError: The model, the numbers or the code are not usable, or nothing
+            is left to code.
+        UnsupportedLayerError: A layer that was named cannot be coded.
+    """
+    check_redundancy(workers, stragglers)
+    verdicts = examine(model)
+    chosen = _choose(verdicts, layers)
+    plans = tuple(
+        plan_layer(
+            verdict.path,
+            verdict.geometry,
+            workers=workers,
+            stragglers=stragglers,
+            code=code,
+            prices=prices,
+            itemsize=_itemsize(verdict.layer),
+        )
+        for verdict in chosen
+        if verdict.geometry is not None
+    )
+    coded = {verdict.path for verdict in chosen}
+    not_coded = tuple(
+        (verdict.path, verdict.reason or "it was not chosen by `layers`")
+        for verdict in verdicts
+        if verdict.convolves and verdict.path not in coded
+    )
+    if not plans:
+        reasons = "; ".join(f"{path}: {why}" for path, why in not_coded[:5])
+        raise PlanError(
+            "The model must have a layer to code. Received: "
+            f"{model.name!r}, layers={layers!r}; {reasons}. Only Conv2D layers are "
+            "coded; see `fk.plan` and the documentation for which."
+        )
+    return Plan(model.name, workers, stragglers, plans, not_coded)
+
+
+def _choose(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
+    eligible = [v for v in verdicts if v.geometry is not None]
+    if layers == "all":
+        return eligible
+    if callable(layers):
+        return [v for v in eligible if layers(v.layer)]
+    names = [layers] if isinstance(layers, str) else list(layers)
+    chosen: set[str] = set()
+    for name in names:
+        named = [v for v in verdicts if name in (v.path, v.path.rpartition("/")[2])]
+        if not named:
+            known = ", ".join(v.path for v in eligible)
+            raise PlanError(
+                "`layers` must be 'all', names of the model's layers, or a function. "
+                f"Received: {name!r}. The layers that can be coded are: {known}."
+            )
+        for verdict in named:
+            if verdict.geometry is None:
+                raise UnsupportedLayerError(
+                    "A layer that is named must be one that can be coded. Received: "
+                    f"{verdict.path!r}, but {verdict.reason}. Leave it out of "
+                    "`layers`."
+                )
+            chosen.add(verdict.path)
+    return [v for v in eligible if v.path in chosen]
+
+
+def _itemsize(layer: keras.layers.Layer) -> int:
+    # Types narrower than float32 are coded, and sent, in float32.
+    return max(4, np.dtype(_numpy_name(layer.compute_dtype)).itemsize)
+
+
+def _numpy_name(dtype: str) -> str:
+    return "float16" if dtype == "bfloat16" else dtype

@@ -1,0 +1,54 @@
+"""Numbers and tables as plain text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+
+def count(number: float) -> str:
+    """Returns a number with a decimal prefix: 1234567 is ``1.23 M``."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= factor:
+            return f"{number / factor:.3g} {prefix}"
+    return f"{number:.3g}"
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[str] | None = None,
+) -> str:
+    """Returns a table as text, as wide as its content.
+
+    Args:
+        title: Printed above the table.
+        columns: Headings.
+        rows: Cells of each row.
+        right: Headings of the right-aligned columns; default: all but the first.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, box=box.SIMPLE, title_justify="left")
+    for heading in columns:
+        to_right = heading in (columns[1:] if right is None else right)
+        grid.add_column(heading, justify="right" if to_right else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    out = io.StringIO()
+    Console(file=out, width=400, markup=False, highlight=False).print(grid)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def bytes_text(number: float) -> str:
+    """Returns a number of bytes with a decimal prefix: 1500 is ``1.5 kB``."""
+    text = count(number)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
+def milliseconds(seconds: float) -> str:
+    """Returns seconds as milliseconds with three digits."""
+    return f"{seconds * 1e3:.3g}"

@@ -1,0 +1,45 @@
+"""The digits and the ResNet of the demonstration."""
+
+import keras
+import numpy as np
+import pytest
+
+from fcdcc_keras.demo import digits
+
+
+@pytest.fixture(scope="module")
+def data() -> digits.Digits:
+    return digits.load(seed=7)
+
+
+def test_every_digit_is_used_once(data: digits.Digits) -> None:
+    assert data.train_images.shape == (1347, 8, 8, 1)
+    assert data.test_images.shape == (450, 8, 8, 1)
+    assert data.train_images.dtype == data.test_images.dtype == np.float32
+    assert data.train_images.min() == 0.0
+    assert data.train_images.max() == 1.0
+    assert np.bincount(data.test_labels).min() >= 43
+
+
+def test_seed_decides_the_division(data: digits.Digits) -> None:
+    np.testing.assert_array_equal(digits.load(seed=7).test_images, data.test_images)
+    assert not np.array_equal(digits.load(seed=8).test_labels, data.test_labels)
+
+
+def test_resnet_has_strides_and_projected_shortcuts() -> None:
+    model = digits.build_resnet()
+    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+    assert len(convolutions) == 11
+    kinds = {(layer.kernel_size, layer.strides) for layer in convolutions}
+    assert kinds == {((3, 3), (1, 1)), ((3, 3), (2, 2)), ((1, 1), (2, 2))}
+    assert model.output_shape == (None, 10)
+
+
+def test_training_reaches_a_useful_accuracy(data: digits.Digits) -> None:
+    keras.utils.set_random_seed(7)
+    epochs = []
+    model = digits.build_resnet()
+    digits.train(model, data, epochs=5, on_epoch=lambda: epochs.append(1))
+    predicted = model.predict(data.test_images, verbose=0).argmax(axis=1)
+    assert len(epochs) == 5
+    assert (predicted == data.test_labels).mean() >= 0.95

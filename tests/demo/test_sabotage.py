@@ -1,0 +1,94 @@
+"""Stopping and killing processes, and giving them back."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from fcdcc_keras.demo.sabotage import Saboteur, orderly_end
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="process states are named differently there"
+)
+
+
+class _Client:
+    """Stands in for a ``distributed.Client`` whose workers do nothing."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = {f"tcp://127.0.0.1:{9000 + i}": p for i, p in enumerate(pids)}
+        self.waited_for: list[int] = []
+
+    def run(self, function: object) -> dict[str, int]:
+        return self._pids
+
+    def wait_for_workers(self, n_workers: int, timeout: float) -> None:
+        self.waited_for.append(n_workers)
+
+
+@pytest.fixture
+def processes() -> Iterator[list[psutil.Process]]:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdin.read()"],
+            stdin=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    yield [psutil.Process(process.pid) for process in started]
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_one_is_stopped_and_one_killed(processes: list[psutil.Process]) -> None:
+    client = _Client([process.pid for process in processes])
+    first, second, third = processes
+    with Saboteur(client) as saboteur:
+        saboteur.strike()
+        _await_change(first, os.WSTOPPED)
+        assert second.wait(timeout=10) == -signal.SIGKILL
+        saboteur.settle()
+    _await_change(first, os.WCONTINUED)
+    assert client.waited_for == [3]
+    assert third.is_running()
+
+
+def test_stopped_process_runs_again_after_an_error(
+    processes: list[psutil.Process],
+) -> None:
+    def interrupted() -> None:
+        with Saboteur(_Client([process.pid for process in processes])) as saboteur:
+            saboteur.strike()
+            _await_change(processes[0], os.WSTOPPED)
+            raise KeyboardInterrupt("half way")
+
+    with pytest.raises(KeyboardInterrupt, match="half way"):
+        interrupted()
+    _await_change(processes[0], os.WCONTINUED)
+
+
+def test_termination_unwinds_and_handlers_are_restored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    unwound = []
+
+    def terminated() -> None:
+        with orderly_end():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                unwound.append(True)
+
+    with pytest.raises(SystemExit, match="143"):
+        terminated()
+    assert unwound == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def _await_change(process: psutil.Process, change: int) -> None:
+    """Waits until a child process has been stopped or continued."""
+    os.waitid(os.P_PID, process.pid, change)

@@ -1,0 +1,140 @@
+"""The command line, without the work behind it."""
+
+import importlib.util
+import json
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fcdcc_keras import cli
+from fcdcc_keras.errors import ClusterError
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """Replaces the worker process; holds what it was asked for."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+    module = ModuleType("fcdcc_keras.execution.worker_process")
+
+    def serve(address: str, **options: Any) -> None:
+        asked.append((address, options))
+        if address == "tcp://192.0.2.1:8786":
+            raise ClusterError("No scheduler answered. Received: tcp://192.0.2.1:8786.")
+
+    module.serve = serve  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["demo", "worker"]),
+        (["demo"], ["--json", "--weights", "--only", "two of six workers"]),
+        (["worker"], ["ADDRESS", "--nthreads", "--no-nanny", "--gpu"]),
+    ],
+)
+def test_help_says_what_there_is(command: list[str], words: list[str]) -> None:
+    result = CliRunner().invoke(cli.main, [*command, "--help"])
+    assert result.exit_code == 0
+    for word in words:
+        assert word in result.output
+
+
+def test_version_is_that_of_the_package() -> None:
+    result = CliRunner().invoke(cli.main, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("fcdcc-keras, version 0.")
+
+
+def test_worker_has_sane_defaults(served: list[tuple[str, dict[str, Any]]]) -> None:
+    result = CliRunner().invoke(cli.main, ["worker", "tcp://192.0.2.7:8786"])
+    assert result.exit_code == 0, result.output
+    assert served == [
+        (
+            "tcp://192.0.2.7:8786",
+            {
+                "name": None,
+                "nthreads": 1,
+                "memory_limit": "auto",
+                "nanny": True,
+                "gpu": None,
+            },
+        )
+    ]
+
+
+def test_worker_passes_its_options_on(
+    served: list[tuple[str, dict[str, Any]]],
+) -> None:
+    options = "--name board-3 --nthreads 2 --memory-limit 1GB --no-nanny --gpu 1"
+    arguments = ["worker", "tcp://192.0.2.7:8786", *options.split()]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    assert served[0][1] == {
+        "name": "board-3",
+        "nthreads": 2,
+        "memory_limit": "1GB",
+        "nanny": False,
+        "gpu": 1,
+    }
+
+
+def test_own_errors_have_no_traceback(
+    served: list[tuple[str, dict[str, Any]]],
+) -> None:
+    result = CliRunner().invoke(cli.main, ["worker", "tcp://192.0.2.1:8786"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: No scheduler answered. Received: tcp://")
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["worker"],
+        ["worker", "tcp://192.0.2.7:8786", "--nthreads", "0"],
+        ["worker", "tcp://192.0.2.7:8786", "--gpu", "-1"],
+        ["demo", "--weights", "mine"],
+        ["demo", "--only", "alexnet"],
+        ["no-such-command"],
+    ],
+)
+def test_wrong_usage_is_refused(
+    arguments: list[str], served: list[tuple[str, dict[str, Any]]]
+) -> None:
+    result = CliRunner().invoke(cli.main, arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+    assert served == []
+
+
+def test_demo_without_its_pictures_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = CliRunner().invoke(cli.main, ["demo"])
+    assert result.exit_code == 1
+    assert "no module named sklearn and PIL" in result.output
+    assert "pip install" in result.output
+
+
+def test_demo_prints_json_and_fails_on_changed_predictions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Result:
+        identical_predictions = False
+
+        def to_json(self) -> dict[str, Any]:
+            return {"identical_predictions": False}
+
+    module = ModuleType("fcdcc_keras.demo.run")
+    module.MODELS = ("resnet", "vgg16")  # type: ignore[attr-defined]
+    module.run = lambda console, **options: Result()  # type: ignore[attr-defined]
+    module.DemoResult = Result  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    result = CliRunner().invoke(cli.main, ["demo", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"identical_predictions": False}
