@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from fcdcc_keras.backend import check_backend
 from fcdcc_keras.errors import FcdccError
 
 
@@ -56,6 +57,7 @@ def demo(only: str | None, weights: str, as_json: bool) -> None:
     _need_examples()
     # Read when TensorFlow is loaded, here and in the workers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    check_backend()
     from rich.console import Console
 
     from fcdcc_keras.demo import report

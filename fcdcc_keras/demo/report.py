@@ -15,7 +15,7 @@ _Cell = Callable[[ModelResult], str]
 def table(result: DemoResult) -> Table:
     """Returns the results as a table, one column a model."""
     made = Table()
-    made.add_column("6 workers, of whom 2 may be missing")
+    made.add_column("6 workers, 2 may be missing")
     for model in result.models:
         made.add_column(model.name, justify="right")
     for section in _SECTIONS:
@@ -36,9 +36,9 @@ def closing_words(result: DemoResult) -> str:
         "What you saw: every convolution was spread over 6 worker processes so that "
         "the answers of any 4 give all of it. Stopping one worker and killing "
         "another changed no prediction, and nothing waited for them. Here all 6 "
-        "share one machine, so coded is slower than plain; it is for workers that "
-        "are machines of their own, each too slow, too small or too unreliable "
-        "to do it alone.\n"
+        "share one machine, so coded is slower than plain, and the fewer of them "
+        "the better: it is meant for workers that are machines of their own, each "
+        "too slow, too small or too unreliable to do it alone.\n"
         "Next: start workers on your own machines with `fcdcc-keras worker "
         "SCHEDULER_ADDRESS`, and distribute your own Keras model with "
         "`fcdcc_keras.distribute(model, client, stragglers=2)`; README.md shows how."
@@ -54,19 +54,27 @@ def _same(model: ModelResult, mode: Mode) -> str:
 
 
 def _time(mode: Mode) -> str:
-    return f"{mode.seconds_per_image * 1e3:.3g} ms"
+    milliseconds = mode.seconds_per_image * 1e3
+    return f"{milliseconds:.{2 if milliseconds < 10 else 0}f} ms"
 
 
 _SECTIONS: tuple[tuple[tuple[str, _Cell], ...], ...] = (
     (
+        ("workers that answered, coded", lambda model: str(model.coded.workers_used)),
+        (
+            "workers that answered, two gone",
+            lambda model: str(model.degraded.workers_used),
+        ),
+    ),
+    (
         ("accuracy, plain", lambda model: _accuracy(model.plain)),
         ("accuracy, coded", lambda model: _accuracy(model.coded)),
-        ("accuracy, two workers gone", lambda model: _accuracy(model.degraded)),
+        ("accuracy, two gone", lambda model: _accuracy(model.degraded)),
     ),
     (
         ("same class as plain, coded", lambda model: _same(model, model.coded)),
         (
-            "same class as plain, two workers gone",
+            "same class as plain, two gone",
             lambda model: _same(model, model.degraded),
         ),
     ),
@@ -76,18 +84,18 @@ _SECTIONS: tuple[tuple[tuple[str, _Cell], ...], ...] = (
             lambda model: f"{model.coded.largest_deviation:.1e}",
         ),
         (
-            "largest deviation, two workers gone",
+            "largest deviation, two gone",
             lambda model: f"{model.degraded.largest_deviation:.1e}",
         ),
     ),
     (
         ("time per image, plain", lambda model: _time(model.plain)),
         ("time per image, coded", lambda model: _time(model.coded)),
-        ("time per image, two workers gone", lambda model: _time(model.degraded)),
+        ("time per image, two gone", lambda model: _time(model.degraded)),
     ),
     (
         (
-            "convolutions left to the client",
+            "convolutions without workers",
             lambda model: str(model.local_convolutions),
         ),
     ),

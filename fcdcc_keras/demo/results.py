@@ -21,6 +21,8 @@ class Mode:
     """max |logits - plain logits| / max |plain logits|."""
     seconds_per_image: float
     """Median over batches, after one to warm up."""
+    workers_used: int
+    """Workers of which at least one answer was used in the timed batches."""
 
     @property
     def identical_predictions(self) -> bool:
@@ -35,6 +37,7 @@ class Mode:
             "identical_predictions": self.identical_predictions,
             "largest_deviation": self.largest_deviation,
             "seconds_per_image": self.seconds_per_image,
+            "workers_used": self.workers_used,
         }
 
 
@@ -72,6 +75,7 @@ def compare(
     plain: NDArray[np.float32],
     labels: NDArray[np.int64] | None,
     seconds_per_image: float,
+    workers_used: int = 0,
 ) -> Mode:
     """Compares one way of running a model with running it plainly.
 
@@ -80,6 +84,7 @@ def compare(
         plain: The plain model's logits, of the same shape.
         labels: The true classes, of shape (I,), where known.
         seconds_per_image: The time it took.
+        workers_used: Workers whose answers it used.
     """
     predicted = outputs.argmax(axis=1)
     deviation = np.abs(outputs - plain).max() / np.abs(plain).max()
@@ -88,4 +93,5 @@ def compare(
         top1_agreement=float((predicted == plain.argmax(axis=1)).mean()),
         largest_deviation=float(deviation),
         seconds_per_image=seconds_per_image,
+        workers_used=workers_used,
     )

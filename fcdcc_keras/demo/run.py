@@ -72,8 +72,8 @@ def run(
         with stages.stage(f"Start {WORKERS} worker processes on this machine"):
             client = start_local_cluster(WORKERS)
         with contextlib.ExitStack() as stack:
-            stack.callback(stop_local_cluster, client)
             stack.enter_context(_expected_losses())
+            stack.callback(stop_local_cluster, client)
             for name in models:
                 subject = _subject(name, weights, stages)
                 results.append(

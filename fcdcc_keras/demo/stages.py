@@ -20,12 +20,16 @@ class Stages:
     """A context manager that shows the stages so far, with a bar for each."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
+        # Elsewhere than on a terminal, all bars would appear at the very end.
+        self._live = console.is_terminal
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TimeElapsedColumn(),
             console=console,
+            disable=not self._live,
         )
 
     def __enter__(self) -> Stages:
@@ -53,6 +57,8 @@ class Stages:
         Yields:
             A function to call after each step.
         """
+        if not self._live:
+            self._console.print(text)
         task = self._progress.add_task(text, total=steps)
         yield lambda: self._progress.advance(task)
         self._progress.update(task, total=steps or 1, completed=steps or 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 import fcdcc_keras as fk
 from fcdcc_keras.demo.passes import Subject, logits, seconds_per_image
 from fcdcc_keras.demo.results import ModelResult, compare
@@ -41,7 +43,7 @@ def study(
         text = f"  evaluate it over the {workers} workers"
         with stages.stage(text, subject.batches + timed) as step:
             coded = logits(coded_model, subject, _each(step))
-            coded_time = seconds_per_image(coded_model, subject, _REPEATS, _each(step))
+            coded_time, used = _timed(coded_model, subject, step)
 
         with Saboteur(client) as saboteur:
             text = "  again: one worker is stopped, one killed half way"
@@ -50,18 +52,27 @@ def study(
                 degraded = logits(coded_model, subject, strike)
             with stages.stage("  time it without these two", timed) as step:
                 saboteur.settle()
-                degraded_time = seconds_per_image(
-                    coded_model, subject, _REPEATS, _each(step)
-                )
+                degraded_time, left = _timed(coded_model, subject, step)
 
+    labels = subject.labels
     return ModelResult(
         name=subject.name,
         images=len(subject.images),
-        plain=compare(plain, plain, subject.labels, plain_time),
-        coded=compare(coded, plain, subject.labels, coded_time),
-        degraded=compare(degraded, plain, subject.labels, degraded_time),
+        plain=compare(plain, plain, labels, plain_time),
+        coded=compare(coded, plain, labels, coded_time, used),
+        degraded=compare(degraded, plain, labels, degraded_time, left),
         local_convolutions=trace.local_convolutions,
     )
+
+
+def _timed(
+    coded_model: keras.Model, subject: Subject, step: Callable[[], None]
+) -> tuple[float, int]:
+    """Returns the seconds an image takes, and how many workers' answers were used."""
+    with fk.trace(coded_model) as trace:
+        seconds = seconds_per_image(coded_model, subject, _REPEATS, _each(step))
+    outcomes = trace.summary().outcomes.values()
+    return seconds, sum(counts["used"] > 0 for counts in outcomes)
 
 
 def _each(

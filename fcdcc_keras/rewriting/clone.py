@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from fcdcc_keras.layers import CodedConv2D
@@ -40,10 +42,28 @@ def clone_with_coded_layers(
             coded[path] = copy
         return copy
 
-    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    copy = keras.models.clone_model(
+        model,
+        input_tensors=_inputs_like(model),
+        clone_function=clone,
+        recursive=True,
+    )
     for original, cloned in clones:
         if original.weights:
             cloned.set_weights(original.get_weights())
-    if model.compiled and copy.jit_compile:
-        copy.jit_compile = False  # the original asked for XLA by name
     return copy, coded
+
+
+def _inputs_like(model: keras.Model) -> Any:
+    """Returns new inputs under the old names, by which users pass dictionaries."""
+    if isinstance(model, keras.Sequential):
+        return None  # cloning keeps the name of its one input
+    return keras.tree.map_structure(
+        lambda tensor: keras.Input(
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            name=tensor._keras_history.operation.name,
+        ),
+        model.input,
+    )

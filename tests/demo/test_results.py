@@ -16,7 +16,7 @@ _PLAIN = np.array([[2.0, -8.0, 1.0], [0.0, 1.0, 4.0]], np.float32)
 
 def _result() -> DemoResult:
     plain = compare(_PLAIN, _PLAIN, np.array([0, 1]), 0.002)
-    coded = compare(_PLAIN + 1e-6, _PLAIN, np.array([0, 1]), 0.5)
+    coded = compare(_PLAIN + 1e-6, _PLAIN, np.array([0, 1]), 0.5, 6)
     unlabelled = compare(_PLAIN, _PLAIN, None, 0.25)
     return DemoResult(
         (
@@ -61,6 +61,7 @@ def test_json_has_the_promised_keys() -> None:
             "identical_predictions",
             "largest_deviation",
             "seconds_per_image",
+            "workers_used",
         }
     assert data["models"][1]["plain"]["accuracy"] is None
 
@@ -69,7 +70,16 @@ def test_table_fits_a_terminal_and_shows_every_figure() -> None:
     console = Console(width=80, record=True)
     console.print(report.table(_result()))
     text = console.export_text()
-    for figure in ("50.00%", "–", "2 of 2", "1.2e-07", "2 ms", "500 ms", "250 ms", "3"):
+    for figure in (
+        "50.00%",
+        "–",
+        "2 of 2",
+        "1.2e-07",
+        "2.00 ms",
+        "500 ms",
+        "250 ms",
+        "3",
+    ):
         assert figure in text
     assert "…" not in text
 

@@ -1,0 +1,129 @@
+"""What distribute, plan, report, trace and close refuse, and how they say it."""
+
+import keras
+import numpy as np
+import pytest
+
+import fcdcc_keras as fk
+
+
+@pytest.fixture
+def model():
+    return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+
+
+class Untouchable(fk.LocalExecutor):
+    """Fails the test if anything is placed on it."""
+
+    def place(self, name, encode):
+        raise AssertionError("something was placed")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"stragglers": -1}, fk.PlanError, r"at least 0.*Received: stragglers=-1"),
+        ({"stragglers": 4}, fk.PlanError, r"less than `workers`.*stragglers=4"),
+        ({"stragglers": 4, "workers": 4}, fk.PlanError, r"Received: stragglers=4"),
+        ({"stragglers": 1.5}, fk.PlanError, r"integer.*stragglers=1\.5"),
+        ({"workers": 0}, fk.PlanError, r"at least one worker.*workers=0"),
+        ({"workers": True}, fk.PlanError, r"integer.*workers=True"),
+        ({"workers": 9}, fk.ClusterError, r"workers=9, an executor of 4"),
+        ({"code": "morse"}, fk.PlanError, r"'crme', 'uncoded'.*Received: 'morse'"),
+        ({"code": 7}, fk.PlanError, r"Received: code=7"),
+        ({"code": "uncoded"}, fk.PlanError, r"cannot let 1 of 4.*uncoded"),
+        ({"layers": ["nope"]}, fk.PlanError, r"Received: 'nope'.*can be coded are"),
+        ({"fallback": "pray"}, fk.PlanError, r"Received: fallback='pray'"),
+        ({"timeout": 0}, fk.PlanError, r"positive.*timeout=0"),
+        ({"timeout": "1m"}, fk.PlanError, r"timeout='1m'"),
+        ({"plan": "/no/such/plan.json"}, fk.PlanError, r"Plan\.to_json"),
+    ],
+)
+def test_options_are_refused_before_anything_is_placed(model, options, error, match):
+    with pytest.raises(error, match=match) as caught:
+        fk.distribute(model, Untouchable(4), **options)
+    assert "Received: " in str(caught.value)
+
+
+@pytest.mark.parametrize("cluster", [7, ["tcp://a"], object()])
+def test_what_is_no_cluster(model, cluster):
+    with pytest.raises(fk.ClusterError, match=r"`cluster` must be .*Received: cluster"):
+        fk.distribute(model, cluster)
+
+
+def test_what_is_no_model():
+    with pytest.raises(fk.PlanError, match=r"keras\.Model.*Received: <class 'list'>"):
+        fk.distribute([], Untouchable(3))
+
+
+def test_model_that_is_not_built():
+    model = keras.Sequential([keras.layers.Conv2D(4, 3)])
+    with pytest.raises(fk.PlanError, match=r"must be built.*Received: 'sequential"):
+        fk.distribute(model, Untouchable(3))
+
+
+def test_subclassed_model():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(4, 3)
+
+        def call(self, x):
+            return self.conv(x)
+
+    model = Mine()
+    model(np.zeros((1, 8, 8, 3)))
+    with pytest.raises(fk.PlanError, match="Functional or Sequential"):
+        fk.distribute(model, Untouchable(3))
+
+
+def test_model_without_a_convolution():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(fk.PlanError, match=r"must have a layer to code.*Received"):
+        fk.plan(model, workers=3)
+
+
+def test_named_layer_that_cannot_be_coded():
+    layers = [keras.layers.Conv2D(4, 3, groups=2, name="g"), keras.layers.Conv2D(4, 3)]
+    model = keras.Sequential([keras.Input((8, 8, 4)), *layers])
+    with pytest.raises(fk.UnsupportedLayerError, match=r"Received: 'g'.*groups=2"):
+        fk.plan(model, workers=3, layers=["g"])
+
+
+def test_plan_of_another_model_or_cluster(model):
+    other = keras.Sequential([keras.Input((9, 9, 3)), keras.layers.Conv2D(4, 3)])
+    plan = fk.plan(other, workers=4)
+    with pytest.raises(fk.PlanError, match=r"must be for the model.*Received: layer"):
+        fk.distribute(model, Untouchable(4), plan=plan)
+    plan = fk.plan(model, workers=5)
+    with pytest.raises(fk.PlanError, match=r"a plan for 5 workers.*workers=4"):
+        fk.distribute(model, Untouchable(4), plan=plan)
+
+
+def test_plan_is_used_from_object_text_and_file(model, tmp_path):
+    code = fk.codes.get("crme")(4, 4, 6, 7)
+    plan = fk.plan(model, workers=6, stragglers=2, code=code)
+    path = tmp_path / "plan.json"
+    text = plan.to_json(path)
+    for given in (plan, text, str(path), path):
+        coded = fk.distribute(model, fk.LocalExecutor(6), stragglers=2, plan=given)
+        assert coded.layers[0].coded.plan == plan.layers[0]
+
+
+@pytest.mark.parametrize("call", [fk.close, fk.report, fk.trace])
+def test_plain_model_is_not_a_coded_one(model, call):
+    with pytest.raises(fk.PlanError, match=r"`fk.distribute` returned. Received"):
+        call(model)
+
+
+def test_layer_fails_in_the_middle_of_placing(model):
+    class Full(fk.LocalExecutor):
+        def place(self, name, encode):
+            placement = super().place(name, encode)
+            del placement.held[1]
+            return placement
+
+    executor = Full(3)
+    with pytest.raises(fk.ClusterError, match="held by 2 of 3 workers"):
+        fk.distribute(model, executor)
+    assert executor.placements == []
