@@ -90,7 +90,12 @@ def start_local_cluster(workers: int) -> Client:
         name="fcdcc_keras",
         scheduler={
             "cls": Scheduler,
-            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False},
+            "options": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",  # its plain HTTP server
+            },
         },
         workers={
             str(i): {"cls": WorkerProcess, "options": {"name": str(i)}}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from fcdcc_keras.errors import FcdccError
 
 Plain = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Coded = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -20,7 +24,8 @@ def coded_convolution(
 
     Args:
         coded: Computes the convolution of arrays on the workers.
-        plain: The same convolution in TensorFlow: gives shape and gradient.
+        plain: The same convolution in TensorFlow, a bound method of the layer: gives
+            the gradient.
         inputs: Shape ``(B, H, W, C)``.
         kernel: Shape ``(K_H, K_W, C, N)``.
 
@@ -29,18 +34,21 @@ def coded_convolution(
         are coded in float32.
     """
     wide = _coded_type(inputs.dtype)
+    # TensorFlow keeps the gradient functions of all graphs for ever, and with them
+    # the graphs: strong references would keep every traced model's cluster alive.
+    weak_coded, weak_plain = weakref.ref(coded), weakref.WeakMethod(plain)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def convolve(x: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
-        y = tf.cast(_cross(coded, tf.cast(x, wide), tf.cast(k, wide)), inputs.dtype)
+        y = _cross(weak_coded, tf.cast(x, wide), tf.cast(k, wide))
 
         def gradient(dy: tf.Tensor) -> object:
             with tf.GradientTape() as tape:
                 tape.watch((x, k))
-                reference = plain(x, k)
+                reference = _alive(weak_plain)(x, k)
             return tape.gradient(reference, (x, k), dy)
 
-        return y, gradient
+        return tf.cast(y, x.dtype), gradient
 
     outputs = convolve(inputs, tf.convert_to_tensor(kernel, dtype=inputs.dtype))
     return outputs
@@ -62,8 +70,23 @@ def _coded_type(dtype: tf.DType) -> tf.DType:
     return dtype if dtype in _WIDE else tf.float32
 
 
-def _cross(coded: Coded, x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+def _cross(coded: weakref.ref[Coded], x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     if tf.executing_eagerly():
         # `numpy_function` would copy both arguments here.
-        return tf.constant(coded(x.numpy(), k.numpy()))
-    return tf.numpy_function(coded, (x, k), x.dtype, stateful=True)
+        return tf.constant(_alive(coded)(x.numpy(), k.numpy()))
+
+    def compute(x: np.ndarray, k: np.ndarray) -> np.ndarray:
+        outputs: np.ndarray = _alive(coded)(x, k)
+        return outputs
+
+    return tf.numpy_function(compute, (x, k), x.dtype, stateful=True)
+
+
+def _alive(reference: weakref.ref[Any]) -> Any:
+    target = reference()
+    if target is None:
+        raise FcdccError(
+            "A traced function needs the model that it was traced from. Received: "
+            "one whose model is gone. Keep a reference to the model."
+        )
+    return target

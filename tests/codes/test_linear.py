@@ -1,0 +1,90 @@
+"""Unit rows copy: to the bit, and without touching other blocks."""
+
+import numpy as np
+import pytest
+
+from fcdcc_keras.codes import CRME, Uncoded
+from fcdcc_keras.codes.linear import combine, unit_rows
+
+_TROUBLE = np.array([[np.inf, -np.inf], [np.nan, np.inf]])
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return array.view(f"u{array.itemsize}")
+
+
+def test_unit_rows_are_those_with_a_single_one() -> None:
+    weights = np.array(
+        [[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 2, 0], [0, 0, 0], [0, 0, -1], [1, 0, -1]]
+    )
+    assert unit_rows(weights.astype(float)).tolist() == [True] * 2 + [False] * 5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_unit_row_copies_bits_and_keeps_other_blocks_out(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    fine = rng.standard_normal((2, 2)) * 1e-3
+    blocks = np.stack([fine, _TROUBLE, -0.0 * fine]).astype(dtype)
+    weights = np.array([[0.0, 0, 1], [1, 0, 0], [0.5, 0, 3], [0, 1, 0]])
+    with np.errstate(invalid="ignore"):  # row 2 does let them in
+        combined = combine(weights, blocks)
+    assert combined.dtype == dtype
+    for row, block in ((0, 2), (1, 0), (3, 1)):
+        np.testing.assert_array_equal(_bits(combined[row]), _bits(blocks[block]))
+    assert np.isnan(combined[2]).all()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [[0.5, -2, 0], [1, 1, 1]],
+        [[0, 1, 0], [1, 0, 0]],
+        [[0, 1, 0], [0.25, 0, -1], [0, 0, 1]],
+        [[0, 0, -1], [0, 2, 0], [0, 0, 0]],
+    ],
+    ids=["dense", "units", "both", "almost units"],
+)
+def test_combinations_are_weighted_sums(weights: list[list[float]]) -> None:
+    blocks = np.random.default_rng(1).standard_normal((3, 2, 4))
+    expected = [sum(w * b for w, b in zip(row, blocks, strict=True)) for row in weights]
+    atol = 8 * np.finfo(float).eps * np.abs(blocks).max()
+    combined = combine(np.array(weights, float), blocks)
+    assert combined.shape == (len(weights), 2, 4)
+    np.testing.assert_allclose(combined, expected, rtol=0, atol=atol)
+
+
+def test_weights_are_applied_in_the_type_of_the_blocks() -> None:
+    blocks = np.ones((2, 1), np.float32)
+    combined = combine(np.array([[0.1, 0.2]]), blocks)
+    assert combined.item() == np.float32(0.1) + np.float32(0.2)
+
+
+def test_blocks_need_not_be_contiguous() -> None:
+    blocks = np.random.default_rng(2).standard_normal((5, 4, 3)).transpose(2, 0, 1)
+    weights = np.array([[0, 0, 1.0], [0.5, 0.5, 0]])
+    expected = [blocks[2], (blocks[0] + blocks[1]) / 2]
+    np.testing.assert_allclose(combine(weights, blocks), expected, rtol=1e-15)
+
+
+def test_uncoded_decodes_to_the_bit() -> None:
+    code = Uncoded(2, 3, 6)
+    rng = np.random.default_rng(3)
+    x, k = rng.standard_normal((2, 4, 5)), rng.standard_normal((3, 5, 2))
+    x[1, 0, 0] = np.inf
+    everyone = range(code.workers)
+    results = (
+        code.encode_input(x, everyone)[:, 0] @ code.encode_kernel(k, everyone)[:, 0]
+    )
+    plain = np.array([a @ b for a in x for b in k])
+    decoded = code.decoder(everyone).decode(results)
+    np.testing.assert_array_equal(_bits(decoded), _bits(plain))
+    assert np.isfinite(decoded[:3]).all()
+    assert not np.isfinite(decoded[3:]).all()
+
+
+def test_an_uncoded_side_is_copied_to_the_bit() -> None:
+    code = CRME(1, 8, 6)
+    x = np.random.default_rng(4).standard_normal((1, 3, 3)).astype(np.float32)
+    x[0, 0] = np.nan, np.inf, -0.0
+    for coded in code.encode_input(x, range(6)):
+        np.testing.assert_array_equal(_bits(coded), _bits(x))
