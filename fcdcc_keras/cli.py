@@ -52,7 +52,7 @@ def demo(only: str | None, weights: str, as_json: bool) -> None:
     Trains a small ResNet on real handwritten digits and takes VGG16 on two
     photographs. Each is run plainly, over six worker processes on this machine,
     and again while one of them is stopped and another killed. Takes about two
-    minutes, and 6 GB of memory.
+    minutes, and 7 GB of memory.
     """
     _need_examples()
     # Read when TensorFlow is loaded, here and in the workers.

@@ -25,17 +25,6 @@ def client() -> Iterator[Any]:
     stop_local_cluster(client)
 
 
-@pytest.fixture
-def float64() -> Iterator[None]:
-    """Makes Keras compute in float64."""
-    import keras
-
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
-
-
 @pytest.fixture(scope="session")
 def survivor_sets() -> Any:
     """Gives all sets of k of n workers."""

@@ -44,6 +44,7 @@ class DaskExecutor(Executor):
         self._transport = TaskTransport(client)
         self._unfinished: list[set[Future[Any]]] = [set() for _ in addresses]
         self._lost: set[int] = set()
+        self._silent: set[int] = set()  # let a layer time out, and still owe it
         self._calls: set[_Call] = set()
         self._placements: set[Placement] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -74,9 +75,16 @@ class DaskExecutor(Executor):
             for worker in range(self.workers):
                 call.collector.failed(worker, time.time(), "the client is closed")
             return call.collector
-        targets = choose_targets(job.code, self.free, self._alive)
-        inputs = list(job.encode(targets)) if targets else []
-        self.client.sync(self._run, call, targets, inputs)
+        alive = self._alive
+        if not job.code.decodable(alive):
+            for worker in set(range(self.workers)) - set(alive):
+                gone = (
+                    "left the cluster" if worker in self._lost else "has not answered"
+                )
+                call.collector.failed(worker, time.time(), f"the worker {gone}")
+            return call.collector
+        targets = choose_targets(job.code, self.free, alive)
+        self.client.sync(self._run, call, targets, list(job.encode(targets)))
         return call.collector
 
     def release(self, placement: Placement) -> None:
@@ -95,7 +103,8 @@ class DaskExecutor(Executor):
 
     @property
     def _alive(self) -> list[int]:
-        return [w for w in range(self.workers) if w not in self._lost]
+        gone = self._lost | self._silent
+        return [w for w in range(self.workers) if w not in gone]
 
     async def _place(
         self, placement: Placement, workers: Sequence[int], shares: Sequence[np.ndarray]
@@ -105,7 +114,7 @@ class DaskExecutor(Executor):
             placing = self._transport.place(placement.name, address, share)
             try:
                 future = await asyncio.wait_for(placing, PLACE_TIMEOUT)
-            except (asyncio.TimeoutError, OSError, ValueError) as error:
+            except Exception as error:  # whatever it was, the share is not there
                 logger.warning("%s took no share: %r", address, error)
                 return
             if placement in self._placements:
@@ -131,6 +140,7 @@ class DaskExecutor(Executor):
         while not call.over.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
+                self._silent |= {w for w, owed in enumerate(self._unfinished) if owed}
                 return
             try:
                 await asyncio.wait_for(call.over.wait(), min(left, _LOOK_EVERY))
@@ -177,6 +187,9 @@ class DaskExecutor(Executor):
         self, call: _Call, worker: int, coded: np.ndarray
     ) -> None:
         placement = call.job.placement
+        await self._look_for_lost(call, _LOOK_EVERY)
+        if worker in self._lost:
+            return
         await self._place(placement, [worker], list(placement.encode([worker])))
         if worker not in placement.held:
             self._fail(call, worker, "the worker took no kernel share")
@@ -190,6 +203,7 @@ class DaskExecutor(Executor):
         async for future in as_completed(list(owners), loop=self.client.loop):
             worker = owners.pop(future)
             self._unfinished[worker].discard(future)
+            self._silent.discard(worker)
             if not call.over.is_set():
                 if future.status == "finished":
                     self._spawn(self._fetch(call, worker, future))

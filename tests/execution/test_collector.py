@@ -1,0 +1,165 @@
+"""The collector: what happened goes in, what to do comes out."""
+
+import numpy as np
+import pytest
+
+from fcdcc_keras.codes import CRME, Uncoded
+from fcdcc_keras.execution.collector import Collector, choose_targets
+
+CODE = CRME(4, 4, 6)  # any 4 of 6
+
+
+def _array(worker: int) -> np.ndarray:
+    return np.full((2, 2), float(worker))
+
+
+def _collector(sent: int = 6) -> Collector:
+    collector = Collector(CODE, [f"w{i}" for i in range(6)])
+    for worker in range(sent):
+        collector.sent(worker, 1.0, 100 + worker)
+    return collector
+
+
+def _outcomes(collector: Collector) -> list[str]:
+    return [record.outcome for record in collector.records]
+
+
+def test_nothing_has_happened_at_first() -> None:
+    collector = _collector(sent=0)
+    assert [(r.worker, r.address) for r in collector.records] == [
+        (i, f"w{i}") for i in range(6)
+    ]
+    assert _outcomes(collector) == ["skipped"] * 6
+    assert collector.unsent() == list(range(6))
+    assert not collector.complete
+    assert not collector.hopeless
+    assert collector.survivors == ()
+    assert collector.results == []
+
+
+def test_sending_is_noted() -> None:
+    collector = _collector(sent=0)
+    collector.sent(4, 2.5, 1234)
+    record = collector.records[4]
+    assert (record.outcome, record.sent, record.bytes_sent) == ("late", 2.5, 1234)
+    assert collector.unsent() == [0, 1, 2, 3, 5]
+
+
+def test_complete_exactly_at_the_recovery_threshold() -> None:
+    collector = _collector()
+    complete = []
+    for worker in (5, 0, 3, 2):
+        complete.append(collector.complete)
+        collector.answered(worker, 3.0, _array(worker))
+    assert complete == [False] * 4
+    assert collector.complete
+    assert collector.survivors == (0, 2, 3, 5)
+    assert [r[0, 0] for r in collector.results] == [0.0, 2.0, 3.0, 5.0]
+
+
+def test_answers_are_recorded() -> None:
+    collector = _collector()
+    collector.answered(3, 9.0, _array(3), started=5.0, finished=6.0)
+    record = collector.records[3]
+    assert (record.outcome, record.received) == ("used", 9.0)
+    assert (record.started, record.finished) == (5.0, 6.0)
+    assert record.bytes_received == 32
+    assert record.bytes_sent == 103
+
+
+def test_answers_after_completion_are_late_and_ignored() -> None:
+    collector = _collector()
+    for worker in range(4):
+        collector.answered(worker, 3.0, _array(worker))
+    collector.answered(4, 4.0, _array(4))
+    collector.answered(0, 4.0, _array(9))
+    collector.failed(5, 4.0, "too late to matter")
+    assert collector.survivors == (0, 1, 2, 3)
+    assert collector.results[0][0, 0] == 0.0
+    assert _outcomes(collector) == ["used"] * 4 + ["late"] * 2
+    assert collector.records[4].received is None
+    assert collector.records[5].detail == ""
+
+
+def test_one_worker_counts_once() -> None:
+    collector = _collector()
+    for _ in range(4):
+        collector.answered(1, 3.0, _array(1))
+    assert collector.survivors == (1,)
+    assert not collector.complete
+
+
+def test_failures_are_erasures_with_a_reason() -> None:
+    collector = _collector()
+    collector.failed(2, 4.0, "it died")
+    record = collector.records[2]
+    assert (record.outcome, record.received, record.detail) == (
+        "failed",
+        4.0,
+        "it died",
+    )
+    collector.answered(2, 5.0, _array(2))
+    assert collector.survivors == ()
+    assert record.outcome == "failed"
+
+
+def test_a_failure_takes_no_answer_back() -> None:
+    collector = _collector()
+    collector.answered(2, 4.0, _array(2))
+    collector.failed(2, 5.0, "it died afterwards")
+    assert collector.survivors == (2,)
+    assert collector.records[2].outcome == "used"
+    assert collector.records[2].detail == ""
+
+
+def test_hopeless_once_too_few_are_left() -> None:
+    collector = _collector(sent=5)
+    hopeless = []
+    for worker in (0, 1, 2):
+        hopeless.append(collector.hopeless)
+        collector.failed(worker, 2.0, "it died")
+    # The one that was not sent anything can still be.
+    assert hopeless == [False] * 3
+    assert collector.hopeless
+    assert not collector.complete
+
+
+def test_a_failure_before_sending_leaves_nothing_to_send() -> None:
+    collector = _collector(sent=0)
+    collector.failed(1, 2.0, "lost")
+    assert collector.unsent() == [0, 2, 3, 4, 5]
+
+
+def test_a_failed_worker_may_be_sent_to_again() -> None:
+    collector = _collector()
+    for worker in (0, 1, 2):
+        collector.failed(worker, 2.0, "it died")
+    collector.sent(0, 3.0, 7)
+    assert not collector.hopeless
+    assert collector.records[0].outcome == "late"
+    collector.answered(0, 4.0, _array(0))
+    assert collector.survivors == (0,)
+
+
+def test_uncoded_is_hopeless_after_one_failure() -> None:
+    collector = Collector(Uncoded(2, 1, 2), ["a", "b"])
+    collector.answered(0, 1.0, _array(0))
+    assert not collector.hopeless
+    collector.failed(1, 1.0, "it died")
+    assert collector.hopeless
+
+
+@pytest.mark.parametrize(
+    ("free", "alive", "targets"),
+    [
+        (range(6), range(6), [0, 1, 2, 3, 4, 5]),
+        ({5, 4, 3, 1}, range(6), [1, 3, 4, 5]),
+        ([2, 1, 0], [5, 4, 2, 1, 0], [0, 1, 2, 4, 5]),
+        ([], [3, 1], [1, 3]),
+        ([], [], []),
+    ],
+)
+def test_busy_workers_get_nothing_while_the_free_suffice(
+    free: list[int], alive: list[int], targets: list[int]
+) -> None:
+    assert choose_targets(CODE, free, alive) == targets

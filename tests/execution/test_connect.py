@@ -1,0 +1,215 @@
+"""What is accepted as a cluster, and what is refused before anything is sent."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import keras
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+import fcdcc_keras as fk
+from fcdcc_keras.execution import connect as connecting
+from fcdcc_keras.execution import probe, worker_process
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(8, 3)])
+
+
+@pytest.fixture
+def empty_cluster():
+    """A scheduler without workers."""
+    with (
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_address_that_nobody_answers(model, monkeypatch):
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 1.0)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(fk.ClusterError, match=rf"within 1 s. Received.*{address}"):
+            fk.distribute(model, address)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("address", ["", "nonsense://x", "127.0.0.1:notaport"])
+def test_what_is_no_address(model, address, monkeypatch):
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 1.0)
+    with pytest.raises(fk.ClusterError, match="Received: cluster="):
+        fk.distribute(model, address)
+
+
+def test_asynchronous_client(client, model):
+    async def attempt():
+        async with Client(
+            client.scheduler.address, asynchronous=True, set_as_default=False
+        ) as asynchronous:
+            with pytest.raises(fk.ClusterError, match=r"synchronous.*asynchronous=Tr"):
+                fk.distribute(model, asynchronous)
+
+    asyncio.run(attempt())
+
+
+def test_closed_client(client, model):
+    closed = Client(client.scheduler.address, set_as_default=False)
+    closed.close()
+    with pytest.raises(fk.ClusterError, match="status 'closed'"):
+        fk.distribute(model, closed)
+
+
+def test_more_workers_than_the_cluster_has(client, model):
+    with pytest.raises(fk.ClusterError, match=r"workers=9, a cluster of 4. Start more"):
+        fk.distribute(model, client, workers=9)
+
+
+def test_fewer_workers_than_the_cluster_has(client, model):
+    with fk.closing(fk.distribute(model, client, workers=3)) as coded:
+        assert coded.layers[0].session.executor.workers == 3
+
+
+def test_no_workers_at_all(empty_cluster, model):
+    with pytest.raises(fk.ClusterError, match=r"workers=None, a cluster of 0"):
+        fk.distribute(model, empty_cluster)
+
+
+def test_too_many_stragglers_for_the_cluster_found(client, model):
+    with pytest.raises(fk.PlanError, match=r"stragglers=4, workers=4"):
+        fk.distribute(model, client, stragglers=4)
+
+
+def test_adaptive_cluster(empty_cluster, model):
+    empty_cluster.cluster.adapt(minimum=1, maximum=3)
+    with pytest.raises(fk.ClusterError, match=r"minimum=1.*adapt\(minimum=3\)"):
+        fk.distribute(model, empty_cluster, workers=3)
+    empty_cluster.cluster.adapt(minimum=2, maximum=3)
+    x = np.ones((1, 16, 16, 3), "float32")
+    with fk.closing(fk.distribute(model, empty_cluster, workers=2)) as coded:
+        np.testing.assert_allclose(coded(x), model(x), atol=1e-5)
+
+
+def test_workers_with_several_threads_in_one_process(model):
+    with (
+        LocalCluster(
+            n_workers=3,
+            threads_per_worker=2,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        fk.closing(fk.distribute(model, client, fallback="raise")) as coded,
+    ):
+        x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+        np.testing.assert_allclose(coded(x), model(x), atol=1e-5)
+
+
+def test_worker_of_another_version(client, model, monkeypatch):
+    monkeypatch.setattr(probe, "__version__", "9.9.9")
+    with pytest.raises(fk.ClusterError, match=r"fcdcc_keras 9\.9\.9.*scheduler: \d"):
+        fk.distribute(model, client)
+
+
+def test_worker_without_the_package(empty_cluster, model, tmp_path):
+    # Runs before anything else in that process, and hides the package from it.
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent(
+            """
+            import sys
+            class Hide:
+                def find_spec(self, name, path=None, target=None):
+                    if name.partition(".")[0] == "fcdcc_keras":
+                        raise ModuleNotFoundError(name)
+            import importlib.util
+            original = importlib.util.find_spec
+            def find_spec(name, package=None):
+                hidden = name.partition(".")[0] == "fcdcc_keras"
+                return None if hidden else original(name, package)
+            importlib.util.find_spec = find_spec
+            sys.meta_path.insert(0, Hide())
+            """
+        )
+    )
+    address = empty_cluster.scheduler.address
+    process = subprocess.Popen(
+        worker_process.command(address, nanny=False),
+        env={**worker_process.environment(), "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        empty_cluster.wait_for_workers(1, timeout=60)
+        with pytest.raises(
+            fk.ClusterError, match=r"tcp://.*: fcdcc_keras is not installed"
+        ):
+            fk.distribute(model, empty_cluster, stragglers=0)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_settings_of_a_worker_process(client):
+    def settings():
+        import os
+
+        import dask
+
+        return dict(os.environ), dask.config.get("distributed.worker.profile.enabled")
+
+    for variables, profiling in client.run(settings).values():
+        assert variables.items() >= worker_process.ALLOCATOR.items()
+        assert variables["TF_NUM_INTRAOP_THREADS"] == "1"
+        assert variables["OMP_NUM_THREADS"] == "1"
+        assert variables["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+        assert variables["NVIDIA_TF32_OVERRIDE"] == "0"
+        assert profiling is False
+
+
+def test_gpu_of_a_worker_process(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "CUDA_VISIBLE_DEVICES" not in worker_process.environment()
+    assert worker_process.environment(gpu=3)["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_embedded_cluster_needs_no_main_guard_and_leaves_nothing(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import keras, numpy as np, psutil
+            import fcdcc_keras as fk
+            convolution = keras.layers.Conv2D(8, 3)
+            model = keras.Sequential([keras.Input((16, 16, 3)), convolution])
+            coded = fk.distribute(model, workers=2, stragglers=0)
+            children = psutil.Process().children(recursive=True)
+            assert len(children) >= 2
+            x = np.ones((1, 16, 16, 3), "float32")
+            with fk.trace(coded) as trace:
+                difference = coded.predict(x, verbose=0) - model.predict(x, verbose=0)
+            assert abs(difference).max() < 1e-5
+            assert trace.distributed_convolutions == 1
+            print(*[child.pid for child in children])
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    import psutil
+
+    for pid in map(int, done.stdout.split()):
+        try:
+            assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,198 @@
+"""Workers in this process: faults are scripted, time is virtual."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fcdcc_keras.codes import CRME
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution import local
+from fcdcc_keras.execution.base import Job
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.local import LOST, Fault, LocalExecutor
+from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
+
+CODE = CRME(4, 4, 6)  # any 4 of 6
+_PLAIN = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
+
+
+def _shares(workers: Any) -> np.ndarray:
+    """A 1×1 kernel for each worker that multiplies by its number."""
+    return np.array([[[[[float(w)]]]] for w in workers])
+
+
+def _ones(workers: Any) -> np.ndarray:
+    return np.ones((len(workers), 1, 2, 3, 1))
+
+
+def _job(executor: LocalExecutor, timeout: float = 10.0) -> Job:
+    placement = (executor.placements or [executor.place("conv", _shares)])[0]
+    shape, dtype = (1, 2, 3, 1), np.dtype(np.float64)
+    return Job("conv", CODE, placement, _ones, _PLAIN, shape, dtype, timeout)
+
+
+def _run(executor: LocalExecutor, timeout: float = 10.0) -> Collector:
+    return executor.run(_job(executor, timeout))
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Which workers' subtasks were computed, in order."""
+    workers: list[float] = []
+
+    def counted(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Reply:
+        workers.append(share.array.item())
+        return run_subtask(share, coded, conv)
+
+    run_subtask = local.run_subtask
+    monkeypatch.setattr(local, "run_subtask", counted)
+    return workers
+
+
+def test_without_faults_the_first_suffice(computed: list[float]) -> None:
+    executor = LocalExecutor(6)
+    collector = _run(executor)
+    assert executor.workers == 6
+    assert [r.address for r in collector.records] == list(executor.addresses)
+    assert collector.survivors == (0, 1, 2, 3)
+    assert [r.flat[0] for r in collector.results] == [0.0, 1.0, 2.0, 3.0]
+    assert [r.outcome for r in collector.records] == ["used"] * 4 + ["late"] * 2
+    assert computed == [0.0, 1.0, 2.0, 3.0]  # nothing that would come too late
+    assert all(r.sent == 0.0 and r.bytes_sent == 48 for r in collector.records)
+
+
+def test_virtual_delays_decide_the_survivors(computed: list[float]) -> None:
+    delays = [5.0, 0.25, 0.5, 7.0, 0.0, 1.5]
+    executor = LocalExecutor(6, {w: Fault(delay=d) for w, d in enumerate(delays)})
+    collector = _run(executor)
+    assert computed == [4.0, 1.0, 2.0, 5.0]
+    assert collector.survivors == (1, 2, 4, 5)
+    received = [r.received for r in collector.records]
+    assert received == [None, 0.25, 0.5, None, 0.0, 1.5]
+
+
+def test_equal_delays_come_in_the_order_of_the_workers(computed: list[float]) -> None:
+    script = {w: Fault(delay=1.0) for w in (0, 2)}
+    _run(LocalExecutor(6, script))
+    assert computed == [1.0, 3.0, 4.0, 5.0]
+
+
+def test_lost_workers_never_answer() -> None:
+    assert math.inf == LOST.delay
+    collector = _run(LocalExecutor(6, {0: LOST, 3: LOST}), timeout=math.inf)
+    assert collector.complete
+    assert collector.survivors == (1, 2, 4, 5)
+    executor = LocalExecutor(6, dict.fromkeys((0, 3, 5), LOST))
+    collector = _run(executor)
+    assert not collector.complete
+    assert collector.survivors == (1, 2, 4)
+    outcomes = [r.outcome for r in collector.records]
+    assert outcomes == ["late", "used", "used", "late", "used", "late"]
+
+
+def test_answers_after_the_timeout_are_not_waited_for() -> None:
+    script = {w: Fault(delay=float(w)) for w in range(6)}
+    assert _run(LocalExecutor(6, script), timeout=2.0).survivors == (0, 1, 2)
+    assert _run(LocalExecutor(6, script), timeout=3.0).survivors == (0, 1, 2, 3)
+
+
+def test_errors_are_erasures(computed: list[float]) -> None:
+    script = {1: Fault(error="out of memory"), 2: Fault(delay=1.0, error="disk full")}
+    collector = _run(LocalExecutor(6, script))
+    assert collector.survivors == (0, 3, 4, 5)
+    assert collector.records[1].outcome == "failed"
+    assert collector.records[1].detail == "out of memory"
+    assert collector.records[2].outcome == "late"  # complete before it failed
+    assert computed == [0.0, 3.0, 4.0, 5.0]
+
+
+def test_a_function_scripts_call_by_call() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def script(call: int, worker: int) -> Fault | None:
+        asked.append((call, worker))
+        return LOST if worker in (call, call + 1) else None
+
+    executor = LocalExecutor(6, script)
+    survivors = [_run(executor).survivors for _ in range(3)]
+    assert survivors == [(2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5)]
+    assert asked == [(call, worker) for call in range(3) for worker in range(6)]
+
+
+def test_the_script_may_be_replaced_between_calls() -> None:
+    executor = LocalExecutor(6)
+    assert _run(executor).survivors == (0, 1, 2, 3)
+    executor.faults = {0: LOST}
+    assert _run(executor).survivors == (1, 2, 3, 4)
+
+
+def test_runs_are_all_the_same() -> None:
+    script = {0: Fault(delay=2.0), 1: Fault(error="no"), 4: LOST}
+    runs = [_run(LocalExecutor(6, script)) for _ in range(2)]
+    first, second = ([r.tobytes() for r in run.results] for run in runs)
+    assert first == second
+    fates = [[(r.outcome, r.received) for r in run.records] for run in runs]
+    assert fates[0] == fates[1]
+
+
+@pytest.mark.parametrize(
+    ("share", "detail"),
+    [
+        (
+            np.ones((1, 1, 1, 2)),
+            "result of shape (1, 2, 3, 2) and type float64 in place of (1, 2, 3, 1)",
+        ),
+        (
+            np.ones((1, 1, 1, 1), np.float32),
+            "result of shape (1, 2, 3, 1) and type float32 in place of (1, 2, 3, 1)",
+        ),
+        (np.ones((1, 1, 7, 1)), "InvalidArgumentError: "),
+    ],
+    ids=["shape", "type", "error"],
+)
+def test_a_wrong_result_is_an_erasure(share: np.ndarray, detail: str) -> None:
+    executor = LocalExecutor(6)
+    job = _job(executor)
+    job.placement.held[1] = KernelShare(share)
+    collector = executor.run(job)
+    assert collector.survivors == (0, 2, 3, 4)
+    assert collector.records[1].outcome == "failed"
+    assert collector.records[1].detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "wrong"),
+    [
+        (np.zeros((1, 2, 3, 1)), None, None),
+        (np.zeros((1, 2, 3, 1), np.float32), None, "type float32 in place of"),
+        (np.zeros((2, 2, 3, 1)), None, "shape (2, 2, 3, 1)"),
+        (None, "ValueError: no", "ValueError: no"),
+        (None, None, "no result"),
+    ],
+)
+def test_replies_are_checked(array: Any, error: Any, wrong: str | None) -> None:
+    reply = Reply(array=array, error=error, started=0.0, finished=0.0)
+    found = _job(LocalExecutor(6)).check(reply)
+    assert (found is None) if wrong is None else (wrong in str(found))
+
+
+def test_releasing_and_closing_free_the_shares() -> None:
+    executor = LocalExecutor(3)
+    first, second = executor.place("first", _shares), executor.place("second", _shares)
+    assert [p.name for p in executor.placements] == ["first", "second"]
+    assert [second.held[w].array.item() for w in range(3)] == [0.0, 1.0, 2.0]
+    executor.release(first)
+    executor.release(first)
+    assert executor.placements == [second]
+    assert not first.held
+    executor.close()
+    assert executor.placements == []
+    assert not second.held
+
+
+@pytest.mark.parametrize("workers", [0, -2])
+def test_there_must_be_a_worker(workers: int) -> None:
+    with pytest.raises(PlanError, match=f"Received: workers={workers}"):
+        LocalExecutor(workers)

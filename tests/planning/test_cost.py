@@ -1,0 +1,113 @@
+"""Costs of layers, counted by hand and by the formulas of the paper."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fcdcc_keras.codes import CRME, Code, Uncoded
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import LayerCost, Prices, layer_cost
+
+_FREE = Prices(communication=0, storage=0, computation=0)
+
+
+def _counts(cost: LayerCost) -> dict[str, int]:
+    return {k: v for k, v in vars(cost).items() if k != "price"}
+
+
+def test_a_layer_that_divides_counted_by_hand() -> None:
+    # 8×8×3 to 8×8×8 by 3×3: parts of 2 output rows are 4 rows high.
+    geometry = ConvGeometry((8, 8), 3, 8, (3, 3), padding="same")
+    cost = layer_cost(geometry, CRME(4, 4, 6), _FREE)
+    assert _counts(cost) == {
+        "upload": 2 * (4 * 8 * 3),
+        "download": 8 * 8 * 8,
+        "storage": 2 * (3 * 3 * 3 * 2),
+        "multiply_adds": 8 * 8 * 8 * 3 * 9 // 4,
+    }
+    assert cost.price == 0
+
+
+def test_a_layer_that_does_not_divide_counted_by_hand() -> None:
+    # 11×9×2 to 5×3×5 by 3×2, strides 2 and 3: 4 parts of h' = 2 rows, 5 high;
+    # 6 blocks of one channel.
+    geometry = ConvGeometry((11, 9), 2, 5, (3, 2), strides=(2, 3))
+    assert geometry.output_size == (5, 3)
+    cost = layer_cost(geometry, CRME(4, 6, 8), _FREE)
+    each = (2 * 2) * (2 * 3)  # (a, b) times the pixels of a part, one channel
+    assert _counts(cost) == {
+        "upload": 2 * 5 * 9 * 2,
+        "download": 6 * each,
+        "storage": 2 * 3 * 2 * 2,
+        "multiply_adds": each * 3 * 2 * 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "upload", "storage"),
+    [
+        (CRME(1, 8, 6), 10 * 8 * 3, 2 * 27),
+        (CRME(8, 1, 6), 2 * 3 * 8 * 3, 27 * 8),
+        (Uncoded(4, 2, 8), 4 * 8 * 3, 27 * 4),
+    ],
+    ids=str,
+)
+def test_an_uncoded_side_is_sent_once(code: Code, upload: int, storage: int) -> None:
+    geometry = ConvGeometry((8, 8), 3, 8, (3, 3), padding="same")
+    cost = layer_cost(geometry, code, _FREE)
+    assert (cost.upload, cost.storage) == (upload, storage)
+    assert cost.download == 8 * 8 * 8
+    assert cost.multiply_adds == geometry.multiply_adds // code.recovery_threshold
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_formulas_of_the_paper_where_everything_divides(data: st.DataObject) -> None:
+    number = st.integers(1, 4)
+    k_a, k_b, n = data.draw(
+        st.sampled_from([(1, 4, 3), (4, 1, 3), (4, 4, 6), (8, 4, 9), (6, 4, 7)])
+    )
+    code = CRME(k_a, k_b, n)
+    kh, kw, s, d, c, w_out = (data.draw(number) for _ in range(6))
+    d = d if s == 1 else 1
+    h_out, filters = k_a * data.draw(number), k_b * data.draw(number)
+    extent_h, extent_w = (kh - 1) * d + 1, (kw - 1) * d + 1
+    height, width = (h_out - 1) * s + extent_h, (w_out - 1) * s + extent_w
+    geometry = ConvGeometry((height, width), c, filters, (kh, kw), (s, s), (d, d))
+    cost = layer_cost(geometry, code, _FREE)
+    rows = (h_out // k_a - 1) * s + extent_h
+    delta = code.recovery_threshold
+    assert cost.upload == code.ell_a * c * rows * width
+    assert cost.download == filters * h_out * w_out
+    assert cost.storage * k_b == code.ell_b * kh * kw * c * filters
+    assert cost.multiply_adds * delta == h_out * w_out * filters * c * kh * kw
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_the_price_is_the_sum_of_its_parts(itemsize: int) -> None:
+    geometry = ConvGeometry((8, 8), 3, 8, (3, 3), padding="same")
+    code = CRME(4, 4, 6)
+
+    def price(**prices: float) -> float:
+        zeros = {"communication": 0.0, "storage": 0.0, "computation": 0.0}
+        return layer_cost(geometry, code, Prices(**zeros | prices), itemsize).price
+
+    # All six get an input, four are waited for; all six hold a kernel.
+    wire = (6 * 192 + 512) * itemsize
+    held = 6 * 108 * itemsize
+    assert price(communication=2.0) == pytest.approx(2 * wire, rel=1e-12)
+    assert price(storage=3.0) == pytest.approx(3 * held, rel=1e-12)
+    # Four channels in a call run at a quarter of the full rate.
+    assert price(computation=5.0) == pytest.approx(5 * 3456 * 4, rel=1e-12)
+    together = price(communication=2.0, storage=3.0, computation=5.0)
+    assert together == pytest.approx(2 * wire + 3 * held + 20 * 3456, rel=1e-12)
+
+
+@pytest.mark.parametrize("field", ["communication", "storage", "computation"])
+@pytest.mark.parametrize("value", [-1e-12, math.nan])
+def test_prices_cannot_be_negative(field: str, value: float) -> None:
+    with pytest.raises(PlanError, match=f"at least 0. Received: {field}="):
+        Prices(**{field: value})

@@ -1,0 +1,155 @@
+"""Real worker processes stopped and killed: every answer is there, and right."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import keras
+import numpy as np
+import pytest
+
+import fcdcc_keras as fk
+from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+
+WORKERS = 5
+
+
+@pytest.fixture
+def cluster():
+    client = start_local_cluster(WORKERS)
+    client.pids = client.run(os.getpid)
+    yield client
+    for pid in client.pids.values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    stop_local_cluster(client)
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.layers.Conv2D(16, 3, padding="same", activation="relu", name=f"conv_{i}")
+        for i in range(4)
+    ]
+    return keras.Sequential([keras.Input((40, 40, 3)), *layers])
+
+
+def images(seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(2, 40, 40, 3)).astype("float32")
+
+
+def check(plain, coded, calls, seed=0):
+    """Predicts and compares; returns the trace."""
+    with fk.trace(coded) as trace:
+        for call in range(calls):
+            x = images(seed + call)
+            y = coded.predict_on_batch(x)
+            np.testing.assert_allclose(y, plain.predict_on_batch(x), atol=1e-5)
+    return trace
+
+
+def send(client, executor, worker, number):
+    os.kill(client.pids[executor.addresses[worker]], number)
+
+
+def outcomes(trace, worker):
+    return [record.subtasks[worker].outcome for record in trace.records]
+
+
+def test_stopped_workers_get_nothing_new_and_are_used_again(cluster):
+    plain = model()
+    coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
+    executor = coded.layers[0].session.executor
+    assert check(plain, coded, 2).local_convolutions == 0
+    for worker in (1, 3):
+        send(cluster, executor, worker, signal.SIGSTOP)
+    trace = check(plain, coded, 10)
+    assert trace.distributed_convolutions == 40
+    for worker in (1, 3):
+        # The first layer may have been sent; from then on it is unfinished work.
+        assert outcomes(trace, worker).count("used") == 0
+        assert outcomes(trace, worker).count("late") <= 1
+        assert outcomes(trace, worker).count("skipped") >= 39
+    for worker in (1, 3):
+        send(cluster, executor, worker, signal.SIGCONT)
+    deadline = time.monotonic() + 30
+    while len(executor.free) < WORKERS:
+        assert time.monotonic() < deadline, "stopped workers never came back"
+        time.sleep(0.05)
+    trace = check(plain, coded, 5)
+    for worker in (1, 3):
+        assert outcomes(trace, worker).count("skipped") < 20
+        assert "used" in outcomes(trace, worker) or "late" in outcomes(trace, worker)
+    fk.close(coded)
+
+
+def test_workers_die_one_after_another(cluster):
+    plain = model()
+    coded = fk.distribute(plain, cluster, stragglers=2, timeout=4)
+    executor = coded.layers[0].session.executor
+    check(plain, coded, 2)
+    send(cluster, executor, 0, signal.SIGSTOP)
+    send(cluster, executor, 4, signal.SIGKILL)
+    trace = check(plain, coded, 5)
+    assert trace.local_convolutions == 0
+    assert all({0, 4}.isdisjoint(record.survivors) for record in trace.records)
+    # One more than the code tolerates: the client computes, and says so once. The
+    # stopped worker might answer yet: it is waited for, but not by every layer.
+    send(cluster, executor, 2, signal.SIGKILL)
+    with pytest.warns(RuntimeWarning, match=r"needs the results of 3 workers. Rec"):
+        trace = check(plain, coded, 5)
+    assert trace.local_convolutions > 10
+    assert {r.local for r in trace.records if r.local} == {"too few workers"}
+    waited = [record for record in trace.records if record.collect > 3]
+    assert len(waited) <= 1
+    # With another one dead nobody can hope any more, and nobody waits.
+    send(cluster, executor, 1, signal.SIGKILL)
+    assert check(plain, coded, 2).local_convolutions == 8
+    fk.close(coded)
+
+
+def test_raises_when_asked_to(cluster):
+    plain = model()
+    options = {"stragglers": 1, "fallback": "raise", "timeout": 1.5}
+    coded = fk.distribute(plain, cluster, **options)
+    executor = coded.layers[0].session.executor
+    send(cluster, executor, 0, signal.SIGSTOP)
+    check(plain, coded, 3)
+    send(cluster, executor, 1, signal.SIGSTOP)
+    stopped = executor.addresses[1]
+    with pytest.raises(fk.NotEnoughWorkersError, match=r"conv_0.*results of 4"):
+        coded(images(0))
+    with pytest.raises(fk.NotEnoughWorkersError, match=stopped):
+        coded(images(0))
+    for worker in (0, 1):
+        send(cluster, executor, worker, signal.SIGCONT)
+    deadline = time.monotonic() + 30
+    while len(executor.free) < 4:
+        assert time.monotonic() < deadline, "stopped workers never came back"
+        time.sleep(0.05)
+    check(plain, coded, 2)
+    fk.close(coded)
+
+
+def test_stopped_during_the_call(cluster):
+    plain = model()
+    coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
+    executor = coded.layers[0].session.executor
+    check(plain, coded, 1)
+    stop_at = {2: 1, 5: 4}  # at these records' ends, stop these workers
+
+    def listen(record):
+        seen.append(record)
+        if len(seen) in stop_at:
+            send(cluster, executor, stop_at[len(seen)], signal.SIGSTOP)
+
+    seen: list[object] = []
+    policy = coded.layers[0].session.policy
+    policy.listeners.append(listen)
+    trace = check(plain, coded, 3)
+    assert trace.distributed_convolutions == 12
+    assert 4 not in trace.records[-1].survivors
+    assert 1 not in trace.records[-1].survivors
+    fk.close(coded)

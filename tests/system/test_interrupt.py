@@ -1,0 +1,57 @@
+"""Ctrl-C in the middle of a long prediction leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+SCRIPT = """
+import keras, numpy as np, psutil
+import fcdcc_keras as fk
+
+layers = [keras.layers.Conv2D(32, 3, padding="same") for _ in range(4)]
+model = keras.Sequential([keras.Input((64, 64, 3)), *layers])
+coded = fk.distribute(model, workers=2, stragglers=0)
+children = psutil.Process().children(recursive=True)
+print(*[child.pid for child in children], flush=True)
+coded.predict(np.zeros((64, 64, 64, 3)), batch_size=1, verbose=0)
+print("started", flush=True)
+while True:
+    coded.predict(np.zeros((640, 64, 64, 3)), batch_size=1, verbose=0)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind(ending):
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    pids = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(pids) >= 2
+    assert process.stdout.readline() == "started\n"
+    os.killpg(process.pid, ending)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    if ending == signal.SIGINT:
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert "Exception ignored" not in errors
+    deadline = time.monotonic() + 30
+    while alive := [pid for pid in pids if _runs(pid)]:
+        assert time.monotonic() < deadline, f"still running: {alive}"
+        time.sleep(0.1)
+
+
+def _runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

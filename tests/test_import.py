@@ -1,0 +1,140 @@
+"""What importing the package brings with it, and what it needs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import fcdcc_keras as fk
+from fcdcc_keras.backend import check_backend
+from fcdcc_keras.errors import FcdccError
+
+_HEAVY = {"tensorflow", "keras", "distributed"}
+
+
+def _python(code: str, **environment: str) -> str:
+    """Returns what a fresh interpreter prints."""
+    env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("fcdcc_keras", _HEAVY | {"numpy", "dask"}),
+        ("fcdcc_keras.execution.subtask", _HEAVY),
+        ("fcdcc_keras.codes", _HEAVY),
+        ("fcdcc_keras.partition", _HEAVY),
+        ("fcdcc_keras.planning", _HEAVY),
+        ("fcdcc_keras.execution.collector", _HEAVY),
+        ("fcdcc_keras.execution.local", _HEAVY),
+        ("fcdcc_keras.execution.pipeline", _HEAVY),
+    ],
+)
+def test_nothing_heavy_is_imported(module: str, unwanted: set[str]) -> None:
+    loaded = _python(f"import sys, {module}; print(*sys.modules)").split()
+    assert module in loaded
+    assert not unwanted & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["codes", "FcdccError", "Plan", "Executor", "LocalExecutor", "DaskExecutor"],
+)
+def test_what_needs_no_keras_does_not_import_it(name: str) -> None:
+    code = f"import sys, fcdcc_keras as fk; fk.{name}; print(*sys.modules)"
+    assert not {"tensorflow", "keras"} & set(_python(code).split())
+
+
+def test_every_public_name_is_there() -> None:
+    assert sorted(fk.__all__) == dir(fk)
+    for name in fk.__all__:
+        value = getattr(fk, name)
+        own = getattr(value, "__name__", name).rpartition(".")[2]
+        assert own == ("Trace" if name == "trace" else name)
+
+
+def test_the_contract_of_names() -> None:
+    # DESIGN section 3, as far as issue 2 goes.
+    assert set(fk.__all__) >= {
+        *("distribute", "plan", "report", "trace", "close", "closing", "codes"),
+        *("CodedConv2D", "LocalExecutor", "DaskExecutor", "Plan", "LayerPlan"),
+        *("FcdccError", "PlanError", "UnsupportedLayerError", "ClusterError"),
+        *("NotEnoughWorkersError", "CorruptResultError", "DecodeError", "__version__"),
+    }
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match=r"fcdcc_keras.* no attribute 'turbo'"):
+        _ = fk.turbo
+
+
+def test_errors_are_one_hierarchy() -> None:
+    specific = [
+        fk.PlanError,
+        fk.UnsupportedLayerError,
+        fk.ClusterError,
+        fk.NotEnoughWorkersError,
+        fk.CorruptResultError,
+        fk.DecodeError,
+    ]
+    assert all(issubclass(error, FcdccError) for error in specific)
+    assert [e for e in specific if issubclass(e, ValueError)] == [fk.PlanError]
+
+
+def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    check_backend()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(FcdccError, match=r"backend. Received: the backend 'jax'"):
+        check_backend()
+    with pytest.raises(FcdccError, match=r"KERAS_BACKEND=tensorflow"):
+        _ = fk.distribute
+
+
+_TRY = """
+import sys
+{before}
+import fcdcc_keras as fk
+try:
+    fk.{name}
+except Exception as error:
+    print(isinstance(error, fk.FcdccError), type(error).__name__, error)
+else:
+    print("no error")
+"""
+
+
+# NumPy's backend needs JAX, and PyTorch is not a dependency: Keras itself fails.
+@pytest.mark.parametrize("backend", ["numpy", "torch", "no-such-backend"])
+def test_another_backend_in_the_environment_is_refused(backend: str) -> None:
+    code = _TRY.format(before="", name="distribute")
+    answer = _python(code, KERAS_BACKEND=backend)
+    assert answer.startswith("True FcdccError ")
+    assert backend in answer
+    assert "Set the environment variable KERAS_BACKEND=tensorflow" in answer
+
+
+@pytest.mark.parametrize("name", ["distribute", "plan", "CodedConv2D", "trace"])
+def test_tensorflow_missing_is_said(name: str) -> None:
+    code = _TRY.format(before="sys.modules['tensorflow'] = None", name=name)
+    answer = _python(code)
+    assert answer.startswith("True FcdccError fcdcc_keras computes with TensorFlow")
+    assert "Received: " in answer
+    assert "pip install fcdcc_keras[cpu]" in answer
+
+
+def test_the_mathematics_works_without_tensorflow() -> None:
+    before = "sys.modules['tensorflow'] = sys.modules['keras'] = None"
+    assert _python(_TRY.format(before=before, name="codes")) == "no error\n"
