@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+
 from fcdcc_keras.errors import FcdccError
 
 
@@ -11,19 +14,28 @@ def check_backend() -> None:
     Raises:
         FcdccError: TensorFlow is missing, or Keras has another backend.
     """
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError as error:
+    if not _installed("tensorflow"):
         raise FcdccError(
             "fcdcc_keras computes with TensorFlow, which must be installed. "
-            f"Received: {error}. Run `pip install fcdcc_keras[cpu]`, or [gpu]."
-        ) from error
-    import keras
+            "Received: no module named 'tensorflow'. Run "
+            "`pip install fcdcc_keras[cpu]`, or [gpu]."
+        )
+    try:
+        import keras
 
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
+        backend = repr(keras.backend.backend())
+    except (ImportError, ValueError) as error:  # it cannot load its backend either
+        backend = f"{os.environ.get('KERAS_BACKEND', 'unknown')!r} ({error})"
+    if backend != "'tensorflow'":
         raise FcdccError(
             "Keras must use its TensorFlow backend. Received: the backend "
-            f"{backend!r}. Set the environment variable KERAS_BACKEND=tensorflow "
+            f"{backend}. Set the environment variable KERAS_BACKEND=tensorflow "
             "before Keras is imported."
         )
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # somebody put None in its place
+        return False

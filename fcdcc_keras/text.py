@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 def count(number: float) -> str:
     """Returns a number with a decimal prefix: 1234567 is ``1.23 M``."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= factor:
-            return f"{number / factor:.3g} {prefix}"
+        if abs(number) >= factor * 0.9995:  # 999,600 is 1 M to three digits
+            return f"{_three_digits(number / factor)} {prefix}"
     return f"{number:.3g}"
 
 
@@ -39,7 +39,7 @@ def table(
     for row in rows:
         grid.add_row(*row)
     out = io.StringIO()
-    Console(file=out, width=400, markup=False, highlight=False).print(grid)
+    Console(file=out, width=400, markup=False, highlight=False, emoji=False).print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -51,4 +51,9 @@ def bytes_text(number: float) -> str:
 
 def milliseconds(seconds: float) -> str:
     """Returns seconds as milliseconds with three digits."""
-    return f"{seconds * 1e3:.3g}"
+    return _three_digits(seconds * 1e3)
+
+
+def _three_digits(number: float) -> str:
+    # Like "g", but never with an exponent for large numbers.
+    return f"{number:.0f}" if abs(number) >= 999.5 else f"{number:.3g}"

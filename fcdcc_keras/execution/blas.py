@@ -25,6 +25,7 @@ def single_threaded_blas() -> Iterator[None]:
 
     with _lock:
         if _inside == 0:
+            _take_control()
             _limiter = _controller(ThreadpoolController).limit(
                 limits=1, user_api="blas"
             )
@@ -35,7 +36,19 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
+                _take_control()
                 _limiter.restore_original_limits()
+                _take_control()
+
+
+def _take_control() -> None:
+    # Newer threadpoolctl lets only the first thread that set a limit set others,
+    # until that thread ends. Here the last to leave is seldom the first that came.
+    import threadpoolctl
+
+    control: Any = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(control, "clear_controlling_thread"):
+        control.clear_controlling_thread(force=True)
 
 
 _known: Any = None

@@ -13,6 +13,7 @@ from fcdcc_keras.execution.embedded import (
     start_local_cluster,
     stop_local_cluster,
 )
+from fcdcc_keras.execution.message_logs import keep_no_messages
 from fcdcc_keras.execution.probe import check_software, warm_up
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def connect(
     try:
         addresses = sorted(_addresses(client, workers))
         client.sync(check_software, client, addresses)
+        client.sync(keep_no_messages, client)
         client.sync(warm_up, client, addresses)
     except BaseException:
         disconnect()

@@ -110,7 +110,7 @@ def convolve(
         conv: The convolution.
 
     Returns:
-        Shape ``(B, H', W', N)``, dtype of the inputs.
+        Shape ``(B, H', W', N)``, dtype of both.
     """
     prepare_tensorflow()
     import tensorflow as tf

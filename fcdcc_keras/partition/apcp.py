@@ -52,12 +52,13 @@ class HeightPartition:
         for i in range(self.parts):
             # Rows of X that part i covers; those before 0 and from H on are zeros.
             start = i * step - self.geometry.pad_height[0]
-            first = min(max(start, 0), height)
-            last = min(max(start + self.input_rows, first), height)
-            above = first - start if first < last else self.input_rows
-            parts[i, :, :above] = 0
-            parts[i, :, above : above + last - first] = inputs[:, first:last]
-            parts[i, :, above + last - first :] = 0
+            first, last = max(start, 0), min(start + self.input_rows, height)
+            if first >= last:
+                parts[i] = 0
+                continue
+            parts[i, :, : first - start] = 0
+            parts[i, :, first - start : last - start] = inputs[:, first:last]
+            parts[i, :, last - start :] = 0
         return parts
 
     def merge(self, outputs: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from fcdcc_keras.errors import PlanError
 
 Pair = tuple[int, int]
@@ -32,17 +34,17 @@ class ConvGeometry:
 
     def __post_init__(self) -> None:
         for field in ("input_size", "kernel_size", "strides", "dilation_rate"):
-            pair = tuple(int(v) for v in getattr(self, field))
-            if len(pair) != 2 or min(pair) < 1:
+            pair = getattr(self, field)
+            if not _is_pair(pair):
                 raise PlanError(
                     f"`{field}` must be two integers of at least 1. Received: "
-                    f"{field}={getattr(self, field)!r}. Give a height and a width."
+                    f"{field}={pair!r}. Give a height and a width."
                 )
-            object.__setattr__(self, field, pair)
+            object.__setattr__(self, field, (int(pair[0]), int(pair[1])))
         for field in ("channels", "filters"):
-            if getattr(self, field) < 1:
+            if not _is_size(getattr(self, field)):
                 raise PlanError(
-                    f"`{field}` must be at least 1. Received: "
+                    f"`{field}` must be an integer of at least 1. Received: "
                     f"{field}={getattr(self, field)!r}. Give a positive number."
                 )
         if self.padding not in ("valid", "same"):
@@ -99,3 +101,16 @@ class ConvGeometry:
         covered += self.dilated_kernel[axis]
         total = max(0, covered - self.input_size[axis])
         return total // 2, total - total // 2
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(map(_is_size, value))
+    )
+
+
+def _is_size(value: object) -> bool:
+    # NumPy's integers are sizes too; True is an integer, but no size.
+    return isinstance(value, int | np.integer) and value is not True and value >= 1

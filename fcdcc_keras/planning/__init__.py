@@ -2,7 +2,8 @@
 
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
 from fcdcc_keras.planning.plan import LayerPlan, Plan
-from fcdcc_keras.planning.search import AUTO, candidates, check_redundancy, plan_layer
+from fcdcc_keras.planning.redundancy import check_redundancy
+from fcdcc_keras.planning.search import AUTO, candidates, plan_layer
 
 __all__ = [
     "AUTO",

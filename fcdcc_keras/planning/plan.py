@@ -13,6 +13,7 @@ from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import LayerCost
+from fcdcc_keras.planning.redundancy import check_redundancy
 
 _FORMAT = 1
 
@@ -51,7 +52,9 @@ class LayerPlan:
                 code=codes.from_dict(data["code"]),
                 cost=LayerCost(**data["cost"]),
             )
-        except (KeyError, TypeError) as error:
+        except PlanError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise _not_a_plan(data) from error
 
 
@@ -71,6 +74,7 @@ class Plan:
     """(path, reason) of each convolution that stays as it is."""
 
     def __post_init__(self) -> None:
+        check_redundancy(self.workers, self.stragglers)
         for layer in self.layers:
             code = layer.code
             if code.workers != self.workers or code.stragglers < self.stragglers:
@@ -120,7 +124,9 @@ class Plan:
                 layers=tuple(LayerPlan.from_dict(d) for d in data["layers"]),
                 not_coded=tuple((path, why) for path, why in data["not_coded"]),
             )
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        except PlanError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise _not_a_plan(source) from error
 
     def __str__(self) -> str:

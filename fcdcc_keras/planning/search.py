@@ -10,33 +10,9 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import Prices, layer_cost
 from fcdcc_keras.planning.plan import LayerPlan
+from fcdcc_keras.planning.redundancy import check_redundancy
 
 AUTO = "auto"
-
-
-def check_redundancy(workers: int, stragglers: int) -> None:
-    """Checks that n workers can miss γ of them.
-
-    Raises:
-        PlanError: γ is negative or not below n, or one of them is no integer.
-    """
-    for name, value in (("workers", workers), ("stragglers", stragglers)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise PlanError(
-                f"`{name}` must be an integer. Received: {name}={value!r}. Give a "
-                "whole number."
-            )
-    if workers < 1:
-        raise PlanError(
-            f"There must be at least one worker. Received: workers={workers}. Give "
-            "the number of workers to spread the layers over."
-        )
-    if not 0 <= stragglers < workers:
-        raise PlanError(
-            "`stragglers` must be at least 0 and less than `workers`, for someone "
-            f"must be left to answer. Received: stragglers={stragglers}, "
-            f"workers={workers}. Use 0 to {workers - 1} stragglers, or more workers."
-        )
 
 
 def candidates(
@@ -66,7 +42,7 @@ def candidates(
             )
         yield code
         return
-    family = code if isinstance(code, type) else codes.get(_resolve(code))
+    family = _family(code)
     found = False
     for threshold in range(workers - stragglers, 0, -1):
         for k_a, k_b in family.splits(threshold):
@@ -116,10 +92,12 @@ def plan_layer(
     return min(plans, key=lambda plan: plan.cost.price)
 
 
-def _resolve(code: object) -> str:
-    if not isinstance(code, str):
-        raise PlanError(
-            "`code` must be a name, a Code or a Code class. Received: "
-            f"code={code!r}. Choose one of {', '.join((AUTO, *codes.names()))}."
-        )
-    return "crme" if code == AUTO else code
+def _family(code: object) -> type[Code]:
+    if isinstance(code, str):
+        return codes.get("crme" if code == AUTO else code)
+    if isinstance(code, type) and issubclass(code, Code) and hasattr(code, "name"):
+        return code
+    raise PlanError(
+        "`code` must be a name, a Code or a Code class. Received: "
+        f"code={code!r}. Choose one of {', '.join((AUTO, *codes.names()))}."
+    )

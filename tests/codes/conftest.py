@@ -21,7 +21,10 @@ CODES = [
         ]
         for q in sorted({n, odd_q(n)})
     ),
-    *(Uncoded(*split) for split in [(1, 1, 1), (1, 4, 4), (3, 1, 3), (2, 3, 6)]),
+    *(
+        Uncoded(*split)
+        for split in [(1, 1, 1), (1, 4, 4), (3, 1, 3), (2, 2, 4), (2, 3, 6)]
+    ),
 ]
 
 

@@ -82,6 +82,10 @@ def test_uncoded_decodes_to_the_bit() -> None:
     assert not np.isfinite(decoded[3:]).all()
 
 
+def test_uncoded_worker_i_k_b_plus_j_computes_block_i_j() -> None:
+    np.testing.assert_array_equal(Uncoded(2, 3, 6).generator(range(6)), np.eye(6))
+
+
 def test_an_uncoded_side_is_copied_to_the_bit() -> None:
     code = CRME(1, 8, 6)
     x = np.random.default_rng(4).standard_normal((1, 3, 3)).astype(np.float32)

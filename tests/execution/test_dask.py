@@ -103,6 +103,21 @@ def test_results_are_not_kept(client):
     assert not [key for key in client.futures if str(key).startswith("fcdcc")]
 
 
+def test_dask_remembers_no_messages(client):
+    # Its logs of sent messages would keep a thousand inputs for each worker.
+    with fk.closing(fk.distribute(model(), client)) as coded:
+        for _ in range(5):
+            coded.predict_on_batch(np.zeros((1, 24, 24, 3)))
+        remembered = client.run_on_scheduler(
+            lambda dask_scheduler: [
+                len(comm.recent_message_log)
+                for comm in dask_scheduler.stream_comms.values()
+            ]
+        )
+        assert remembered == [0] * 4
+        assert not client.scheduler_comm.recent_message_log
+
+
 def test_scheduler_address_and_cluster_object_are_accepted(client):
     x = np.random.default_rng(0).normal(size=(1, 24, 24, 3)).astype("float32")
     plain = model()
