@@ -113,4 +113,4 @@ def _is_pair(value: object) -> bool:
 
 def _is_size(value: object) -> bool:
     # NumPy's integers are sizes too; True is an integer, but no size.
-    return isinstance(value, int | np.integer) and value is not True and value >= 1
+    return isinstance(value, int | np.integer) and value is not True and int(value) > 0

@@ -1,0 +1,30 @@
+"""The demo, as a newcomer runs it: `fcdcc-keras demo`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.timeout(400)
+def test_demo_keeps_every_prediction():
+    program = Path(sys.executable).with_name("fcdcc-keras")
+    done = subprocess.run(
+        [str(program), "demo", "--json"], capture_output=True, text=True, timeout=390
+    )
+    assert done.returncode == 0, done.stderr
+    resnet, vgg = json.loads(done.stdout)["models"]
+    assert resnet["plain"]["accuracy"] > 0.95
+    assert resnet["images"] == 450
+    assert vgg["images"] == 2
+    for model in (resnet, vgg):
+        assert model["local_convolutions"] == 0
+        for mode in ("coded", "two_workers_gone"):
+            assert model[mode]["identical_predictions"]
+            assert model[mode]["accuracy"] == model["plain"]["accuracy"]
+            # Float32 rounding, some ten layers deep; wrong answers are far off.
+            assert 0 < model[mode]["largest_deviation"] < 1e-5
+        assert model["coded"]["workers_used"] > 4
+        assert model["two_workers_gone"]["workers_used"] == 4
