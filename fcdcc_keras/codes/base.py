@@ -64,13 +64,11 @@ class Code(ABC):
 
     @classmethod
     @abstractmethod
-    def splits(cls, threshold: int) -> list[tuple[int, int]]:
-        """Returns the pairs (k_A, k_B) that give recovery threshold δ."""
+    def designs(cls, workers: int, threshold: int) -> list[Code]:
+        """Returns the codes of this kind for n workers with recovery threshold δ.
 
-    @classmethod
-    @abstractmethod
-    def for_split(cls, k_a: int, k_b: int, workers: int) -> Code:
-        """Returns the code with its default options for one split."""
+        One for each split (k_A, k_B), with the kind's default options.
+        """
 
     @property
     @abstractmethod

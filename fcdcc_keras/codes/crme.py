@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from fcdcc_keras.codes.base import Code
+from fcdcc_keras.codes.splits import check_planes, pairs_of_planes
 from fcdcc_keras.errors import PlanError
 
 
@@ -37,13 +38,7 @@ class CRME(Code):
         super().__post_init__()
 
     def _check(self) -> None:
-        for field in ("k_a", "k_b"):
-            k = getattr(self, field)
-            if k != 1 and k % 2:
-                raise PlanError(
-                    "CRME needs an even number of blocks on each side, or 1. "
-                    f"Received: {field}={k}. Use {k - 1} or {k + 1}."
-                )
+        check_planes(self)
         if not isinstance(self.q, int) or self.q < self.workers:
             raise PlanError(
                 "CRME needs an integer q of at least the number of workers. "
@@ -52,25 +47,9 @@ class CRME(Code):
             )
 
     @classmethod
-    def splits(cls, threshold: int) -> list[tuple[int, int]]:
-        """Returns the pairs (k_A, k_B) that give recovery threshold δ.
-
-        Without k = 2, which costs as much upload and storage as k = 1.
-        """
-        if threshold == 1:
-            return [(1, 1)]
-        product = 4 * threshold
-        both = [
-            (k, product // k)
-            for k in range(4, product // 4 + 1, 2)
-            if product % k == 0 and (product // k) % 2 == 0
-        ]
-        return [(1, 2 * threshold), *both, (2 * threshold, 1)]
-
-    @classmethod
-    def for_split(cls, k_a: int, k_b: int, workers: int) -> CRME:
-        """Returns the code with q = n."""
-        return cls(k_a, k_b, workers)
+    def designs(cls, workers: int, threshold: int) -> list[Code]:
+        """Returns the codes for n workers with recovery threshold δ."""
+        return [cls(a, b, workers) for a, b in pairs_of_planes(threshold)]
 
     @property
     def ell_a(self) -> int:

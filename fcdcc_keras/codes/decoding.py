@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcdcc_keras.codes.linear import combine
+from fcdcc_keras.codes.linear import combine, unit_rows
 from fcdcc_keras.errors import DecodeError
 
 
@@ -51,15 +51,14 @@ def condition_number(generator: np.ndarray) -> float:
 
 
 def decoding_matrix(generator: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns the decoding matrix of least noise, and its amplification.
+    """Returns the decoding matrix, and its amplification.
 
-    Worker m's rounding error grows with g_m, the size of what it computes, so
-    columns are scaled to unit norm first: the inverse, or with more results
-    than needed the pseudo-inverse, of the scaled matrix is then the weighted
-    least squares solution, and α its largest column norm.
+    A block that some result shows plainly (a unit column) is taken from there.
+    The others are solved for, with what is known subtracted: an e×e system where e
+    blocks are unknown.
 
     Args:
-        generator: G_S, shape ``(k_A·k_B, m)`` with m ≥ k_A·k_B.
+        generator: G_S, shape ``(k_A·k_B, m)``.
 
     Returns:
         D of shape ``(m, k_A·k_B)``, and α(S).
@@ -67,16 +66,54 @@ def decoding_matrix(generator: np.ndarray) -> tuple[np.ndarray, float]:
     Raises:
         DecodeError: The results do not determine the blocks.
     """
+    norms = np.linalg.norm(generator, axis=0)
+
+    def amplification(decoder: np.ndarray) -> float:
+        return float(np.linalg.norm(decoder * norms[:, None], axis=0).max())
+
+    decoder = _from_plain_blocks(generator)
+    blocks, results = generator.shape
+    if results > blocks:
+        # With results to spare, averaging over all of them may beat plain copies.
+        decoder = min(decoder, _solve(generator), key=amplification)
+    return decoder, amplification(decoder)
+
+
+def _from_plain_blocks(generator: np.ndarray) -> np.ndarray:
+    blocks, results = generator.shape
+    decoder = np.zeros((results, blocks))
+    unit = np.flatnonzero(unit_rows(generator.T))
+    shown, first = np.unique(generator[:, unit].argmax(axis=0), return_index=True)
+    decoder[unit[first], shown] = 1.0
+    unknown = np.setdiff1d(np.arange(blocks), shown)
+    if unknown.size:
+        mixed = np.setdiff1d(np.arange(results), unit)
+        solution = _solve(generator[np.ix_(unknown, mixed)])
+        decoder[np.ix_(mixed, unknown)] = solution
+        known = generator[np.ix_(shown, mixed)]
+        decoder[np.ix_(unit[first], unknown)] = -known @ solution
+    return decoder
+
+
+def _solve(generator: np.ndarray) -> np.ndarray:
+    """Returns D with ``generator · D = I``, of least noise where there is a choice.
+
+    Worker m's rounding error grows with g_m, the size of what it computes, so
+    columns are scaled to unit norm first: the inverse, or with more results than
+    needed the pseudo-inverse, is then the weighted least squares solution.
+    """
     blocks, results = generator.shape
     norms = np.linalg.norm(generator, axis=0)
+    norms[norms == 0] = 1.0  # such a result says nothing, and is given no weight
     scaled = generator / norms
-    if results < blocks or np.linalg.matrix_rank(scaled) < blocks:
+    rank = np.linalg.matrix_rank(scaled) if results >= blocks else results
+    if rank < blocks:
         raise DecodeError(
             "The results of the survivors must determine every block. Received: "
-            f"a generator matrix of shape {generator.shape} and rank "
-            f"{np.linalg.matrix_rank(scaled)}. Wait for more workers, or use a "
-            "code that is better conditioned for this many stragglers."
+            f"results of rank {rank} for {blocks} unknown blocks. Wait for more "
+            "workers, or use a code that is better conditioned for this many "
+            "stragglers."
         )
     inverse = np.linalg.inv(scaled) if results == blocks else np.linalg.pinv(scaled)
-    amplification = float(np.linalg.norm(inverse, axis=0).max())
-    return inverse / norms[:, None], amplification
+    solution: np.ndarray = inverse / norms[:, None]
+    return solution

@@ -6,11 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from fcdcc_keras.codes.base import Code
+from fcdcc_keras.codes.chebyshev import Chebyshev
 from fcdcc_keras.codes.crme import CRME
+from fcdcc_keras.codes.khatri_rao import KhatriRao
+from fcdcc_keras.codes.quaternion import Quaternion
+from fcdcc_keras.codes.replication import Replication
+from fcdcc_keras.codes.rotation import Rotation
+from fcdcc_keras.codes.systematic import Systematic
 from fcdcc_keras.codes.uncoded import Uncoded
+from fcdcc_keras.codes.vandermonde import Vandermonde
 from fcdcc_keras.errors import PlanError
 
-_CODES: dict[str, type[Code]] = {code.name: code for code in (CRME, Uncoded)}
+_CODES: dict[str, type[Code]] = {
+    code.name: code
+    for code in (
+        CRME,
+        Quaternion,
+        Rotation,
+        Systematic,
+        KhatriRao,
+        Chebyshev,
+        Vandermonde,
+        Uncoded,
+        Replication,
+    )
+}
 
 
 def names() -> tuple[str, ...]:

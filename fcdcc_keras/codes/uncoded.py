@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from fcdcc_keras.codes.base import Code
+from fcdcc_keras.codes.real import RealCode
+from fcdcc_keras.codes.splits import factor_pairs
 from fcdcc_keras.errors import PlanError
 
 
 @dataclass(frozen=True)
-class Uncoded(Code):
+class Uncoded(RealCode):
     """Worker i·k_B + j computes block (i, j); it tolerates no straggler."""
 
     name = "uncoded"
@@ -27,26 +29,11 @@ class Uncoded(Code):
             )
 
     @classmethod
-    def splits(cls, threshold: int) -> list[tuple[int, int]]:
-        """Returns all pairs with k_A·k_B = δ."""
-        return [
-            (k, threshold // k) for k in range(1, threshold + 1) if threshold % k == 0
-        ]
-
-    @classmethod
-    def for_split(cls, k_a: int, k_b: int, workers: int) -> Uncoded:
-        """Returns the uncoded split."""
-        return cls(k_a, k_b, workers)
-
-    @property
-    def ell_a(self) -> int:
-        """ℓ_A = 1."""
-        return 1
-
-    @property
-    def ell_b(self) -> int:
-        """ℓ_B = 1."""
-        return 1
+    def designs(cls, workers: int, threshold: int) -> list[Code]:
+        """Returns the splits into n blocks; there is none where δ < n."""
+        if threshold != workers:
+            return []
+        return [cls(a, b, workers) for a, b in factor_pairs(workers)]
 
     @cached_property
     def input_matrix(self) -> np.ndarray:

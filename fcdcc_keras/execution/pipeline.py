@@ -49,16 +49,18 @@ class CodedConvolution:
         """
         geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
         record = LayerRecord(self.plan.path, time.time())
-        if self._executor is None:
-            return self._local(inputs, kernel, geometry, record, "not on a cluster")
         if inputs.size == 0:
             return self._local(inputs, kernel, geometry, record, "empty batch")
+        executor = self._executor
+        placement = self.place(kernel)
+        if executor is None or placement is None:
+            return self._local(inputs, kernel, geometry, record, "not on a cluster")
         stages = Stages(self.plan, geometry, inputs)
-        collector = self._executor.run(
+        collector = executor.run(
             Job(
                 name=self.plan.path,
                 code=self.plan.code,
-                placement=self.place(kernel),
+                placement=placement,
                 encode=stages.encode,
                 convolution=stages.convolution,
                 result_shape=stages.result_shape,
@@ -86,7 +88,7 @@ class CodedConvolution:
         )
         return outputs
 
-    def place(self, kernel: np.ndarray) -> Placement:
+    def place(self, kernel: np.ndarray) -> Placement | None:
         """Gives the workers the shares of a kernel, unless they have them.
 
         Kernels are compared whole: a compiled train step changes weights without
@@ -97,10 +99,11 @@ class CodedConvolution:
             kernel: K, shape ``(K_H, K_W, C, N)``.
 
         Returns:
-            Where the shares are.
+            Where the shares are; None after ``detach``.
         """
         with self._lock:
-            assert self._executor is not None
+            if self._executor is None:
+                return None
             if self._placement is None or not _same_bits(self._kernel, kernel):
                 if self._placement is not None:
                     self._executor.release(self._placement)
@@ -128,7 +131,7 @@ class CodedConvolution:
         message = (
             f"Layer {self.plan.path!r} needs the results of "
             f"{self.plan.code.recovery_threshold} workers. Received: "
-            f"{len(collector.survivors)} within {self._policy.timeout:g} s; {fates}."
+            f"{len(collector.survivors)} (timeout={self._policy.timeout:g} s); {fates}."
         )
         if self._policy.fallback == "raise":
             raise NotEnoughWorkersError(

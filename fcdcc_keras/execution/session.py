@@ -7,6 +7,8 @@ import threading
 import weakref
 from collections.abc import Callable
 
+import numpy as np
+
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.pipeline import CodedConvolution
@@ -41,12 +43,18 @@ class Session:
         self._layers.append(layer)
         return layer
 
-    def check_placed(self, layer: CodedConvolution, held: int) -> None:
-        """Checks that every worker took its share of a layer.
+    def place(self, layer: CodedConvolution, kernel: np.ndarray) -> None:
+        """Gives every worker its share of a layer for the first time.
+
+        Args:
+            layer: What ``add`` gave.
+            kernel: K, shape ``(K_H, K_W, C, N)``.
 
         Raises:
-            ClusterError: A worker did not.
+            ClusterError: A worker did not take its share.
         """
+        placement = layer.place(kernel)
+        held = 0 if placement is None else len(placement.held)
         if held < self.executor.workers:
             raise ClusterError(
                 "Every worker must take its kernel shares when a model is "
@@ -62,6 +70,8 @@ class Session:
             _end(self._layers, pending[2][1])
 
 
+EXIT_TIMEOUT = 10.0
+"""Seconds that each model gets to end what it holds when Python exits."""
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
@@ -73,8 +83,11 @@ def _close_at_exit(session: Session) -> None:
 
 
 def _close_all() -> None:
+    # An interrupt may have left a lock taken anywhere; exit must not wait for it.
     for session in list(_open):
-        session.close()
+        closing = threading.Thread(target=session.close, daemon=True)
+        closing.start()
+        closing.join(EXIT_TIMEOUT)
 
 
 def _end(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:

@@ -43,16 +43,13 @@ def candidates(
         yield code
         return
     family = _family(code)
-    found = False
-    for threshold in range(workers - stragglers, 0, -1):
-        for k_a, k_b in family.splits(threshold):
-            try:
-                candidate = family.for_split(k_a, k_b, workers)
-            except PlanError:
-                continue  # this split does not exist for n workers
-            found = True
-            yield candidate
-    if not found:
+    designs = [
+        design
+        for threshold in range(workers - stragglers, 0, -1)
+        for design in family.designs(workers, threshold)
+    ]
+    yield from designs
+    if not designs:
         raise PlanError(
             f"The code {family.name!r} cannot let {stragglers} of {workers} workers "
             f"be missing. Received: code={family.name!r}, workers={workers}, "

@@ -93,5 +93,5 @@ def test_odd_q_is_the_smallest_odd_number_of_at_least_n(workers: int, q: int) ->
 
 
 def test_q_is_n_by_default() -> None:
-    assert CRME(4, 4, 6) == CRME(4, 4, 6, q=6) == CRME.for_split(4, 4, 6)
+    assert CRME(4, 4, 6) == CRME(4, 4, 6, q=6)
     assert CRME(4, 4, 6) != CRME(4, 4, 6, q=7)

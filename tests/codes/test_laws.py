@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcdcc_keras import codes
-from fcdcc_keras.codes import CRME, Code, Decoder, Uncoded
+from fcdcc_keras.codes import CRME, Code, Decoder
 from fcdcc_keras.errors import PlanError
 
 _EPS = np.finfo(np.float64).eps
@@ -154,14 +154,22 @@ def test_dictionary_round_trip_through_json(code: Code) -> None:
     assert codes.get(code.name) is type(code)
 
 
-@pytest.mark.parametrize("family", [CRME, Uncoded])
-def test_splits_are_all_that_give_the_threshold(family: type[Code]) -> None:
-    for threshold in range(1, 13):
-        sides = [k for k in range(1, 4 * threshold + 1) if family is Uncoded or k != 2]
-        found = []
+@pytest.mark.parametrize("name", codes.names())
+def test_designs_are_all_that_give_the_threshold(name: str) -> None:
+    family = codes.get(name)
+    planes = name in ("crme", "rotation")
+    for threshold in range(1, 9):
+        workers = threshold if name == "uncoded" else threshold + 2
+        sides = [k for k in range(1, 4 * threshold + 1) if not planes or k != 2]
+        found = set()
         for k_a, k_b in product(sides, sides):
             with suppress(PlanError):
-                code = family.for_split(k_a, k_b, workers=threshold)
+                code = family(k_a, k_b, workers)
                 if code.recovery_threshold == threshold:
-                    found.append((k_a, k_b))
-        assert sorted(family.splits(threshold)) == found
+                    found.add((k_a, k_b))
+        designs = family.designs(workers, threshold)
+        assert len(set(designs)) == len(designs)
+        assert all(design.recovery_threshold == threshold for design in designs)
+        assert all(design.workers == workers for design in designs)
+        assert {(design.k_a, design.k_b) for design in designs} >= found
+    assert codes.get("uncoded").designs(5, 4) == []

@@ -29,7 +29,7 @@ class Untouchable(fk.LocalExecutor):
         ({"workers": 0}, fk.PlanError, r"at least one worker.*workers=0"),
         ({"workers": True}, fk.PlanError, r"integer.*workers=True"),
         ({"workers": 9}, fk.ClusterError, r"workers=9, an executor of 4"),
-        ({"code": "morse"}, fk.PlanError, r"'crme', 'uncoded'.*Received: 'morse'"),
+        ({"code": "morse"}, fk.PlanError, r"'crme', .*'uncoded'.*Received: 'morse'"),
         ({"code": 7}, fk.PlanError, r"Received: code=7"),
         ({"code": "uncoded"}, fk.PlanError, r"cannot let 1 of 4.*uncoded"),
         ({"layers": ["nope"]}, fk.PlanError, r"Received: 'nope'.*can be coded are"),

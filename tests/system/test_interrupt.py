@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 SCRIPT = """
+import faulthandler, signal
+faulthandler.register(signal.SIGUSR1, all_threads=True)
 import keras, numpy as np, psutil
 import fcdcc_keras as fk
 
@@ -27,23 +29,33 @@ while True:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_behind(ending):
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def test_nothing_is_left_behind(ending, tmp_path):
+    log = tmp_path / "errors.txt"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(SCRIPT)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
     pids = [int(pid) for pid in process.stdout.readline().split()]
     assert len(pids) >= 2
     assert process.stdout.readline() == "started\n"
     os.killpg(process.pid, ending)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0
+    try:
+        assert process.wait(40) != 0
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGUSR1)  # where does every thread stand?
+        time.sleep(1)
+        process.kill()
+        pytest.fail(f"it did not end: {log.read_text()}")
+    finally:
+        process.stdout.close()
+        process.wait()
     if ending == signal.SIGINT:
-        assert errors.rstrip().endswith("KeyboardInterrupt")
-        assert "Exception ignored" not in errors
+        assert log.read_text().rstrip().endswith("KeyboardInterrupt")
+        assert "Exception ignored" not in log.read_text()
     deadline = time.monotonic() + 30
     while alive := [pid for pid in pids if _runs(pid)]:
         assert time.monotonic() < deadline, f"still running: {alive}"

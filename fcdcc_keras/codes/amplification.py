@@ -1,0 +1,100 @@
+"""The error amplification of many survivor sets at once.
+
+As ``decoding_matrix`` gives it for one set, for codes without extra results: every
+set has exactly δ workers, so G_S is square and α(S) is the largest column norm of
+the inverse of G_S with its columns scaled to unit norm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcdcc_keras.codes.base import Code
+
+_CHUNK_FLOATS = 4_000_000
+"""Floats of generator matrices inverted at once: 32 MB."""
+
+
+def amplifications(code: Code, sets: np.ndarray) -> np.ndarray:
+    """Returns α(S) of survivor sets; infinite where the set cannot be decoded.
+
+    Args:
+        code: A code of which any δ workers are a square system.
+        sets: Survivors, shape ``(m, δ)``, integers.
+
+    Returns:
+        Shape ``(m,)``.
+    """
+    workers = generators(code)
+    size = workers.shape[1]
+    chunk = max(1, _CHUNK_FLOATS // (size * size))
+    parts = [
+        _amplifications(workers[sets[i : i + chunk]])
+        for i in range(0, len(sets), chunk)
+    ]
+    return np.concatenate(parts)
+
+
+def condition_numbers(code: Code, sets: np.ndarray) -> np.ndarray:
+    """Returns the 2-norm condition numbers of survivor sets, shape ``(m,)``.
+
+    Args:
+        code: A code of which any δ workers are a square system.
+        sets: Survivors, shape ``(m, δ)``, integers.
+    """
+    workers = generators(code)
+    size = workers.shape[1]
+    chunk = max(1, _CHUNK_FLOATS // (size * size))
+    parts = []
+    for i in range(0, len(sets), chunk):
+        matrices = _square(workers[sets[i : i + chunk]])
+        values = np.linalg.svd(matrices, compute_uv=False)
+        with np.errstate(divide="ignore"):
+            parts.append(values[:, 0] / values[:, -1])
+    return np.concatenate(parts)
+
+
+def generators(code: Code) -> np.ndarray:
+    """Returns G_w of every worker, shape ``(n, k_A·k_B, ℓ_A·ℓ_B)``."""
+    return np.stack([code.generator([w]) for w in range(code.workers)])
+
+
+def inverse(workers: np.ndarray, survivors: np.ndarray) -> np.ndarray:
+    """Returns the inverse of the scaled G_S, shape ``(δ·ℓ_A·ℓ_B, k_A·k_B)``.
+
+    Args:
+        workers: What ``generators`` gave, scaled by ``scaled``.
+        survivors: δ workers.
+
+    Raises:
+        numpy.linalg.LinAlgError: G_S is singular.
+    """
+    matrix: np.ndarray = np.linalg.inv(_square(workers[survivors][None])[0])
+    return matrix
+
+
+def scaled(workers: np.ndarray) -> np.ndarray:
+    """Returns G_w with columns of unit norm."""
+    unit: np.ndarray = workers / np.linalg.norm(workers, axis=1, keepdims=True)
+    return unit
+
+
+def _amplifications(workers: np.ndarray) -> np.ndarray:
+    matrices = _square(
+        scaled(workers.reshape(-1, *workers.shape[2:])).reshape(workers.shape)
+    )
+    try:
+        inverses = np.linalg.inv(matrices)
+    except np.linalg.LinAlgError:  # one of them is singular: find out which
+        inverses = np.full_like(matrices, np.inf)
+        for i, matrix in enumerate(matrices):
+            if np.linalg.matrix_rank(matrix) == len(matrix):
+                inverses[i] = np.linalg.inv(matrix)
+    alpha: np.ndarray = np.linalg.norm(inverses, axis=1).max(axis=1)
+    return alpha
+
+
+def _square(workers: np.ndarray) -> np.ndarray:
+    # (m, δ, k_A·k_B, ℓ_A·ℓ_B) to (m, k_A·k_B, δ·ℓ_A·ℓ_B).
+    sets, _, blocks, _ = workers.shape
+    return np.moveaxis(workers, 1, 2).reshape(sets, blocks, -1)
