@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fcdcc_keras.codes.decoding import Decoder, condition_number, decoding_matrix
+from fcdcc_keras.codes.decoding import Decoder, decoding_matrix
 from fcdcc_keras.codes.linear import combine
 from fcdcc_keras.errors import DecodeError, PlanError
 
@@ -182,4 +182,4 @@ def _decoder(code: Code, survivors: tuple[int, ...]) -> Decoder:
         )
     generator = code.generator(survivors)
     matrix, amplification = decoding_matrix(generator)
-    return Decoder(survivors, matrix, condition_number(generator), amplification)
+    return Decoder(survivors, matrix, amplification, generator)

@@ -12,11 +12,15 @@ Symbols, as in the paper and in ``base.py``:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from fcdcc_keras.codes.linear import combine, unit_rows
 from fcdcc_keras.errors import DecodeError
+
+_RESIDUAL = 1e-6
+"""Largest entry of G·D − I up to which D, itself in float64, is trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +31,15 @@ class Decoder:
     """Workers whose results are decoded, in the order of their results."""
     matrix: np.ndarray
     """D: shape ``(m, k_A·k_B)``, float64, m results in all."""
-    condition_number: float
-    """2-norm condition number of G_S, dimensionless."""
     amplification: float
     """α(S): growth of the workers' rounding noise in the worst block."""
+    generator: np.ndarray
+    """G_S: shape ``(k_A·k_B, m)``, float64."""
+
+    @cached_property
+    def condition_number(self) -> float:
+        """2-norm condition number of G_S, dimensionless."""
+        return condition_number(self.generator)
 
     def decode(self, results: np.ndarray) -> np.ndarray:
         """Returns the true blocks.
@@ -106,14 +115,18 @@ def _solve(generator: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(generator, axis=0)
     norms[norms == 0] = 1.0  # such a result says nothing, and is given no weight
     scaled = generator / norms
-    rank = np.linalg.matrix_rank(scaled) if results >= blocks else results
-    if rank < blocks:
+    try:
+        square = results == blocks
+        inverse = np.linalg.inv(scaled) if square else np.linalg.pinv(scaled)
+        residual = np.abs(scaled @ inverse - np.eye(blocks)).max()
+    except np.linalg.LinAlgError:
+        residual = np.inf
+    if not residual < _RESIDUAL:
         raise DecodeError(
             "The results of the survivors must determine every block. Received: "
-            f"results of rank {rank} for {blocks} unknown blocks. Wait for more "
-            "workers, or use a code that is better conditioned for this many "
-            "stragglers."
+            f"{results} results for {blocks} unknown blocks, which solve them up to "
+            f"{residual:.1g}. Wait for more workers, or use a code that is better "
+            "conditioned for this many stragglers."
         )
-    inverse = np.linalg.inv(scaled) if results == blocks else np.linalg.pinv(scaled)
     solution: np.ndarray = inverse / norms[:, None]
     return solution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Job:
     """Type that each worker's result must have."""
     timeout: float
     """Seconds until the layer is given up."""
+    limit: float = math.inf
+    """Largest error amplification with which the layer may be decoded."""
 
     def check(self, reply: Reply) -> str | None:
         """Returns what is wrong with a worker's reply, or None."""

@@ -5,6 +5,7 @@ Both executors feed it what happened and when, and ask it what to do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import DecodeError
 
 Outcome = Literal["used", "late", "failed", "skipped"]
 
@@ -38,18 +40,30 @@ class SubtaskRecord:
 
 
 class Collector:
-    """Gathers the workers' results of one layer until they can be decoded."""
+    """Gathers the workers' results of one layer until they can be decoded well."""
 
-    def __init__(self, code: Code, addresses: Sequence[str]) -> None:
+    def __init__(
+        self, code: Code, addresses: Sequence[str], limit: float = math.inf
+    ) -> None:
+        """Takes what to decode by.
+
+        Args:
+            code: The layer's code.
+            addresses: Address of each worker.
+            limit: Largest error amplification α with which an answer may be decoded;
+                with a worse one, further answers are waited for.
+        """
         self._code = code
+        self._limit = limit
+        self._complete = False
         self._answers: dict[int, np.ndarray] = {}
         self.records = [SubtaskRecord(w, a) for w, a in enumerate(addresses)]
         """What became of each worker's share, by worker."""
 
     @property
     def complete(self) -> bool:
-        """Whether the answers can be decoded; from then on others are late."""
-        return self._code.decodable(self._answers)
+        """Whether the answers can be decoded well; from then on others are late."""
+        return self._complete
 
     @property
     def survivors(self) -> tuple[int, ...]:
@@ -63,10 +77,9 @@ class Collector:
 
     @property
     def hopeless(self) -> bool:
-        """Whether even every worker that has not failed would be too few."""
-        return not self._code.decodable(
-            r.worker for r in self.records if r.outcome != "failed"
-        )
+        """Whether even all workers that have not failed would not do."""
+        left = [r.worker for r in self.records if r.outcome != "failed"]
+        return not self._enough(left)
 
     def unsent(self) -> list[int]:
         """Returns the workers that were not sent anything for this layer."""
@@ -93,6 +106,7 @@ class Collector:
         record.outcome, record.received = "used", now
         record.started, record.finished = started, finished
         record.bytes_received = array.nbytes
+        self._complete = self._enough(self._answers)
 
     def failed(self, worker: int, now: float, why: str) -> None:
         """Notes that a worker will not answer."""
@@ -100,6 +114,17 @@ class Collector:
         if self.complete or worker in self._answers:
             return
         record.outcome, record.received, record.detail = "failed", now, why
+
+    def _enough(self, workers: Collection[int]) -> bool:
+        """Whether the results of these workers give the output within the limit."""
+        if not self._code.decodable(workers):
+            return False
+        if math.isinf(self._limit):
+            return True
+        try:
+            return self._code.decoder(workers).amplification <= self._limit
+        except DecodeError:
+            return False
 
 
 def choose_targets(

@@ -70,7 +70,7 @@ class DaskExecutor(Executor):
 
     def run(self, job: Job) -> Collector:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
-        call = _Call(job, Collector(job.code, self.addresses))
+        call = _Call(job, Collector(job.code, self.addresses, job.limit))
         if self.client.status != "running":
             for worker in range(self.workers):
                 call.collector.failed(worker, time.time(), "the client is closed")

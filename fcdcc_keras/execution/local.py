@@ -71,7 +71,7 @@ class LocalExecutor(Executor):
         with self._lock:
             call = self._calls
             self._calls += 1
-        collector = Collector(job.code, self.addresses)
+        collector = Collector(job.code, self.addresses, job.limit)
         inputs = job.encode(range(self.workers))
         arrivals: list[tuple[float, int, Fault]] = []
         for worker, coded in enumerate(inputs):

@@ -66,6 +66,7 @@ class CodedConvolution:
                 result_shape=stages.result_shape,
                 dtype=inputs.dtype,
                 timeout=self._policy.timeout,
+                limit=self._policy.amplification_limit(inputs.dtype.name),
             )
         )
         collected = time.time()
@@ -130,7 +131,8 @@ class CodedConvolution:
         )
         message = (
             f"Layer {self.plan.path!r} needs the results of "
-            f"{self.plan.code.recovery_threshold} workers. Received: "
+            f"{self.plan.code.recovery_threshold} workers, and of more where those "
+            "would exceed the tolerance. Received: "
             f"{len(collector.survivors)} (timeout={self._policy.timeout:g} s); {fates}."
         )
         if self._policy.fallback == "raise":

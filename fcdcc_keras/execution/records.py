@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fcdcc_keras.codes.certificate import PLAIN_ERROR
 from fcdcc_keras.execution.collector import SubtaskRecord
+from fcdcc_keras.planning import check_tolerance
 
 Fallback = Literal["local", "raise"]
 FALLBACKS: tuple[Fallback, ...] = ("local", "raise")
@@ -41,7 +43,13 @@ class Policy:
     """Too few workers: "local" computes in the client, "raise" raises."""
     timeout: float = 60.0
     """Seconds for one layer before the fallback."""
+    tolerance: float | None = None
+    """Largest predicted relative error of a decoded layer; None: ``TOLERANCE``."""
     listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
     """Called with the record of every call of every layer."""
     warned: bool = False
     """Whether the fallback has been warned of."""
+
+    def amplification_limit(self, dtype: str) -> float:
+        """Returns the largest α with which a layer of a type may be decoded."""
+        return check_tolerance(self.tolerance, dtype) / PLAIN_ERROR[dtype]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fcdcc_keras import codes
-from fcdcc_keras.codes import Code
+from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning.cost import LayerCost
+from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
 from fcdcc_keras.planning.redundancy import check_redundancy
 
 _FORMAT = 1
@@ -28,6 +28,29 @@ class LayerPlan:
     code: Code
     cost: LayerCost
     """Costs for one image."""
+    certificate: Certificate
+    """How much error any allowed survivor set of the code can cause."""
+
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        geometry: ConvGeometry,
+        code: Code,
+        prices: Prices | None = None,
+        itemsize: int = 4,
+    ) -> LayerPlan:
+        """Returns the plan of a layer under a given code.
+
+        Args:
+            path: Name of the layer.
+            geometry: Sizes of the layer.
+            code: The code, with its split.
+            prices: What to weigh costs by; default ``Prices()``.
+            itemsize: Bytes of one float.
+        """
+        cost = layer_cost(geometry, code, prices or Prices(), itemsize)
+        return cls(path, geometry, code, cost, certify(code))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the plan of the layer as JSON-ready plain data."""
@@ -36,6 +59,7 @@ class LayerPlan:
             "geometry": asdict(self.geometry),
             "code": self.code.to_dict(),
             "cost": asdict(self.cost),
+            "certificate": self.certificate.to_dict(),
         }
 
     @classmethod
@@ -51,6 +75,7 @@ class LayerPlan:
                 geometry=ConvGeometry(**data["geometry"]),
                 code=codes.from_dict(data["code"]),
                 cost=LayerCost(**data["cost"]),
+                certificate=Certificate.from_dict(data["certificate"]),
             )
         except PlanError:
             raise

@@ -1,30 +1,37 @@
-"""Choosing the split (k_A, k_B) of each layer: all feasible pairs, the cheapest."""
+"""Choosing the code and split of each layer: the cheapest that is exact enough."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from fcdcc_keras import codes
-from fcdcc_keras.codes import Code
+from fcdcc_keras.codes import Code, certify
+from fcdcc_keras.codes.certificate import PLAIN_ERROR
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning.cost import Prices, layer_cost
+from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
 from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
 
 AUTO = "auto"
+TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
+"""Default of the largest relative error of a layer, by the type of its coding."""
+_SAME_PRICE = 1.05
+"""Prices up to this factor apart are equal, for the model is no better: the code
+with the least error is taken."""
+_UNPROTECTED = ("uncoded", "replication")
 
 
 def candidates(
     code: str | Code | type[Code], workers: int, stragglers: int
-) -> Iterator[Code]:
-    """Yields every code that lets any γ of n workers be missing.
+) -> list[Code]:
+    """Returns every code that lets any γ of n workers be missing.
 
     A δ below n − γ is included: it may divide a layer better (7 has no pair of
     even factors, 6 has four), at the price of more work for each worker.
 
     Args:
-        code: A name, a code's class, or one code with its split.
+        code: "auto", a name, a code's class, or one code with its split.
         workers: n.
         stragglers: γ, the least number of workers that may be missing.
 
@@ -40,21 +47,20 @@ def candidates(
                 f"{code.stragglers}, with workers={workers}, "
                 f"stragglers={stragglers}. Make the code for these numbers."
             )
-        yield code
-        return
-    family = _family(code)
+        return [code]
     designs = [
         design
+        for family in _families(code, stragglers)
         for threshold in range(workers - stragglers, 0, -1)
         for design in family.designs(workers, threshold)
     ]
-    yield from designs
     if not designs:
         raise PlanError(
-            f"The code {family.name!r} cannot let {stragglers} of {workers} workers "
-            f"be missing. Received: code={family.name!r}, workers={workers}, "
-            f"stragglers={stragglers}. Use stragglers=0, or code='crme'."
+            f"The code {code!r} cannot let {stragglers} of {workers} workers "
+            f"be missing. Received: code={code!r}, workers={workers}, "
+            f"stragglers={stragglers}. Use stragglers=0, or code='auto'."
         )
+    return designs
 
 
 def plan_layer(
@@ -64,36 +70,102 @@ def plan_layer(
     workers: int,
     stragglers: int = 1,
     code: str | Code | type[Code] = AUTO,
+    tolerance: float | None = None,
+    dtype: str = "float32",
     prices: Prices | None = None,
-    itemsize: int = 4,
 ) -> LayerPlan:
-    """Returns the cheapest plan for one layer.
+    """Returns the cheapest plan for one layer that is exact enough.
 
     Args:
         path: Name of the layer, with the models it stands in.
         geometry: Sizes of the layer.
         workers: n.
         stragglers: γ, the least number of workers that may be missing.
-        code: A name, a code's class, or one code with its split.
+        code: "auto", a name, a code's class, or one code with its split.
+        tolerance: Largest relative error of the layer at the 99th percentile of
+            survivor sets; default ``TOLERANCE``.
+        dtype: Type in which the layer is coded: float32 or float64.
         prices: What to weigh costs by; default ``Prices()``.
-        itemsize: Bytes of one float of the layer.
 
     Raises:
-        PlanError: No code fits.
+        PlanError: No code fits, or none is exact enough.
     """
     prices = prices or Prices()
-    plans = (
-        LayerPlan(path, geometry, c, layer_cost(geometry, c, prices, itemsize))
-        for c in candidates(code, workers, stragglers)
+    tolerance = check_tolerance(tolerance, dtype)
+    itemsize = 8 if dtype == "float64" else 4
+    priced = sorted(
+        (
+            (layer_cost(geometry, design, prices, itemsize), design)
+            for design in candidates(code, workers, stragglers)
+        ),
+        key=lambda pair: pair[0].price,
     )
-    return min(plans, key=lambda plan: plan.cost.price)
+    design = _most_exact_of_cheapest(priced, tolerance, dtype)
+    return LayerPlan.of(path, geometry, design, prices, itemsize)
 
 
-def _family(code: object) -> type[Code]:
+def check_tolerance(tolerance: float | None, dtype: str) -> float:
+    """Returns the tolerance, or its default for a type.
+
+    Raises:
+        PlanError: It is not a positive number.
+    """
+    if tolerance is None:
+        return TOLERANCE[dtype]
+    if not isinstance(tolerance, int | float) or not tolerance > 0:
+        raise PlanError(
+            "`tolerance` must be a positive number, the largest relative error. "
+            f"Received: tolerance={tolerance!r}. Give for example 1e-4."
+        )
+    return float(tolerance)
+
+
+def _most_exact_of_cheapest(
+    priced: Iterable[tuple[LayerCost, Code]], tolerance: float, dtype: str
+) -> Code:
+    limit = float("inf")
+    fitting: list[Code] = []
+    least: Code | None = None
+    for cost, design in priced:
+        if cost.price > limit:
+            break
+        certificate = certify(design)
+        if certificate.error(dtype) <= tolerance:
+            fitting.append(design)
+            limit = min(limit, cost.price * _SAME_PRICE)
+        elif least is None or (
+            certificate.amplification_99 < certify(least).amplification_99
+        ):
+            least = design
+    if not fitting:
+        assert least is not None
+        raise _not_exact_enough(least, tolerance, dtype)
+    return min(fitting, key=lambda design: certify(design).amplification_99)
+
+
+def _not_exact_enough(best: Code, tolerance: float, dtype: str) -> PlanError:
+    certificate = certify(best)
+    return PlanError(
+        f"A layer's relative error must stay within tolerance={tolerance:g} for 99% "
+        f"of survivor sets. Received: {certificate.error(dtype):.2g} in {dtype} at "
+        f"best, by {best.name} with k_a={best.k_a}, k_b={best.k_b} for "
+        f"workers={best.workers}, stragglers={best.stragglers} (amplification "
+        f"{certificate.amplification_99:.3g} of a plain error of "
+        f"{PLAIN_ERROR[dtype]:g}). Tolerate fewer stragglers, use code='auto', compute "
+        "in float64, or allow a larger `tolerance`."
+    )
+
+
+def _families(code: object, stragglers: int) -> list[type[Code]]:
+    if code == AUTO:
+        names = [
+            name for name in codes.names() if not (stragglers and name in _UNPROTECTED)
+        ]
+        return [codes.get(name) for name in names]
     if isinstance(code, str):
-        return codes.get("crme" if code == AUTO else code)
+        return [codes.get(code)]
     if isinstance(code, type) and issubclass(code, Code) and hasattr(code, "name"):
-        return code
+        return [code]
     raise PlanError(
         "`code` must be a name, a Code or a Code class. Received: "
         f"code={code!r}. Choose one of {', '.join((AUTO, *codes.names()))}."

@@ -23,6 +23,7 @@ def plan_table(plan: Plan) -> str:
             count(layer.cost.storage),
             count(layer.cost.multiply_adds),
             f"{layer.cost.multiply_adds / layer.geometry.multiply_adds:.2f}",
+            f"{layer.certificate.amplification_99:.3g}",
         )
         for layer in plan.layers
     ]
@@ -38,6 +39,7 @@ def plan_table(plan: Plan) -> str:
             "floats held / worker",
             "multiply-adds / worker",
             "of layer",
+            "error × plain",
         ],
         rows,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -14,7 +15,7 @@ from fcdcc_keras.execution.connect import connect
 from fcdcc_keras.execution.records import FALLBACKS, Fallback, Policy
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.layers import CodedConv2D
-from fcdcc_keras.planning import AUTO, Plan, check_redundancy
+from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
 from fcdcc_keras.rewriting.clone import clone_with_coded_layers
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.planner import Layers
@@ -30,6 +31,7 @@ def distribute(
     stragglers: int = 1,
     layers: Layers = "all",
     code: str | Code | type[Code] = AUTO,
+    tolerance: float | None = None,
     plan: Plan | str | Path | None = None,
     fallback: Fallback = "local",
     timeout: float = 60.0,
@@ -50,6 +52,9 @@ def distribute(
         layers: "all" that can be coded, names or paths of layers, or a function
             that is given a layer and says whether to code it.
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
+        tolerance: Largest relative error of a layer. A code must keep it for 99% of
+            survivor sets, or it is refused; for any of the others more answers are
+            waited for. Default: 1e-4 in float32, 1e-12 in float64.
         plan: A plan made before, or the path to its JSON; it decides in place of
             ``layers`` and ``code``, and must be for this model, n and γ.
         fallback: With too few workers left, "local" computes the layer in this
@@ -67,17 +72,19 @@ def distribute(
     """
     examine(model)
     _check_options(workers, stragglers, fallback, timeout)
+    check_tolerance(tolerance, "float32")
+    options = {"layers": layers, "code": code, "tolerance": tolerance}
     if workers is not None:  # all errors of the plan before anything is started
         check_redundancy(workers, stragglers)
-        plan = _plan_for(model, plan, workers, stragglers, layers, code)
+        plan = _plan_for(model, plan, workers, stragglers, options)
     executor, cleanup = connect(cluster, workers, stragglers)
     try:
-        plan = _plan_for(model, plan, executor.workers, stragglers, layers, code)
+        plan = _plan_for(model, plan, executor.workers, stragglers, options)
         coded_model, coded_layers = clone_with_coded_layers(model, plan)
     except BaseException:
         cleanup()
         raise
-    session = Session(executor, cleanup, Policy(fallback, timeout))
+    session = Session(executor, cleanup, Policy(fallback, timeout, tolerance))
     session.not_coded = plan.not_coded
     try:
         for layer_plan in plan.layers:
@@ -157,13 +164,10 @@ def _plan_for(
     plan: Plan | str | Path | None,
     workers: int,
     stragglers: int,
-    layers: Layers,
-    code: str | Code | type[Code],
+    options: Mapping[str, Any],
 ) -> Plan:
     if plan is None:
-        return make_plan(
-            model, workers=workers, stragglers=stragglers, layers=layers, code=code
-        )
+        return make_plan(model, workers=workers, stragglers=stragglers, **options)
     plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
     if plan.workers != workers or plan.stragglers < stragglers:
         raise PlanError(

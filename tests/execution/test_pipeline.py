@@ -14,7 +14,7 @@ from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.execution.subtask import KernelShare
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning import LayerPlan, Prices, layer_cost
+from fcdcc_keras.planning import LayerPlan
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 GEOMETRY = ConvGeometry((9, 7), 3, 6, (3, 3), padding="same")
@@ -33,9 +33,7 @@ class Layer:
         faults: Any = None,
         **policy: Any,
     ) -> None:
-        self.plan = LayerPlan(
-            "block/conv", geometry, code, layer_cost(geometry, code, Prices())
-        )
+        self.plan = LayerPlan.of("block/conv", geometry, code)
         self.executor = LocalExecutor(code.workers, faults)
         self.records: list[LayerRecord] = []
         self.policy = Policy(listeners=[self.records.append], **policy)
@@ -205,7 +203,7 @@ _TROUBLE = {0: LOST, 2: Fault(error="out of memory"), 5: Fault(delay=61.0)}
 
 def test_too_few_workers_are_made_up_for_and_warned_of_once() -> None:
     layer = Layer(faults=_TROUBLE)
-    match = r"'block/conv' needs the results of 4 workers. Received: 3 \(timeout=60 s\); "
+    match = r"'block/conv' needs .*Received: 3 \(timeout=60 s\); "
     with pytest.warns(RuntimeWarning, match=match) as caught:
         record = layer.check_local()
     assert len(caught) == 1
@@ -224,7 +222,8 @@ def test_too_few_workers_can_be_an_error() -> None:
     with pytest.raises(NotEnoughWorkersError, match="'block/conv'") as caught:
         layer.coded(INPUTS, KERNEL)
     message = str(caught.value)
-    assert "needs the results of 4 workers. Received: 2 (timeout=7.5 s)" in message
+    assert "needs the results of 4 workers" in message
+    assert "Received: 2 (timeout=7.5 s)" in message
     for fate in ("local-0: late", "local-2: failed (out of memory)", "local-5: late"):
         assert fate in message
     assert "local-1: failed (result of shape" in message

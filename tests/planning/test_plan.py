@@ -11,12 +11,12 @@ import pytest
 from fcdcc_keras.codes import CRME, Uncoded
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning import LayerPlan, Plan, Prices, layer_cost
+from fcdcc_keras.planning import LayerPlan, Plan
 
 
 def _layer(path: str, code: Any) -> LayerPlan:
     geometry = ConvGeometry((32, 30), 3, 20, (3, 5), (2, 1), (1, 1), "same")
-    return LayerPlan(path, geometry, code, layer_cost(geometry, code, Prices()))
+    return LayerPlan.of(path, geometry, code)
 
 
 LAYERS = (
@@ -73,7 +73,7 @@ def test_the_table_shows_every_layer() -> None:
     # 16×30 outputs of 20 channels: 4 parts of 4 rows, 9 high, 4 blocks of 5.
     row = next(line for line in lines if line.split()[:1] == ["conv"])
     counts = [cell.strip() for cell in row.split("  ") if cell.strip()][4:]
-    assert counts == ["1.62 k", "9.6 k", "450", "108 k", "0.25"]
+    assert counts == ["1.62 k", "9.6 k", "450", "108 k", "0.25", "2.08"]
     assert "not coded: depthwise: it is not coded" in lines
 
 

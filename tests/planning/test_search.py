@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcdcc_keras.codes import CRME, Code, Uncoded
+from fcdcc_keras.codes import CRME, Code, Uncoded, certify
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
@@ -56,13 +56,23 @@ def test_no_feasible_split_is_cheaper(
         (size, 7), 3, filters, (kernel, kernel), (stride, stride), padding="same"
     )
     plan = plan_layer(
-        "conv", geometry, workers=workers, stragglers=stragglers, prices=prices
+        "conv",
+        geometry,
+        workers=workers,
+        stragglers=stragglers,
+        code="crme",
+        prices=prices,
     )
     every = _every_code(workers, stragglers)
     cheapest = min(layer_cost(geometry, code, prices).price for code in every)
     assert plan.code in every
     assert plan.cost == layer_cost(geometry, plan.code, prices)
-    assert plan.cost.price == pytest.approx(cheapest, rel=1e-12)
+    # Prices within 5% are equal: then the most exact is taken.
+    assert plan.cost.price <= cheapest * 1.05
+    for code in every:
+        if layer_cost(geometry, code, prices).price <= cheapest * 1.05:
+            alpha = certify(code).amplification_99
+            assert plan.certificate.amplification_99 <= alpha
     assert plan.code.workers == workers
     assert plan.code.stragglers >= stragglers
 
@@ -90,14 +100,15 @@ def test_search_agrees_with_the_closed_form(
     bounds = [0.0, *feasible, math.inf]
     neighbours = next(pair for pair in pairwise(bounds) if pair[0] <= ideal <= pair[1])
     assert best.k_a / best.ell_a in neighbours
-    plan = plan_layer("conv", geometry, workers=threshold + 1, prices=prices)
-    assert plan.cost.price <= layer_cost(geometry, best, prices).price
+    options: dict[str, Any] = {"code": "crme", "prices": prices}
+    plan = plan_layer("conv", geometry, workers=threshold + 1, **options)
+    assert plan.cost.price <= layer_cost(geometry, best, prices).price * 1.05
 
 
 def test_prices_move_the_split() -> None:
     dear_wire = Prices(communication=1.0, storage=0, computation=0)
     dear_store = Prices(communication=0, storage=1.0, computation=0)
-    options: dict[str, Any] = {"workers": 6, "stragglers": 2}
+    options: dict[str, Any] = {"workers": 6, "stragglers": 2, "code": "crme"}
     geometry = ConvGeometry((64, 64), 8, 64, (1, 1))
     wire = plan_layer("conv", geometry, prices=dear_wire, **options).code
     store = plan_layer("conv", geometry, prices=dear_store, **options).code
@@ -109,7 +120,8 @@ def test_more_stragglers_than_asked_for_where_the_rest_divides_badly() -> None:
     # Of 8 workers 7 can only be split 1, 14 or 14, 1; six also 4, 6 and 6, 4.
     prices = Prices(communication=1e-9, storage=1e-9, computation=0)
     geometry = ConvGeometry((48, 48), 16, 256, (3, 3), padding="same")
-    plan = plan_layer("conv", geometry, workers=8, stragglers=1, prices=prices)
+    options: dict[str, Any] = {"code": "crme", "prices": prices}
+    plan = plan_layer("conv", geometry, workers=8, stragglers=1, **options)
     exact = [CRME(1, 14, 8), CRME(14, 1, 8)]
     assert plan.code.stragglers > 1
     assert all(layer_cost(geometry, c, prices).price > plan.cost.price for c in exact)
@@ -120,7 +132,6 @@ def test_more_stragglers_than_asked_for_where_the_rest_divides_badly() -> None:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (AUTO, CRME),
         ("crme", CRME),
         (CRME, CRME),
         (CRME(4, 4, 6, q=7), CRME(4, 4, 6, q=7)),
