@@ -138,3 +138,33 @@ def test_demo_prints_json_and_fails_on_changed_predictions(
     result = CliRunner().invoke(cli.main, ["demo", "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {"identical_predictions": False}
+
+
+def test_codes_are_compared() -> None:
+    result = CliRunner().invoke(
+        cli.main, ["codes", "--workers", "6", "--stragglers", "2", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    chosen = found["chosen"]
+    assert chosen["code"] == {"name": "crme", "k_a": 4, "k_b": 4, "workers": 6, "q": 6}
+    assert chosen["certificate"]["amplification_worst"] < 2.1
+    assert chosen["certificate"]["exact"]
+    assert {row["code"]["name"] for row in found["codes"]} > {
+        "replication",
+        "chebyshev",
+    }
+    text = CliRunner().invoke(
+        cli.main, ["codes", "--workers", "6", "--stragglers", "2"]
+    )
+    assert "crme *" in text.output
+    wrong = CliRunner().invoke(
+        cli.main, ["codes", "--workers", "6", "--stragglers", "6"]
+    )
+    assert wrong.exit_code == 1
+    assert "Received: stragglers=6" in wrong.output
+
+
+def _codes(stragglers: str) -> Any:
+    arguments = ["codes", "--workers", "6", "--stragglers", stragglers]
+    return CliRunner().invoke(cli.main, arguments)

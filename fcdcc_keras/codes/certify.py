@@ -36,15 +36,23 @@ def certify(code: Code, *, samples: int = 2_000, seed: int = 0) -> Certificate:
 
 
 @lru_cache(maxsize=4096)
+def screen(code: Code, *, samples: int = 200, seed: int = 0) -> float:
+    """Returns a quick estimate of the 99th percentile of α, to compare codes by.
+
+    Args:
+        code: The code.
+        samples: Random survivor sets, where there are more than that.
+        seed: Seed of the sample.
+    """
+    sets = _sets(code, samples, seed, exact=_count(code) <= samples)
+    return float(np.percentile(_alpha(code, sets), 99, method="higher"))
+
+
+@lru_cache(maxsize=4096)
 def _certify(code: Code, samples: int, seed: int) -> Certificate:
-    n, threshold = code.workers, code.recovery_threshold
-    total = math.comb(n, threshold)
+    total = _count(code)
     exact = total <= _EXACT_SETS and total * (code.k_a * code.k_b) ** 3 <= _EXACT_WORK
-    rng = np.random.default_rng(seed)
-    if exact:
-        sets = np.array(list(combinations(range(n), threshold)))
-    else:
-        sets = np.array([_draw(rng, n, threshold) for _ in range(samples)])
+    sets = _sets(code, samples, seed, exact=exact)
     alpha = _alpha(code, sets)
     worst = sets[int(alpha.argmax())]
     if not exact:
@@ -66,8 +74,17 @@ def _certify(code: Code, samples: int, seed: int) -> Certificate:
     )
 
 
-def _draw(rng: np.random.Generator, n: int, threshold: int) -> np.ndarray:
-    return np.sort(rng.choice(n, threshold, replace=False))
+def _count(code: Code) -> int:
+    return math.comb(code.workers, code.recovery_threshold)
+
+
+def _sets(code: Code, samples: int, seed: int, *, exact: bool) -> np.ndarray:
+    n, threshold = code.workers, code.recovery_threshold
+    if exact:
+        return np.array(list(combinations(range(n), threshold)))
+    rng = np.random.default_rng(seed)
+    draws = [rng.choice(n, threshold, replace=False) for _ in range(samples)]
+    return np.sort(draws, axis=1)
 
 
 def _alpha(code: Code, sets: np.ndarray) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from fcdcc_keras import codes
 from fcdcc_keras.codes import Code, certify
 from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.codes.certify import screen
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
@@ -19,7 +20,8 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
 _SAME_PRICE = 1.05
 """Prices up to this factor apart are equal, for the model is no better: the code
 with the least error is taken."""
-_UNPROTECTED = ("uncoded", "replication")
+UNPROTECTED = ("uncoded", "replication")
+"""Codes that "auto" takes only where no worker may be missing."""
 
 
 def candidates(
@@ -121,26 +123,22 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
 
 
 def _most_exact_of_cheapest(
-    priced: Iterable[tuple[LayerCost, Code]], tolerance: float, dtype: str
+    priced: Sequence[tuple[LayerCost, Code]], tolerance: float, dtype: str
 ) -> Code:
-    limit = float("inf")
-    fitting: list[Code] = []
-    least: Code | None = None
-    for cost, design in priced:
-        if cost.price > limit:
-            break
-        certificate = certify(design)
-        if certificate.error(dtype) <= tolerance:
-            fitting.append(design)
-            limit = min(limit, cost.price * _SAME_PRICE)
-        elif least is None or (
-            certificate.amplification_99 < certify(least).amplification_99
-        ):
-            least = design
-    if not fitting:
-        assert least is not None
-        raise _not_exact_enough(least, tolerance, dtype)
-    return min(fitting, key=lambda design: certify(design).amplification_99)
+    """Takes designs by price, and those of equal price by their error."""
+    limit = tolerance / PLAIN_ERROR[dtype]
+    left = list(priced)
+    while left:
+        price = left[0][0].price * _SAME_PRICE
+        equal = [design for cost, design in left if cost.price <= price]
+        left = left[len(equal) :]
+        # Certifying takes seconds where n is large; a glance excludes most.
+        for design in sorted(equal, key=screen):
+            if screen(design) > limit:
+                break
+            if certify(design).amplification_99 <= limit:
+                return design
+    raise _not_exact_enough(min((d for _, d in priced), key=screen), tolerance, dtype)
 
 
 def _not_exact_enough(best: Code, tolerance: float, dtype: str) -> PlanError:
@@ -159,7 +157,7 @@ def _not_exact_enough(best: Code, tolerance: float, dtype: str) -> PlanError:
 def _families(code: object, stragglers: int) -> list[type[Code]]:
     if code == AUTO:
         names = [
-            name for name in codes.names() if not (stragglers and name in _UNPROTECTED)
+            name for name in codes.names() if not (stragglers and name in UNPROTECTED)
         ]
         return [codes.get(name) for name in names]
     if isinstance(code, str):

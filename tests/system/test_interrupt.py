@@ -13,6 +13,8 @@ import pytest
 SCRIPT = """
 import faulthandler, signal
 faulthandler.register(signal.SIGUSR1, all_threads=True)
+# A shell that starts the tests in the background makes their processes ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import keras, numpy as np, psutil
 import fcdcc_keras as fk
 

@@ -1,0 +1,101 @@
+"""Certificates: exact where all sets are tried, and an adversary where they are not."""
+
+import json
+import math
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcdcc_keras.codes import CRME, Certificate, KhatriRao, Quaternion, certify
+from fcdcc_keras.codes.adversary import worst_survivors
+from fcdcc_keras.codes.amplification import amplifications
+from fcdcc_keras.errors import PlanError
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data/crme_golden.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "entry",
+    GOLDEN,
+    ids=lambda e: f"{e['k_a']},{e['k_b']} n={e['workers']} q={e['q']}",
+)
+def test_certificates_of_crme_are_the_golden_ones(entry):
+    code = CRME(entry["k_a"], entry["k_b"], entry["workers"], entry["q"])
+    certificate = certify(code)
+    assert certificate.exact
+    assert certificate.sets == entry["subsets"]
+    for found, name in (
+        (certificate.amplification_worst, "amplification_worst"),
+        (certificate.amplification_median, "amplification_median"),
+        (certificate.condition_worst, "cond_worst"),
+        (certificate.condition_median, "cond_median"),
+    ):
+        assert found == pytest.approx(entry[name], rel=1e-9)
+
+
+def test_certificate_is_that_of_the_decoders(code):
+    n, threshold = code.workers, code.recovery_threshold
+    if math.comb(n, threshold) > 300:
+        pytest.skip("too many sets to go through one by one")
+    decoders = [code.decoder(s) for s in combinations(range(n), threshold)]
+    alphas = [decoder.amplification for decoder in decoders]
+    certificate = certify(code)
+    assert certificate.exact
+    assert certificate.amplification_worst == pytest.approx(max(alphas), rel=1e-6)
+    assert certificate.amplification_median == pytest.approx(np.median(alphas))
+    assert certificate.amplification_99 <= certificate.amplification_worst
+    worst = code.decoder(certificate.worst_survivors)
+    assert worst.amplification == pytest.approx(max(alphas), rel=1e-6)
+
+
+def test_adversary_finds_the_worst_of_all_sets():
+    # 4845 sets each, of which the sample of a search sees none.
+    for code in (CRME(8, 8, 20), Quaternion(64, 1, 20), KhatriRao(4, 4, 20)):
+        exact = certify(code).amplification_worst
+        start = np.arange(0, 16)
+        found = np.array([worst_survivors(code, start, seed=1)])
+        assert amplifications(code, found)[0] >= 0.5 * exact
+
+
+def test_adversary_finds_crmes_neighbours_at_sixty():
+    certificate = certify(CRME(64, 1, 60), samples=100)
+    assert not certificate.exact
+    assert certificate.amplification_worst > 1e12
+    assert certificate.condition_worst > 1e13
+    ring = np.diff([*certificate.worst_survivors, certificate.worst_survivors[0] + 60])
+    assert (ring != 1).sum() <= 2  # one run of neighbours, or nearly
+
+
+def test_quaternions_at_sixty_are_of_use():
+    certificate = certify(Quaternion(128, 1, 60), samples=300)
+    assert certificate.amplification_99 < 60
+    assert certificate.amplification_worst < 1e3
+
+
+def test_error_is_predicted_for_each_type():
+    certificate = Certificate(100.0, 50.0, 2.0, 9.0, 3.0, (0, 1), True, 6)
+    assert certificate.error() == pytest.approx(1e-5)
+    assert certificate.error("float32", worst=True) == pytest.approx(2e-5)
+    assert certificate.error("float64") == pytest.approx(50 * 3.7e-16)
+    assert certificate.error("bfloat16") == pytest.approx(1e-5 + 2**-8)
+    assert certificate.error("float16") == pytest.approx(1e-5 + 2**-11)
+    with pytest.raises(PlanError, match=r"`dtype` must be one of.*'int8'"):
+        certificate.error("int8")
+
+
+def test_certificate_survives_json():
+    certificate = certify(CRME(4, 4, 6))
+    data = json.loads(json.dumps(certificate.to_dict()))
+    assert Certificate.from_dict(data) == certificate
+    with pytest.raises(PlanError, match=r"what `to_dict` writes. Received"):
+        Certificate.from_dict({"exact": True})
+
+
+def test_certificates_are_remembered_and_the_same_each_time():
+    code = Quaternion(16, 4, 24)
+    first = certify(code, samples=200)
+    assert certify(Quaternion(16, 4, 24), samples=200) is first
+    assert first.sets == 200
+    assert certify(code, samples=201) is not first
