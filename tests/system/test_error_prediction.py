@@ -1,0 +1,80 @@
+"""Certificates against measured errors: real convolutions, random survivor sets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fcdcc_keras import codes
+from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
+from fcdcc_keras.execution.subtask import convolve
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import LayerPlan, plan_layer
+
+VGG_LAYER = ConvGeometry((28, 28), 256, 256, (3, 3), padding="same")
+
+
+class Answers:
+    """Any survivors' decoded output, from every worker's answer computed once."""
+
+    def __init__(self, plan, dtype):
+        rng = np.random.default_rng(0)
+        geometry = plan.geometry
+        x = np.maximum(rng.normal(size=(1, *geometry.input_size, geometry.channels)), 0)
+        k = rng.normal(
+            size=(*geometry.kernel_size, geometry.channels, geometry.filters)
+        )
+        self._stages = Stages(plan, geometry, x.astype(dtype))
+        workers = range(plan.code.workers)
+        inputs = self._stages.encode(workers)
+        shares = kernel_shares(plan, k.astype(dtype), workers)
+        conv = self._stages.convolution
+        self._all = [convolve(a, b, conv) for a, b in zip(inputs, shares, strict=True)]
+        exact = (x.astype(dtype).astype("float64"), k.astype(dtype).astype("float64"))
+        self.expected = convolve(*exact, convolution_of(geometry))
+
+    def decoded(self, survivors):
+        class Answered:
+            pass
+
+        answered = Answered()
+        answered.survivors = survivors
+        answered.results = [self._all[w] for w in survivors]
+        return self._stages.decode(answered)
+
+
+def random_sets(code, count):
+    rng = np.random.default_rng(1)
+    while count:
+        size = code.recovery_threshold
+        survivors = tuple(
+            sorted(rng.choice(code.workers, size, replace=False).tolist())
+        )
+        if code.decodable(survivors):
+            count -= 1
+            yield survivors
+
+
+@pytest.mark.parametrize("name", codes.names())
+def test_float32_error_is_predicted_within_a_factor_of_three(name):
+    workers, stragglers = (4, 0) if name == "uncoded" else (10, 2)
+    plan = plan_layer(
+        "vgg", VGG_LAYER, workers=workers, stragglers=stragglers, code=name
+    )
+    answers = Answers(plan, "float32")
+    largest = abs(answers.expected).max()
+    ratios = []
+    for survivors in random_sets(plan.code, 200):
+        error = abs(answers.decoded(survivors) - answers.expected).max() / largest
+        alpha = plan.code.decoder(survivors).amplification
+        ratios.append(error / (alpha * PLAIN_ERROR["float32"]))
+    assert 1 / 3 <= min(ratios)
+    assert max(ratios) <= 3
+
+
+def test_helpers_decode_what_the_plan_says():
+    plan = LayerPlan.of("x", VGG_LAYER, codes.CRME(4, 4, 6))
+    answers = Answers(replace(plan), "float64")
+    y = answers.decoded((0, 2, 3, 5))
+    np.testing.assert_allclose(y, answers.expected, atol=1e-9)
