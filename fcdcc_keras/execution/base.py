@@ -26,6 +26,8 @@ class Placement:
         """Name of the layer, for people."""
         self.encode = encode
         """Gives the shares of some workers, to place them, or place them again."""
+        self.users = 0
+        """Layers under way that use the shares."""
         self.held: dict[int, Any] = {}
         """What stands for a worker's share, for each worker that has it."""
 
@@ -77,13 +79,14 @@ class Executor(ABC):
         return len(self.addresses)
 
     @abstractmethod
-    def place(self, name: str, encode: Encode) -> Placement:
+    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
         """Gives every worker its share of a layer's coded kernels.
 
         Args:
             name: Name of the layer, for people.
             encode: Gives the shares of some workers:
                 ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``.
+            wait: Whether to return only when the workers have them, or will not.
 
         Returns:
             The placement. A worker that is busy or lost may still lack its share;

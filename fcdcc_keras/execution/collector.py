@@ -79,7 +79,7 @@ class Collector:
     def hopeless(self) -> bool:
         """Whether even all workers that have not failed would not do."""
         left = [r.worker for r in self.records if r.outcome != "failed"]
-        return not self._enough(left)
+        return not self.enough(left)
 
     def unsent(self) -> list[int]:
         """Returns the workers that were not sent anything for this layer."""
@@ -106,7 +106,7 @@ class Collector:
         record.outcome, record.received = "used", now
         record.started, record.finished = started, finished
         record.bytes_received = array.nbytes
-        self._complete = self._enough(self._answers)
+        self._complete = self.enough(self._answers)
 
     def failed(self, worker: int, now: float, why: str) -> None:
         """Notes that a worker will not answer."""
@@ -115,8 +115,8 @@ class Collector:
             return
         record.outcome, record.received, record.detail = "failed", now, why
 
-    def _enough(self, workers: Collection[int]) -> bool:
-        """Whether the results of these workers give the output within the limit."""
+    def enough(self, workers: Collection[int]) -> bool:
+        """Returns whether these workers' results give the output within the limit."""
         if not self._code.decodable(workers):
             return False
         if math.isinf(self._limit):
@@ -128,7 +128,7 @@ class Collector:
 
 
 def choose_targets(
-    code: Code, free: Collection[int], alive: Collection[int]
+    collector: Collector, free: Collection[int], alive: Collection[int]
 ) -> list[int]:
     """Returns the workers to send a layer's coded inputs to.
 
@@ -136,8 +136,8 @@ def choose_targets(
     would not answer sooner, and what is sent to a frozen one piles up on the way.
 
     Args:
-        code: The layer's code.
+        collector: Of the layer, before anything is sent.
         free: Workers without unfinished work.
         alive: Workers not known to be lost.
     """
-    return sorted(free if code.decodable(free) else alive)
+    return sorted(free if collector.enough(free) else alive)

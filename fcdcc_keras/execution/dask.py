@@ -42,11 +42,13 @@ class DaskExecutor(Executor):
         self.client = client
         self._addresses = tuple(addresses)
         self._transport = TaskTransport(client)
-        self._unfinished: list[set[Future[Any]]] = [set() for _ in addresses]
+        # Of each worker, what it owes and since when: subtasks, and shares that are
+        # on their way to it.
+        self._owed: list[dict[object, float]] = [{} for _ in addresses]
         self._lost: set[int] = set()
-        self._silent: set[int] = set()  # let a layer time out, and still owe it
         self._calls: set[_Call] = set()
         self._placements: set[Placement] = set()
+        self._placing: dict[tuple[Placement, int], asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -56,16 +58,18 @@ class DaskExecutor(Executor):
 
     @property
     def free(self) -> list[int]:
-        """Workers that are there and have no unfinished work."""
-        return [w for w in self._alive if not self._unfinished[w]]
+        """Workers that are there and owe nothing."""
+        lost = self._lost
+        return [w for w, owed in enumerate(self._owed) if not owed and w not in lost]
 
-    def place(self, name: str, encode: Encode) -> Placement:
-        """Gives every free worker its share, all at once; see ``Executor.place``."""
+    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
+        """Starts giving every free worker its share; see ``Executor.place``."""
         placement = Placement(name, encode)
         self._placements.add(placement)
         workers = self.free
-        if workers:
-            self.client.sync(self._place, placement, workers, list(encode(workers)))
+        if workers and self.client.status == "running":
+            shares = list(encode(workers))
+            self.client.sync(self._place, placement, workers, shares, wait)
         return placement
 
     def run(self, job: Job) -> Collector:
@@ -75,15 +79,16 @@ class DaskExecutor(Executor):
             for worker in range(self.workers):
                 call.collector.failed(worker, time.time(), "the client is closed")
             return call.collector
-        alive = self._alive
-        if not job.code.decodable(alive):
+        alive = self._alive(job.timeout)
+        if not call.collector.enough(alive):
+            self.client.sync(self._look_for_lost)  # some may be back
+            alive = self._alive(job.timeout)
+        if not call.collector.enough(alive):
             for worker in set(range(self.workers)) - set(alive):
-                gone = (
-                    "left the cluster" if worker in self._lost else "has not answered"
-                )
-                call.collector.failed(worker, time.time(), f"the worker {gone}")
+                why = "left the cluster" if worker in self._lost else "does not answer"
+                call.collector.failed(worker, time.time(), f"the worker {why}")
             return call.collector
-        targets = choose_targets(job.code, self.free, alive)
+        targets = choose_targets(call.collector, self.free, alive)
         self.client.sync(self._run, call, targets, list(job.encode(targets)))
         return call.collector
 
@@ -95,34 +100,63 @@ class DaskExecutor(Executor):
         placement.held.clear()
 
     def close(self) -> None:
-        """Frees all shares and lets go of unfinished subtasks."""
-        for placement in list(self._placements):
-            self.release(placement)
+        """Ends layers under way, frees all shares, lets go of unfinished subtasks."""
         if self.client.status == "running":
             self.client.sync(self._close)
+        for placement in list(self._placements):
+            self.release(placement)
 
-    @property
-    def _alive(self) -> list[int]:
-        gone = self._lost | self._silent
-        return [w for w in range(self.workers) if w not in gone]
+    def _alive(self, timeout: float) -> list[int]:
+        """Workers that are there and owe nothing for longer than a timeout."""
+        now = time.monotonic()
+        return [
+            w
+            for w, owed in enumerate(self._owed)
+            if w not in self._lost
+            and all(now - since <= timeout for since in list(owed.values()))
+        ]
 
     async def _place(
-        self, placement: Placement, workers: Sequence[int], shares: Sequence[np.ndarray]
+        self,
+        placement: Placement,
+        workers: Sequence[int],
+        shares: Sequence[np.ndarray],
+        wait: bool,
     ) -> None:
-        async def place_one(worker: int, share: np.ndarray) -> None:
-            address = self._addresses[worker]
+        tasks = [
+            self._start_placing(placement, worker, share)
+            for worker, share in zip(workers, shares, strict=True)
+        ]
+        if wait:
+            await asyncio.gather(*tasks)
+
+    def _start_placing(
+        self, placement: Placement, worker: int, share: np.ndarray
+    ) -> asyncio.Task[None]:
+        key = placement, worker
+        if key not in self._placing:
+            self._owed[worker][key] = time.monotonic()
+            self._placing[key] = self._spawn(self._place_one(placement, worker, share))
+        return self._placing[key]
+
+    async def _place_one(
+        self, placement: Placement, worker: int, share: np.ndarray
+    ) -> None:
+        address = self._addresses[worker]
+        try:
             placing = self._transport.place(placement.name, address, share)
-            try:
-                future = await asyncio.wait_for(placing, PLACE_TIMEOUT)
-            except Exception as error:  # whatever it was, the share is not there
-                logger.warning("%s took no share: %r", address, error)
-                return
+            future = await asyncio.wait_for(placing, PLACE_TIMEOUT)
+        except Exception as error:  # whatever it was, the share is not there
+            logger.warning("%s took no share: %r", address, error)
+        else:
             if placement in self._placements:
                 placement.held[worker] = future
             else:
                 future.release()  # released while the share was on its way
-
-        await asyncio.gather(*map(place_one, workers, shares))
+        finally:
+            self._placing.pop((placement, worker), None)
+            self._owed[worker].pop((placement, worker), None)
+        self._offer(worker)
 
     async def _run(
         self, call: _Call, targets: Sequence[int], inputs: Sequence[np.ndarray]
@@ -140,22 +174,22 @@ class DaskExecutor(Executor):
         while not call.over.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
-                self._silent |= {w for w, owed in enumerate(self._unfinished) if owed}
                 return
             try:
                 await asyncio.wait_for(call.over.wait(), min(left, _LOOK_EVERY))
             except asyncio.TimeoutError:
-                await self._look_for_lost(call, min(left, _LOOK_EVERY))
+                await self._look_for_lost(min(left, _LOOK_EVERY))
 
-    async def _look_for_lost(self, call: _Call, patience: float) -> None:
+    async def _look_for_lost(self, patience: float = _LOOK_EVERY) -> None:
+        scheduler: Any = self.client.scheduler
         try:
-            scheduler: Any = self.client.scheduler
             known = await asyncio.wait_for(scheduler.ncores(), patience)
-        except (asyncio.TimeoutError, OSError):
+        except (asyncio.TimeoutError, OSError, AttributeError):
             return  # the scheduler is slow or gone: the call's own timeout decides
         self._lost = {w for w, a in enumerate(self._addresses) if a not in known}
-        for worker in self._lost:
-            self._fail(call, worker, "the worker left the cluster")
+        for call in list(self._calls):
+            for worker in self._lost:
+                self._fail(call, worker, "the worker left the cluster")
 
     def _send(
         self, call: _Call, targets: Sequence[int], inputs: Sequence[np.ndarray]
@@ -180,17 +214,19 @@ class DaskExecutor(Executor):
         )
         owners = {f: worker for f, (worker, _) in zip(futures, ready, strict=True)}
         for future, worker in owners.items():
-            self._unfinished[worker].add(future)
+            self._owed[worker][future] = time.monotonic()
         self._spawn(self._watch(call, owners))
 
     async def _place_and_send(
         self, call: _Call, worker: int, coded: np.ndarray
     ) -> None:
         placement = call.job.placement
-        await self._look_for_lost(call, _LOOK_EVERY)
-        if worker in self._lost:
-            return
-        await self._place(placement, [worker], list(placement.encode([worker])))
+        if (placement, worker) not in self._placing:
+            await self._look_for_lost()
+            if worker in self._lost:
+                return
+        share = await asyncio.to_thread(placement.encode, [worker])
+        await self._start_placing(placement, worker, share[0])
         if worker not in placement.held:
             self._fail(call, worker, "the worker took no kernel share")
         elif not call.over.is_set():
@@ -202,8 +238,7 @@ class DaskExecutor(Executor):
 
         async for future in as_completed(list(owners), loop=self.client.loop):
             worker = owners.pop(future)
-            self._unfinished[worker].discard(future)
-            self._silent.discard(worker)
+            self._owed[worker].pop(future, None)
             if not call.over.is_set():
                 if future.status == "finished":
                     self._spawn(self._fetch(call, worker, future))
@@ -214,10 +249,10 @@ class DaskExecutor(Executor):
     async def _fetch(self, call: _Call, worker: int, future: Future[Any]) -> None:
         try:
             reply = await self._transport.fetch(self._addresses[worker], future)
-        except OSError as error:
-            self._fail(call, worker, f"the result could not be fetched: {error}")
+            wrong = call.job.check(reply)
+        except Exception as error:  # whatever it was, there is no result
+            self._fail(call, worker, f"the result could not be fetched: {error!r}")
             return
-        wrong = call.job.check(reply)
         if wrong is not None or reply["array"] is None:
             self._fail(call, worker, wrong or "no result")
             return
@@ -228,12 +263,17 @@ class DaskExecutor(Executor):
             call.over.set()
 
     def _offer(self, worker: int) -> None:
-        """Gives a worker that is free again its share of the layers under way."""
-        if self._unfinished[worker]:
-            return
-        for call in self._calls:
-            if worker in call.collector.unsent() and not call.over.is_set():
-                self._send(call, [worker], list(call.job.encode([worker])))
+        """Gives a worker that owes nothing its share of the layers under way."""
+        for call in list(self._calls):
+            unsent = worker in call.collector.unsent() and not call.over.is_set()
+            if unsent and not self._owed[worker]:
+                self._spawn(self._encode_and_send(call, worker))
+
+    async def _encode_and_send(self, call: _Call, worker: int) -> None:
+        coded = await asyncio.to_thread(call.job.encode, [worker])
+        # Meanwhile it may have been sent something else, or be offered this again.
+        if worker in call.collector.unsent() and not call.over.is_set():
+            self._send(call, [worker], list(coded))
 
     def _fail(self, call: _Call, worker: int, why: str) -> None:
         call.collector.failed(worker, time.time(), why)
@@ -248,12 +288,19 @@ class DaskExecutor(Executor):
         return task
 
     async def _close(self) -> None:
+        for call in list(self._calls):
+            for worker in range(self.workers):
+                call.collector.failed(worker, time.time(), "the model was closed")
+            call.over.set()
+        while self._calls:
+            await asyncio.sleep(0)
         for task in list(self._background):
             task.cancel()
-        for unfinished in self._unfinished:
-            for future in unfinished:
-                future.release()
-            unfinished.clear()
+        for owed in self._owed:
+            for item in owed:
+                if not isinstance(item, tuple):
+                    item.release()  # type: ignore[attr-defined]
+            owed.clear()
 
 
 class _Call:

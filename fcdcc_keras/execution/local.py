@@ -58,7 +58,7 @@ class LocalExecutor(Executor):
         """Names of the workers."""
         return self._addresses
 
-    def place(self, name: str, encode: Encode) -> Placement:
+    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
         """Gives every worker its share; see ``Executor.place``."""
         placement = Placement(name, encode)
         shares = encode(range(self.workers))

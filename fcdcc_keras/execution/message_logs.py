@@ -24,10 +24,6 @@ async def keep_no_messages(client: Client) -> None:
 
 
 def _on_scheduler(dask_scheduler: Any) -> None:
-    import dask
-
-    # For the connections of workers that join later.
-    dask.config.set({"distributed.admin.low-level-log-length": 0})
     _empty(dask_scheduler.stream_comms.values())
 
 

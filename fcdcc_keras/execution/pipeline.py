@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,7 +31,7 @@ class CodedConvolution:
         self._policy = policy
         self._kernel: np.ndarray | None = None
         self._placement: Placement | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __call__(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Returns the convolution, computed by the workers.
@@ -51,24 +53,24 @@ class CodedConvolution:
         record = LayerRecord(self.plan.path, time.time())
         if inputs.size == 0:
             return self._local(inputs, kernel, geometry, record, "empty batch")
-        executor = self._executor
-        placement = self.place(kernel)
-        if executor is None or placement is None:
-            return self._local(inputs, kernel, geometry, record, "not on a cluster")
-        stages = Stages(self.plan, geometry, inputs)
-        collector = executor.run(
-            Job(
-                name=self.plan.path,
-                code=self.plan.code,
-                placement=placement,
-                encode=stages.encode,
-                convolution=stages.convolution,
-                result_shape=stages.result_shape,
-                dtype=inputs.dtype,
-                timeout=self._policy.timeout,
-                limit=self._policy.amplification_limit(inputs.dtype.name),
+        with self._using(kernel) as (executor, placement):
+            if executor is None or placement is None:
+                return self._local(inputs, kernel, geometry, record, "not on a cluster")
+            record = replace(record, started=time.time())
+            stages = Stages(self.plan, geometry, inputs)
+            collector = executor.run(
+                Job(
+                    name=self.plan.path,
+                    code=self.plan.code,
+                    placement=placement,
+                    encode=stages.encode,
+                    convolution=stages.convolution,
+                    result_shape=stages.result_shape,
+                    dtype=inputs.dtype,
+                    timeout=self._policy.timeout,
+                    limit=self._policy.amplification_limit(inputs.dtype.name),
+                )
             )
-        )
         collected = time.time()
         record = replace(
             record,
@@ -89,7 +91,7 @@ class CodedConvolution:
         )
         return outputs
 
-    def place(self, kernel: np.ndarray) -> Placement | None:
+    def place(self, kernel: np.ndarray, *, wait: bool = False) -> Placement | None:
         """Gives the workers the shares of a kernel, unless they have them.
 
         Kernels are compared whole: a compiled train step changes weights without
@@ -98,21 +100,24 @@ class CodedConvolution:
 
         Args:
             kernel: K, shape ``(K_H, K_W, C, N)``.
+            wait: Whether to return only when the workers have them, or will not.
 
         Returns:
             Where the shares are; None after ``detach``.
         """
         with self._lock:
-            if self._executor is None:
+            executor, old = self._executor, self._placement
+            if executor is None:
                 return None
-            if self._placement is None or not _same_bits(self._kernel, kernel):
-                if self._placement is not None:
-                    self._executor.release(self._placement)
+            if old is None or not _same_bits(self._kernel, kernel):
                 self._kernel = kernel = kernel.copy()
-                self._placement = self._executor.place(
+                self._placement = executor.place(
                     self.plan.path,
                     lambda workers: kernel_shares(self.plan, kernel, workers),
+                    wait=wait,
                 )
+                if old is not None and not old.users:
+                    executor.release(old)
             return self._placement
 
     def detach(self) -> None:
@@ -122,6 +127,25 @@ class CodedConvolution:
             if executor is not None and self._placement is not None:
                 executor.release(self._placement)
             self._placement = self._kernel = None
+
+    @contextmanager
+    def _using(
+        self, kernel: np.ndarray
+    ) -> Iterator[tuple[Executor | None, Placement | None]]:
+        """Keeps a kernel's shares where they are while another thread changes it."""
+        with self._lock:
+            executor, placement = self._executor, self.place(kernel)
+            if placement is not None:
+                placement.users += 1
+        try:
+            yield executor, placement
+        finally:
+            with self._lock:
+                if placement is not None:
+                    placement.users -= 1
+                    replaced = placement is not self._placement
+                    if executor is not None and replaced and not placement.users:
+                        executor.release(placement)
 
     def _too_few(self, collector: Collector) -> str:
         fates = "; ".join(
@@ -137,14 +161,14 @@ class CodedConvolution:
         )
         if self._policy.fallback == "raise":
             raise NotEnoughWorkersError(
-                f"{message} Bring workers back, allow more `stragglers`, or use "
-                "fallback='local'."
+                f"{message} Distribute the model again over the workers that are "
+                "there, allow more `stragglers`, or use fallback='local'."
             )
         if not self._policy.warned:
             self._policy.warned = True
             warnings.warn(
-                f"{message} The client computes such layers itself from now on, "
-                "which is slow; further cases are only in the trace.",
+                f"{message} The client computes such a layer itself, which is slow; "
+                "further cases are only in the trace.",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -53,7 +53,7 @@ class Session:
         Raises:
             ClusterError: A worker did not take its share.
         """
-        placement = layer.place(kernel)
+        placement = layer.place(kernel, wait=True)
         held = 0 if placement is None else len(placement.held)
         if held < self.executor.workers:
             raise ClusterError(
@@ -91,10 +91,12 @@ def _close_all() -> None:
 
 
 def _end(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
-    for layer in layers:
-        layer.detach()
-    layers.clear()
-    cleanup()
+    try:
+        for layer in layers:
+            layer.detach()
+        layers.clear()
+    finally:
+        cleanup()
 
 
 def _end_later(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:

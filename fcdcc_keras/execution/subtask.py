@@ -55,18 +55,19 @@ class KernelShare:
     @property
     def array(self) -> np.ndarray:
         """Shape ``(K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``."""
-        if self._array is not None:
-            return self._array
-        assert self._tensor is not None
-        array: np.ndarray = self._tensor.numpy()
+        array = self._array  # another thread may be converting it
+        if array is None:
+            assert self._tensor is not None
+            array = self._tensor.numpy()
         return array
 
     def tensor(self) -> tf.Tensor:
         """Returns the share on the device that convolves."""
         import tensorflow as tf
 
-        if self._tensor is None:
-            self._tensor = tf.constant(self._array)
+        array = self._array
+        if array is not None:
+            self._tensor = tf.constant(array)
             self._array = None
         return self._tensor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -12,6 +13,9 @@ from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply, run_s
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+
+_config_lock = threading.Lock()
 
 
 class TaskTransport:
@@ -49,9 +53,8 @@ class TaskTransport:
         import dask
 
         # Dask warns of large graphs to have the data sent only once, which it is.
-        with dask.config.set(
-            {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
-        ):
+        threshold = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
+        with _config_lock, dask.config.set(threshold):
             return [
                 self._client.submit(
                     run_subtask,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras.src.models import Functional
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.layers import CodedConv2D
@@ -79,6 +80,20 @@ def check_model(model: object) -> None:
             f"model cannot be exchanged. Received: {type(model)}. Rebuild it as "
             "keras.Model(inputs, outputs), or distribute the Functional part of it."
         )
+    for layer in (model, *(layer for _, layer in walk(model) if is_graph(layer))):
+        _check_not_overridden(layer)
+
+
+def _check_not_overridden(model: keras.Model) -> None:
+    plain = keras.Sequential if isinstance(model, keras.Sequential) else Functional
+    for method in ("call", "predict_step", "test_step", "train_step"):
+        if getattr(type(model), method) is not getattr(plain, method):
+            raise PlanError(
+                "A model must not override what Keras makes of its graph, for the "
+                f"copy would lose it. Received: {model.name!r} of {type(model)}, which "
+                f"overrides `{method}`. Distribute a plain keras.Model(model.inputs, "
+                "model.outputs) of its layers."
+            )
 
 
 def has_convolution(layer: keras.layers.Layer) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import keras
+from keras.src.models import Functional
 
 
 def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -31,4 +32,4 @@ def _walk(
 
 def is_graph(layer: keras.layers.Layer) -> bool:
     """Returns whether a layer is a model whose layers can be exchanged."""
-    return isinstance(layer, keras.Sequential | keras.src.models.Functional)
+    return isinstance(layer, keras.Sequential | Functional)

@@ -162,4 +162,4 @@ def test_uncoded_is_hopeless_after_one_failure() -> None:
 def test_busy_workers_get_nothing_while_the_free_suffice(
     free: list[int], alive: list[int], targets: list[int]
 ) -> None:
-    assert choose_targets(CODE, free, alive) == targets
+    assert choose_targets(Collector(CODE, "abcdef"), free, alive) == targets

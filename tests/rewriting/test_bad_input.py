@@ -15,7 +15,7 @@ def model():
 class Untouchable(fk.LocalExecutor):
     """Fails the test if anything is placed on it."""
 
-    def place(self, name, encode):
+    def place(self, name, encode, *, wait=False):
         raise AssertionError("something was placed")
 
 
@@ -118,7 +118,7 @@ def test_plain_model_is_not_a_coded_one(model, call):
 
 def test_layer_fails_in_the_middle_of_placing(model):
     class Full(fk.LocalExecutor):
-        def place(self, name, encode):
+        def place(self, name, encode, *, wait=False):
             placement = super().place(name, encode)
             del placement.held[1]
             return placement

@@ -198,3 +198,86 @@ def test_weights_set_later_are_used_by_the_next_prediction():
     np.testing.assert_allclose(y, other.predict(x, verbose=0), atol=1e-5)
     executor = coded.layers[1].session.executor
     assert len(executor.placements) == 3  # the old shares are gone
+
+
+def operations():
+    inputs = keras.Input((12, 12, 3))
+    x = keras.ops.relu(conv(4)(inputs)) * 2.0 + 1.0
+    return keras.Model(inputs, keras.ops.concatenate([x, keras.ops.sigmoid(x)]))
+
+
+def preprocessing():
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(3, 5, (64, 12, 12, 3)))
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.Rescaling(1 / 3)(normalization(inputs))
+    x = keras.layers.CenterCrop(8, 8)(keras.layers.ZeroPadding2D(1)(x))
+    return keras.Model(inputs, conv(4)(x))
+
+
+def lambdas():
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.Lambda(lambda t: t * 2 - 1)(inputs)
+    return keras.Model(inputs, conv(4)(x))
+
+
+@pytest.mark.parametrize("make", [operations, preprocessing, lambdas])
+def test_whatever_surrounds_the_convolutions_is_kept(make):
+    keras.utils.set_random_seed(0)
+    model = make()
+    coded = fk.distribute(model, fk.LocalExecutor(4), fallback="raise")
+    x = inputs_of(model)
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(coded.predict(x, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected)
+
+
+def test_models_of_own_losses_and_metrics_stay_compiled():
+    def loss(y, predicted):
+        return keras.ops.mean((y - predicted) ** 2, axis=-1)
+
+    class Largest(keras.metrics.MeanMetricWrapper):
+        def __init__(self):
+            super().__init__(lambda y, p: keras.ops.max(abs(p - y)), name="largest")
+
+        def get_config(self):
+            return {}
+
+    model = sequential()
+    model.compile(keras.optimizers.SGD(0.1), loss=loss, metrics=[Largest(), "mae"])
+    coded = fk.distribute(model, fk.LocalExecutor(3))
+    assert model.compiled
+    assert coded.optimizer is not model.optimizer
+    x, y = inputs_of(model), np.zeros((2, 6, 6, 4), "float32")
+    scores = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert scores.keys() == {"loss", "largest", "mae"}
+    assert coded.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(
+        scores, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("method", ["call", "predict_step", "test_step", "train_step"])
+@pytest.mark.parametrize("base", [keras.Sequential, keras.Model])
+def test_overridden_methods_are_refused(method, base):
+    kind = type("Mine", (base,), {method: lambda self, *args, **kwargs: None})
+    inner = sequential()
+    if base is keras.Sequential:
+        model = kind([keras.Input((12, 12, 3)), conv(3)])
+    else:
+        model = kind(inner.inputs, inner.outputs)
+    with pytest.raises(fk.PlanError, match=rf"overrides `{method}`"):
+        fk.plan(model, workers=3)
+
+
+def test_layer_that_cannot_be_made_again_is_named():
+    class Stubborn(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__(name="stubborn")
+            self.factor = factor
+
+        def call(self, x):
+            return x * self.factor
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), conv(3), Stubborn(2.0)])
+    with pytest.raises(fk.PlanError, match=r"Received: 'stubborn'.*get_config"):
+        fk.distribute(model, fk.LocalExecutor(3))

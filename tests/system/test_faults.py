@@ -98,7 +98,7 @@ def test_workers_die_one_after_another(cluster):
     # One more than the code tolerates: the client computes, and says so once. The
     # stopped worker might answer yet: it is waited for, but not by every layer.
     send(cluster, executor, 2, signal.SIGKILL)
-    with pytest.warns(RuntimeWarning, match=r"needs the results of 3 workers. Rec"):
+    with pytest.warns(RuntimeWarning, match=r"needs the results of 3 workers"):
         trace = check(plain, coded, 5)
     assert trace.local_convolutions > 10
     assert {r.local for r in trace.records if r.local} == {"too few workers"}
