@@ -104,7 +104,7 @@ def demo(only: str | None, weights: str, as_json: bool) -> None:
     "--gpu",
     type=click.IntRange(min=0),
     metavar="INDEX",
-    help="The one GPU to use.  [default: none]",
+    help="The one GPU to use.  [default: all that TensorFlow sees]",
 )
 def worker(
     address: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fcdcc_keras.errors import ClusterError
@@ -87,6 +88,12 @@ def _client(
                 f"with status {cluster.status!r}. Make a new Client(address)."
             )
         return cluster, lambda: None
+    if isinstance(cluster, Cluster) and cluster.asynchronous:
+        raise ClusterError(
+            "The cluster must be synchronous, since Keras calls layers synchronously. "
+            "Received: a cluster with asynchronous=True. Make it without, or pass its "
+            "address."
+        )
     if isinstance(cluster, str | Cluster):
         try:
             client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)
@@ -118,17 +125,16 @@ def _addresses(client: Client, workers: int | None) -> list[str]:
     minimum = _adaptive_minimum(client)
     found = list(client.nthreads())
     if minimum is not None:
-        needed = workers if workers is not None else minimum
-        if minimum < max(needed, 1):
+        needed = workers or max(minimum, len(found), 1)
+        if minimum < needed:
             raise ClusterError(
                 "An adaptive cluster must not take away the workers that hold "
-                f"kernels. Received: adapt(minimum={minimum}), workers={workers}. "
-                f"Use cluster.adapt(minimum={max(needed, 1)}) or more, or "
-                "cluster.scale."
+                f"kernels. Received: adapt(minimum={minimum}) for {needed} workers. "
+                f"Use cluster.adapt(minimum={needed}), or cluster.scale."
             )
-        if len(found) < needed:
+        with suppress(TimeoutError):
             client.wait_for_workers(needed, timeout=JOIN_TIMEOUT)
-            found = list(client.nthreads())
+        found = list(client.nthreads())
     if not found or (workers is not None and workers > len(found)):
         raise ClusterError(
             "The cluster must have the workers that are asked for. Received: "

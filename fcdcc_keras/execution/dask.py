@@ -194,12 +194,15 @@ class DaskExecutor(Executor):
     def _send(
         self, call: _Call, targets: Sequence[int], inputs: Sequence[np.ndarray]
     ) -> None:
-        held = call.job.placement.held
-        ready = []
+        placement = call.job.placement
+        held, ready = placement.held, []
         for worker, coded in zip(targets, inputs, strict=True):
-            call.collector.sent(worker, time.time(), coded.nbytes)
             # Dask takes data back when a cluster restarts: that share is lost.
-            if worker in held and held[worker].status == "finished":
+            holds = worker in held and held[worker].status == "finished"
+            if not holds and self._owed[worker].keys() - {(placement, worker)}:
+                continue  # it is offered the layer when it owes nothing else
+            call.collector.sent(worker, time.time(), coded.nbytes)
+            if holds:
                 ready.append((worker, coded))
             else:
                 self._spawn(self._place_and_send(call, worker, coded))

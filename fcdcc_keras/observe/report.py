@@ -88,7 +88,7 @@ def _describe(
         unknown = "it was not in the model that was distributed"
         why = reasons.get(path, unknown) if has_convolution(layer) else NO_CONVOLUTION
         return LayerReport(path, kind, False, why)
-    if layer.coded is None:
+    if layer.coded is None or layer.session is None or layer.session.closed:
         return LayerReport(path, kind, False, "it is not attached to a cluster")
     code = layer.coded.plan.code
     detail = (

@@ -52,7 +52,7 @@ def candidates(
         return [code]
     designs = [
         design
-        for family in _families(code, stragglers)
+        for family in families(code, stragglers)
         for threshold in range(workers - stragglers, 0, -1)
         for design in family.designs(workers, threshold)
     ]
@@ -154,7 +154,12 @@ def _not_exact_enough(best: Code, tolerance: float, dtype: str) -> PlanError:
     )
 
 
-def _families(code: object, stragglers: int) -> list[type[Code]]:
+def families(code: object, stragglers: int) -> list[type[Code]]:
+    """Returns the kinds of codes that ``code`` stands for.
+
+    Raises:
+        PlanError: It stands for none.
+    """
     if code == AUTO:
         names = [
             name for name in codes.names() if not (stragglers and name in UNPROTECTED)

@@ -18,7 +18,7 @@ from fcdcc_keras.layers import CodedConv2D
 from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
 from fcdcc_keras.rewriting.clone import clone_with_coded_layers
 from fcdcc_keras.rewriting.eligibility import examine
-from fcdcc_keras.rewriting.planner import Layers
+from fcdcc_keras.rewriting.planner import Layers, check_choices
 from fcdcc_keras.rewriting.planner import plan as make_plan
 from fcdcc_keras.rewriting.walk import walk
 
@@ -56,7 +56,7 @@ def distribute(
             survivor sets, or it is refused; for any of the others more answers are
             waited for. Default: 1e-4 in float32, 1e-12 in float64.
         plan: A plan made before, or the path to its JSON; it decides in place of
-            ``layers`` and ``code``, and must be for this model, n and γ.
+            ``layers`` and ``code``, and gives n and γ where they are left out.
         fallback: With too few workers left, "local" computes the layer in this
             process, with a warning the first time; "raise" raises.
         timeout: Seconds that a layer may take before the fallback.
@@ -70,12 +70,16 @@ def distribute(
         UnsupportedLayerError: A layer that was named cannot be coded.
         ClusterError: The cluster is unreachable, too small, or does not fit.
     """
-    examine(model)
     _check_options(workers, stragglers, fallback, timeout)
     check_tolerance(tolerance, "float32")
     options = {"layers": layers, "code": code, "tolerance": tolerance}
-    if workers is not None:  # all errors of the plan before anything is started
-        check_redundancy(workers, stragglers)
+    if plan is not None:
+        plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
+        workers = plan.workers if workers is None else workers
+        stragglers = plan.stragglers if stragglers == 1 else stragglers
+    # All that can be wrong without a cluster, before one is started.
+    check_choices(model, layers, code, stragglers)
+    if workers is not None:
         plan = _plan_for(model, plan, workers, stragglers, options)
     executor, cleanup = connect(cluster, workers, stragglers)
     try:
@@ -140,7 +144,7 @@ def sessions(model: keras.Model) -> list[Session]:
 
 
 def _check_options(
-    workers: object, stragglers: object, fallback: object, timeout: object
+    workers: Any, stragglers: Any, fallback: object, timeout: object
 ) -> None:
     if fallback not in FALLBACKS:
         raise PlanError(
@@ -152,23 +156,19 @@ def _check_options(
             "`timeout` must be a positive number of seconds. Received: "
             f"timeout={timeout!r}. Give for example 60."
         )
-    if workers is None and isinstance(stragglers, int) and stragglers < 0:
-        raise PlanError(
-            "`stragglers` must be at least 0. Received: "
-            f"stragglers={stragglers}. Give the number of workers that may be missing."
-        )
+    at_least = stragglers + 1 if isinstance(stragglers, int) else 1
+    check_redundancy(max(1, at_least) if workers is None else workers, stragglers)
 
 
 def _plan_for(
     model: keras.Model,
-    plan: Plan | str | Path | None,
+    plan: Plan | None,
     workers: int,
     stragglers: int,
     options: Mapping[str, Any],
 ) -> Plan:
     if plan is None:
         return make_plan(model, workers=workers, stragglers=stragglers, **options)
-    plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
     if plan.workers != workers or plan.stragglers < stragglers:
         raise PlanError(
             "A plan must be for the number of workers and stragglers that it is used "

@@ -9,6 +9,7 @@ import keras
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.planning import AUTO, Plan, Prices, check_redundancy, plan_layer
+from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.eligibility import Verdict, examine
 
 Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
@@ -78,6 +79,20 @@ def plan(
             "coded; see `fk.plan` and the documentation for which."
         )
     return Plan(model.name, workers, stragglers, plans, not_coded)
+
+
+def check_choices(
+    model: keras.Model, layers: Layers, code: str | Code | type[Code], stragglers: int
+) -> None:
+    """Checks what ``plan`` is given, as far as it does not depend on n.
+
+    Raises:
+        PlanError: The model, a layer's name or the code is not usable.
+        UnsupportedLayerError: A layer that was named cannot be coded.
+    """
+    _choose(examine(model), layers)
+    if not isinstance(code, Code):
+        families(code, stragglers)
 
 
 def _choose(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:

@@ -91,7 +91,7 @@ def test_too_many_stragglers_for_the_cluster_found(client, model):
 
 def test_adaptive_cluster(empty_cluster, model):
     empty_cluster.cluster.adapt(minimum=1, maximum=3)
-    with pytest.raises(fk.ClusterError, match=r"minimum=1.*adapt\(minimum=3\)"):
+    with pytest.raises(fk.ClusterError, match=r"minimum=1\) for 3.*adapt\(minimum=3\)"):
         fk.distribute(model, empty_cluster, workers=3)
     empty_cluster.cluster.adapt(minimum=2, maximum=3)
     x = np.ones((1, 16, 16, 3), "float32")

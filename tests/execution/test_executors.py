@@ -1,6 +1,7 @@
 """What every executor does, in one suite over all of them."""
 
 import threading
+import warnings
 
 import keras
 import numpy as np
@@ -131,6 +132,63 @@ def test_threads_share_a_model_and_models_share_an_executor(executor):
     for (m, i), y in outputs.items():
         np.testing.assert_allclose(y, plains[m](xs[i]), atol=1e-5)
     assert len(outputs) == 12
+
+
+def test_weights_change_while_another_thread_predicts(executor):
+    weights = [model(seed).get_weights() for seed in range(2)]
+    plains = [model(seed) for seed in range(2)]
+    x = images()
+    expected = [plain(x).numpy() for plain in plains]
+    coded = fk.distribute(model(), executor, fallback="raise")
+    done = threading.Event()
+    failures: list[object] = []
+
+    def predict():
+        while not done.is_set():
+            try:
+                coded(x)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for change in range(8):
+        coded.set_weights(weights[change % 2])
+        coded(x)
+    done.set()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    coded.set_weights(weights[1])
+    np.testing.assert_allclose(coded(x), expected[1], atol=1e-5)
+
+
+def test_closing_ends_layers_under_way(executor):
+    plain = model()
+    x = images()
+    expected = plain(x).numpy()
+    coded = fk.distribute(plain, executor)
+    outputs: list[np.ndarray] = []
+    closed = threading.Event()
+
+    def predict():
+        while not closed.is_set():
+            outputs.append(coded(x).numpy())
+        outputs.append(coded(x).numpy())
+
+    thread = threading.Thread(target=predict)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the fallback's, by chance
+        thread.start()
+        while len(outputs) < 3:
+            assert thread.is_alive()
+        fk.close(coded)
+        closed.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    for output in outputs:
+        np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
 def test_summary_counts_what_happened(executor):

@@ -32,6 +32,7 @@ class Untouchable(fk.LocalExecutor):
         ({"code": "morse"}, fk.PlanError, r"'crme', .*'uncoded'.*Received: 'morse'"),
         ({"code": 7}, fk.PlanError, r"Received: code=7"),
         ({"code": "uncoded"}, fk.PlanError, r"cannot let 1 of 4.*uncoded"),
+        ({"stragglers": "2"}, fk.PlanError, r"integer.*stragglers='2'"),
         ({"layers": ["nope"]}, fk.PlanError, r"Received: 'nope'.*can be coded are"),
         ({"fallback": "pray"}, fk.PlanError, r"Received: fallback='pray'"),
         ({"timeout": 0}, fk.PlanError, r"positive.*timeout=0"),
@@ -97,7 +98,12 @@ def test_plan_of_another_model_or_cluster(model):
         fk.distribute(model, Untouchable(4), plan=plan)
     plan = fk.plan(model, workers=5)
     with pytest.raises(fk.PlanError, match=r"a plan for 5 workers.*workers=4"):
+        fk.distribute(model, Untouchable(4), workers=4, plan=plan)
+    with pytest.raises(fk.ClusterError, match=r"workers=5, an executor of 4"):
         fk.distribute(model, Untouchable(4), plan=plan)
+    unprotected = fk.plan(model, workers=3, stragglers=0, code="uncoded")
+    coded = fk.distribute(model, fk.LocalExecutor(3), plan=unprotected)
+    assert coded.layers[0].coded.plan == unprotected.layers[0]
 
 
 def test_plan_is_used_from_object_text_and_file(model, tmp_path):

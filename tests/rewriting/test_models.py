@@ -279,5 +279,5 @@ def test_layer_that_cannot_be_made_again_is_named():
             return x * self.factor
 
     model = keras.Sequential([keras.Input((8, 8, 3)), conv(3), Stubborn(2.0)])
-    with pytest.raises(fk.PlanError, match=r"Received: 'stubborn'.*get_config"):
+    with pytest.raises(fk.PlanError, match=r"(?s)Received: 'stubborn'.*get_config"):
         fk.distribute(model, fk.LocalExecutor(3))

@@ -133,6 +133,27 @@ def test_raises_when_asked_to(cluster):
     fk.close(coded)
 
 
+def test_new_weights_while_workers_are_stopped(cluster):
+    plain = model()
+    coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
+    executor = coded.layers[0].session.executor
+    send(cluster, executor, 1, signal.SIGSTOP)
+    send(cluster, executor, 3, signal.SIGKILL)
+    for factor in (0.5, 0.9, 1.1):
+        weights = [w * factor for w in plain.get_weights()]
+        plain.set_weights(weights)
+        coded.set_weights(weights)
+        started = time.monotonic()
+        trace = check(plain, coded, 3)
+        # Placing gives up after 30 s, which nobody must wait for.
+        assert time.monotonic() - started < 15
+        assert trace.local_convolutions == 0
+        assert all({1, 3}.isdisjoint(r.survivors) for r in trace.records)
+    assert sum(map(len, executor._owed)) <= 2
+    assert len(executor._background) <= 4
+    fk.close(coded)
+
+
 def test_stopped_during_the_call(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
