@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,12 @@ import numpy as np
 
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector, choose_targets
+from fcdcc_keras.execution.shares import Shares
 from fcdcc_keras.execution.tasks import TaskTransport
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-logger = logging.getLogger(__name__)
-
-PLACE_TIMEOUT = 30.0
-"""Seconds that a worker gets to take its kernel share."""
 _LOOK_EVERY = 0.5
 """Seconds between looks at which workers the scheduler still has."""
 
@@ -47,9 +43,10 @@ class DaskExecutor(Executor):
         self._owed: list[dict[object, float]] = [{} for _ in addresses]
         self._lost: set[int] = set()
         self._calls: set[_Call] = set()
-        self._placements: set[Placement] = set()
-        self._placing: dict[tuple[Placement, int], asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._shares = Shares(
+            self._transport, self._addresses, self._owed, self._spawn, self._offer
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -64,8 +61,7 @@ class DaskExecutor(Executor):
 
     def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
         """Starts giving every free worker its share; see ``Executor.place``."""
-        placement = Placement(name, encode)
-        self._placements.add(placement)
+        placement = self._shares.new(name, encode)
         workers = self.free
         if workers and self.client.status == "running":
             shares = list(encode(workers))
@@ -94,17 +90,13 @@ class DaskExecutor(Executor):
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
-        self._placements.discard(placement)
-        for future in placement.held.values():
-            future.release()
-        placement.held.clear()
+        self._shares.release(placement)
 
     def close(self) -> None:
         """Ends layers under way, frees all shares, lets go of unfinished subtasks."""
         if self.client.status == "running":
             self.client.sync(self._close)
-        for placement in list(self._placements):
-            self.release(placement)
+        self._shares.release_all()
 
     def _alive(self, timeout: float) -> list[int]:
         """Workers that are there and owe nothing for longer than a timeout."""
@@ -124,39 +116,11 @@ class DaskExecutor(Executor):
         wait: bool,
     ) -> None:
         tasks = [
-            self._start_placing(placement, worker, share)
+            self._shares.start(placement, worker, share)
             for worker, share in zip(workers, shares, strict=True)
         ]
         if wait:
             await asyncio.gather(*tasks)
-
-    def _start_placing(
-        self, placement: Placement, worker: int, share: np.ndarray
-    ) -> asyncio.Task[None]:
-        key = placement, worker
-        if key not in self._placing:
-            self._owed[worker][key] = time.monotonic()
-            self._placing[key] = self._spawn(self._place_one(placement, worker, share))
-        return self._placing[key]
-
-    async def _place_one(
-        self, placement: Placement, worker: int, share: np.ndarray
-    ) -> None:
-        address = self._addresses[worker]
-        try:
-            placing = self._transport.place(placement.name, address, share)
-            future = await asyncio.wait_for(placing, PLACE_TIMEOUT)
-        except Exception as error:  # whatever it was, the share is not there
-            logger.warning("%s took no share: %r", address, error)
-        else:
-            if placement in self._placements:
-                placement.held[worker] = future
-            else:
-                future.release()  # released while the share was on its way
-        finally:
-            self._placing.pop((placement, worker), None)
-            self._owed[worker].pop((placement, worker), None)
-        self._offer(worker)
 
     async def _run(
         self, call: _Call, targets: Sequence[int], inputs: Sequence[np.ndarray]
@@ -224,12 +188,12 @@ class DaskExecutor(Executor):
         self, call: _Call, worker: int, coded: np.ndarray
     ) -> None:
         placement = call.job.placement
-        if (placement, worker) not in self._placing:
+        if not self._shares.on_the_way(placement, worker):
             await self._look_for_lost()
             if worker in self._lost:
                 return
         share = await asyncio.to_thread(placement.encode, [worker])
-        await self._start_placing(placement, worker, share[0])
+        await self._shares.start(placement, worker, share[0])
         if worker not in placement.held:
             self._fail(call, worker, "the worker took no kernel share")
         elif not call.over.is_set():
