@@ -1,7 +1,7 @@
 """Quaternions on one side, real numbers on the other.
 
-One side's matrix has 4×4 blocks L(q_{i,w}), left multiplication by random unit
-quaternions; the other side's entries r_{j,w} are real. As r commutes with every
+One side's matrix has 4×4 blocks L(q_{i,w}), left multiplication by quaternions, of
+unit norm and random or found by a search; the other side's entries r_{j,w} are real. As r commutes with every
 quaternion, the products r·L(q) are again a matrix of quaternions, and the system is
 a real representation of a quaternionic one of a quarter of its size. The
 probability of a singular value below ε is ∝ ε⁴ then (Dyson's β = 4), where it is
@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 
 from fcdcc_keras.codes.base import Code
+from fcdcc_keras.codes.library import Kind, load
 from fcdcc_keras.codes.splits import factor_pairs
 from fcdcc_keras.errors import PlanError
 
@@ -29,10 +30,10 @@ Side = Literal["", "input", "kernel"]
 
 @dataclass(frozen=True)
 class Quaternion(Code):
-    """Random unit quaternions × random real numbers."""
+    """Quaternions × real numbers; searched for common sizes, otherwise random."""
 
     seed: int = 0
-    """Seed of quaternions and reals."""
+    """Seed of quaternions and reals; 0 takes optimised ones where there are any."""
     side: Side = ""
     """Which side has the quaternions; its k must be a multiple of 4. Left out: the
     input, where its k is one, otherwise the kernel."""
@@ -75,25 +76,47 @@ class Quaternion(Code):
 
     @cached_property
     def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
-        return random_matrices(self.k_a, self.k_b, self.workers, self.side, self.seed)
+        n, split = self.workers, (self.k_a, self.k_b)
+        return matrices("quaternion", n, n, split, self.side, self.seed)
 
 
-def random_matrices(
-    k_a: int, k_b: int, workers: int, side: Side, seed: int
+def matrices(
+    kind: Kind,
+    workers: int,
+    columns: int,
+    split: tuple[int, int],
+    side: Side,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns A and B with quaternions on one side and reals on the other.
 
-    A single real block is 1: scaling all that a worker computes changes nothing.
+    Seed 0 takes the matrices that a search has found for this code, where there are
+    some; other seeds, and other codes, draw at random.
+
+    Args:
+        kind: Name of the code.
+        workers: n.
+        columns: Workers that get such columns: n, or the γ of parity.
+        split: (k_A, k_B).
+        side: Where the quaternions are.
+        seed: Seed of quaternions and reals.
     """
-    rng = np.random.default_rng([seed, workers])
-    fours, reals = (k_a, k_b) if side == "input" else (k_b, k_a)
-    quaternions = rng.normal(size=(fours // 4, workers, 4))
-    quaternions /= np.linalg.norm(quaternions, axis=-1, keepdims=True)
-    real = rng.normal(size=(reals, workers)) if reals > 1 else np.ones((1, workers))
-    # A worker's scale means nothing to decoding; this keeps coded inputs in size.
-    real /= np.linalg.norm(real, axis=0)
+    fours, reals = split if side == "input" else split[::-1]
+    found = load(kind, workers, fours // 4, reals) if seed == 0 else None
+    quaternions, real = found or _random(fours // 4, reals, columns, seed)
     left = left_multiplications(quaternions)
     return (left, real) if side == "input" else (real, left)
+
+
+def _random(
+    quaternions: int, reals: int, columns: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([seed, columns])
+    q = rng.normal(size=(quaternions, columns, 4))
+    q /= np.linalg.norm(q, axis=-1, keepdims=True)
+    real = rng.normal(size=(reals, columns)) if reals > 1 else np.ones((1, columns))
+    # A worker's scale means nothing to decoding; this keeps coded inputs in size.
+    return q, real / np.linalg.norm(real, axis=0)
 
 
 def left_multiplications(quaternions: np.ndarray) -> np.ndarray:

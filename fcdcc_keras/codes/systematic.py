@@ -20,7 +20,7 @@ from fcdcc_keras.codes.quaternion import (
     Side,
     check_fours,
     fours,
-    random_matrices,
+    matrices,
 )
 from fcdcc_keras.codes.splits import factor_pairs
 from fcdcc_keras.errors import PlanError
@@ -93,8 +93,9 @@ class Systematic(Code):
     @cached_property
     def _parity(self) -> tuple[np.ndarray, np.ndarray]:
         if self.parity == "quaternion":
-            return random_matrices(
-                self.k_a, self.k_b, self.stragglers, self.side, self.seed
+            split = (self.k_a, self.k_b)
+            return matrices(
+                "systematic", self.workers, self.stragglers, split, self.side, self.seed
             )
         return (
             gaussian(self.k_a, self.stragglers, [self.seed, 0]),
