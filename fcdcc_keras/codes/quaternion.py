@@ -1,9 +1,10 @@
 """Quaternions on one side, real numbers on the other.
 
 One side's matrix has 4×4 blocks L(q_{i,w}), left multiplication by quaternions, of
-unit norm and random or found by a search; the other side's entries r_{j,w} are real. As r commutes with every
-quaternion, the products r·L(q) are again a matrix of quaternions, and the system is
-a real representation of a quaternionic one of a quarter of its size. The
+unit norm and random or found by a search; the other side's entries r_{j,w} are
+real. As r commutes with every quaternion, the products r·L(q) are again a matrix of
+quaternions, and the system is a real representation of a quaternionic one of a
+quarter of its size. The
 probability of a singular value below ε is ∝ ε⁴ then (Dyson's β = 4), where it is
 ∝ ε for real random codes: the bad survivor sets become rare. With quaternions on
 both sides, or complex numbers on the other, the product is of real type again and

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fcdcc_keras.errors import NotEnoughWorkersError
+from fcdcc_keras.errors import FcdccError, NotEnoughWorkersError
 from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.records import LayerRecord, Policy
@@ -49,6 +49,13 @@ class CodedConvolution:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 policy's fallback is "raise".
         """
+        try:
+            return self._run(inputs, kernel)
+        except FcdccError as error:
+            self._policy.error = error
+            raise
+
+    def _run(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
         record = LayerRecord(self.plan.path, time.time())
         if inputs.size == 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.collector import SubtaskRecord
 from fcdcc_keras.planning import check_tolerance
 
@@ -49,6 +50,8 @@ class Policy:
     """Called with the record of every call of every layer."""
     warned: bool = False
     """Whether the fallback has been warned of."""
+    error: FcdccError | None = None
+    """The last error that a layer raised, which TensorFlow would turn into text."""
 
     def amplification_limit(self, dtype: str) -> float:
         """Returns the largest α with which a layer of a type may be decoded."""

@@ -18,6 +18,7 @@ from fcdcc_keras.layers import CodedConv2D
 from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
 from fcdcc_keras.rewriting.clone import clone_with_coded_layers
 from fcdcc_keras.rewriting.eligibility import examine
+from fcdcc_keras.rewriting.own_errors import raise_own_errors
 from fcdcc_keras.rewriting.planner import Layers, check_choices
 from fcdcc_keras.rewriting.planner import plan as make_plan
 from fcdcc_keras.rewriting.walk import walk
@@ -99,6 +100,7 @@ def distribute(
     except BaseException:
         session.close()
         raise
+    raise_own_errors(coded_model, session.policy)
     return coded_model
 
 

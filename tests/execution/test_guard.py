@@ -115,3 +115,19 @@ def test_every_code_runs_a_model(name):
         assert record.local is None
         alpha = coded.layers[1].coded.plan.certificate.amplification_worst
         assert error <= 3 * alpha * 2e-7
+
+
+@pytest.mark.parametrize("loop", ["predict", "predict_on_batch", "evaluate", "fit"])
+def test_errors_come_out_of_kerass_loops_as_they_are(loop):
+    plain = model()
+    plain.compile("sgd", "mse")
+    executor = fk.LocalExecutor(4)
+    coded = fk.distribute(plain, executor, fallback="raise")
+    x, y = images(), np.zeros((1, 64, 8, 4), "float32")
+    arguments = (x, y) if loop in ("evaluate", "fit") else (x,)
+    options = {} if loop == "predict_on_batch" else {"verbose": 0}
+    executor.faults = {0: LOST, 1: LOST}
+    with pytest.raises(fk.NotEnoughWorkersError, match="local-0: late"):
+        getattr(coded, loop)(*arguments, **options)
+    executor.faults = {}
+    getattr(coded, loop)(*arguments, **options)
