@@ -17,13 +17,12 @@ from functools import cached_property
 
 import numpy as np
 
-from fcdcc_keras.codes.base import Code
-from fcdcc_keras.codes.splits import check_planes, pairs_of_planes
+from fcdcc_keras.codes.plane import PlaneCode
 from fcdcc_keras.errors import PlanError
 
 
 @dataclass(frozen=True)
-class CRME(Code):
+class CRME(PlaneCode):
     """CRME code; a side with k = 1 is not coded and its matrix is a row of ones."""
 
     q: int = 0
@@ -38,28 +37,13 @@ class CRME(Code):
         super().__post_init__()
 
     def _check(self) -> None:
-        check_planes(self)
+        super()._check()
         if not isinstance(self.q, int) or self.q < self.workers:
             raise PlanError(
                 "CRME needs an integer q of at least the number of workers. "
                 f"Received: q={self.q!r}, workers={self.workers}. Use "
                 f"q={self.workers}."
             )
-
-    @classmethod
-    def designs(cls, workers: int, threshold: int) -> list[Code]:
-        """Returns the codes for n workers with recovery threshold δ."""
-        return [cls(a, b, workers) for a, b in pairs_of_planes(threshold)]
-
-    @property
-    def ell_a(self) -> int:
-        """ℓ_A: 2 where the input is coded, otherwise 1."""
-        return 1 if self.k_a == 1 else 2
-
-    @property
-    def ell_b(self) -> int:
-        """ℓ_B: 2 where the kernel is coded, otherwise 1."""
-        return 1 if self.k_b == 1 else 2
 
     @cached_property
     def input_matrix(self) -> np.ndarray:

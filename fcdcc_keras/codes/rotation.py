@@ -14,36 +14,17 @@ from functools import cached_property
 
 import numpy as np
 
-from fcdcc_keras.codes.base import Code
-from fcdcc_keras.codes.splits import check_planes, pairs_of_planes
+from fcdcc_keras.codes.plane import PlaneCode
 
 
 @dataclass(frozen=True)
-class Rotation(Code):
+class Rotation(PlaneCode):
     """Random rotations on each coded side; a side with k = 1 is a row of ones."""
 
     seed: int = 0
     """Seed of the angles."""
 
     name = "rotation"
-
-    def _check(self) -> None:
-        check_planes(self)
-
-    @classmethod
-    def designs(cls, workers: int, threshold: int) -> list[Code]:
-        """Returns the codes for n workers with recovery threshold δ."""
-        return [cls(a, b, workers) for a, b in pairs_of_planes(threshold)]
-
-    @property
-    def ell_a(self) -> int:
-        """ℓ_A: 2 where the input is coded, otherwise 1."""
-        return 1 if self.k_a == 1 else 2
-
-    @property
-    def ell_b(self) -> int:
-        """ℓ_B: 2 where the kernel is coded, otherwise 1."""
-        return 1 if self.k_b == 1 else 2
 
     @cached_property
     def input_matrix(self) -> np.ndarray:
