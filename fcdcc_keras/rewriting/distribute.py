@@ -55,7 +55,7 @@ def distribute(
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
         tolerance: Largest relative error of a layer. A code must keep it for 99% of
             survivor sets, or it is refused; for any of the others more answers are
-            waited for. Default: 1e-4 in float32, 1e-12 in float64.
+            waited for. Default: 1e-4 in float32, 3e-14 in float64.
         plan: A plan made before, or the path to its JSON; it decides in place of
             ``layers`` and ``code``, and gives n and γ where they are left out.
         fallback: With too few workers left, "local" computes the layer in this

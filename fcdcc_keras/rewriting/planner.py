@@ -36,7 +36,7 @@ def plan(
             that is given a layer and says whether to code it.
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
         tolerance: Largest relative error of a layer, at the 99th percentile of
-            survivor sets; default 1e-4 where it is coded in float32, and 1e-12 in
+            survivor sets; default 1e-4 where it is coded in float32, and 3e-14 in
             float64.
         prices: What communication, storage and computation are worth.
 

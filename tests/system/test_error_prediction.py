@@ -73,6 +73,27 @@ def test_float32_error_is_predicted_within_a_factor_of_three(name):
     assert max(ratios) <= 3
 
 
+ALEXNET = (
+    ConvGeometry((227, 227), 3, 96, (11, 11), (4, 4)),
+    ConvGeometry((27, 27), 96, 256, (5, 5), padding="same"),
+    ConvGeometry((13, 13), 256, 384, (3, 3), padding="same"),
+    ConvGeometry((13, 13), 384, 384, (3, 3), padding="same"),
+    ConvGeometry((13, 13), 384, 256, (3, 3), padding="same"),
+)
+
+
+@pytest.mark.parametrize("geometry", ALEXNET, ids="12345")
+def test_alexnet_in_float64_is_as_exact_as_the_paper_says(geometry):
+    plan = plan_layer("conv", geometry, workers=20, stragglers=4, dtype="float64")
+    answers = Answers(plan, "float64")
+    power = np.mean(answers.expected**2)
+    worst = max(
+        np.mean((answers.decoded(survivors) - answers.expected) ** 2) / power
+        for survivors in random_sets(plan.code, 200)
+    )
+    assert worst <= 1e-27
+
+
 def test_helpers_decode_what_the_plan_says():
     plan = LayerPlan.of("x", VGG_LAYER, codes.CRME(4, 4, 6))
     answers = Answers(replace(plan), "float64")
