@@ -51,6 +51,8 @@ class Job:
     """Seconds until the layer is given up."""
     limit: float = math.inf
     """Largest error amplification with which the layer may be decoded."""
+    hedged: bool = False
+    """Whether only as many workers as needed are sent to while none is late."""
 
     def check(self, reply: Reply) -> str | None:
         """Returns what is wrong with a worker's reply, or None."""
@@ -77,6 +79,11 @@ class Executor(ABC):
     def workers(self) -> int:
         """n."""
         return len(self.addresses)
+
+    @property
+    def transport_name(self) -> str:
+        """How subtasks reach the workers, as the trace names it."""
+        return "in process"
 
     @abstractmethod
     def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:

@@ -15,6 +15,9 @@ import numpy as np
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import DecodeError
 
+_WORTHWHILE = 0.9
+"""Part of the error amplification that must be left for spare results to be used."""
+
 Outcome = Literal["used", "late", "failed", "skipped"]
 
 
@@ -55,8 +58,9 @@ class Collector:
         """
         self._code = code
         self._limit = limit
-        self._complete = False
+        self._complete = self._settled = False
         self._answers: dict[int, np.ndarray] = {}
+        self._spare: dict[int, np.ndarray] = {}
         self.records = [SubtaskRecord(w, a) for w, a in enumerate(addresses)]
         """What became of each worker's share, by worker."""
 
@@ -76,6 +80,11 @@ class Collector:
         return [self._answers[w] for w in self.survivors]
 
     @property
+    def code(self) -> Code:
+        """The layer's code."""
+        return self._code
+
+    @property
     def hopeless(self) -> bool:
         """Whether even all workers that have not failed would not do."""
         left = [r.worker for r in self.records if r.outcome != "failed"]
@@ -85,10 +94,20 @@ class Collector:
         """Returns the workers that were not sent anything for this layer."""
         return [r.worker for r in self.records if r.outcome == "skipped"]
 
-    def sent(self, worker: int, now: float, nbytes: int) -> None:
-        """Notes that a worker was sent its coded input."""
+    def sent(
+        self, worker: int, now: float, nbytes: int, address: str | None = None
+    ) -> None:
+        """Notes that a worker, or another in its place, was sent its coded input."""
         record = self.records[worker]
-        record.outcome, record.sent, record.bytes_sent = "late", now, nbytes
+        record.outcome, record.sent, record.received = "late", now, None
+        record.bytes_sent += nbytes
+        record.address = record.address if address is None else address
+
+    def again(self, worker: int) -> None:
+        """Notes that a worker's part will be tried by another."""
+        record = self.records[worker]
+        if record.outcome != "used":
+            record.outcome, record.detail = "skipped", ""
 
     def answered(
         self,
@@ -98,15 +117,35 @@ class Collector:
         started: float | None = None,
         finished: float | None = None,
     ) -> None:
-        """Notes a worker's result; ignored once the answers are complete."""
+        """Notes a worker's result; ignored once the answers are settled."""
         record = self.records[worker]
-        if self.complete or record.outcome == "failed":
+        if self._settled or worker in self._answers or record.outcome == "failed":
+            return
+        record.received, record.bytes_received = now, array.nbytes
+        record.started, record.finished = started, finished
+        if self._complete:
+            self._spare[worker] = array
             return
         self._answers[worker] = array
-        record.outcome, record.received = "used", now
-        record.started, record.finished = started, finished
-        record.bytes_received = array.nbytes
+        record.outcome = "used"
         self._complete = self.enough(self._answers)
+
+    def settle(self) -> None:
+        """Ends collecting: what came on top is used where it lowers the error.
+
+        To be called once, before the results are decoded.
+        """
+        self._settled = True
+        spare, self._spare = self._spare, {}
+        if not spare or not self._complete:
+            return
+        both = {**self._answers, **spare}
+        alone = self._amplification(self._answers)
+        # A plain convolution's own rounding is not worth decoding more for.
+        if alone > 1 and self._amplification(both) < _WORTHWHILE * alone:
+            self._answers = both
+            for worker in spare:
+                self.records[worker].outcome = "used"
 
     def failed(self, worker: int, now: float, why: str) -> None:
         """Notes that a worker will not answer."""
@@ -119,25 +158,10 @@ class Collector:
         """Returns whether these workers' results give the output within the limit."""
         if not self._code.decodable(workers):
             return False
-        if math.isinf(self._limit):
-            return True
+        return math.isinf(self._limit) or self._amplification(workers) <= self._limit
+
+    def _amplification(self, workers: Collection[int]) -> float:
         try:
-            return self._code.decoder(workers).amplification <= self._limit
+            return self._code.decoder(workers).amplification
         except DecodeError:
-            return False
-
-
-def choose_targets(
-    collector: Collector, free: Collection[int], alive: Collection[int]
-) -> list[int]:
-    """Returns the workers to send a layer's coded inputs to.
-
-    A worker with unfinished work gets nothing new while the others suffice: it
-    would not answer sooner, and what is sent to a frozen one piles up on the way.
-
-    Args:
-        collector: Of the layer, before anything is sent.
-        free: Workers without unfinished work.
-        alive: Workers not known to be lost.
-    """
-    return sorted(free if collector.enough(free) else alive)
+            return math.inf

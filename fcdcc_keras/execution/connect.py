@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.execution.direct import DirectTransport
 from fcdcc_keras.execution.embedded import (
     default_workers,
     start_local_cluster,
     stop_local_cluster,
 )
 from fcdcc_keras.execution.message_logs import keep_no_messages
-from fcdcc_keras.execution.probe import check_software, warm_up
+from fcdcc_keras.execution.probe import check_software, install_handler, warm_up
+from fcdcc_keras.execution.tasks import TaskTransport
 
 if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a scheduler gets to answer."""
+REACH_TIMEOUT = 3.0
+"""Seconds that a worker gets to answer the client directly."""
 JOIN_TIMEOUT = 60.0
 """Seconds that an adaptive cluster gets to bring up its workers."""
 
 Cleanup = Callable[[], None]
+TransportChoice = Literal["auto", "tasks", "direct"]
+TRANSPORTS: tuple[TransportChoice, ...] = ("auto", "tasks", "direct")
 
 
 def connect(
-    cluster: object, workers: int | None, stragglers: int
+    cluster: object,
+    workers: int | None,
+    stragglers: int,
+    transport: TransportChoice = "auto",
 ) -> tuple[Executor, Cleanup]:
     """Returns an executor on the user's cluster, or on one started for it.
 
@@ -38,6 +48,8 @@ def connect(
             None for a local cluster.
         workers: n; None: all that the cluster has.
         stragglers: γ; only for the size of a local cluster.
+        transport: "direct", "tasks", or "auto": direct where the client reaches the
+            workers. An executor of the user's keeps its own.
 
     Returns:
         The executor, and what ends whatever was started for it.
@@ -54,16 +66,46 @@ def connect(
         client.sync(check_software, client, addresses)
         client.sync(keep_no_messages, client)
         client.sync(warm_up, client, addresses)
+        executor = client.sync(_executor, client, addresses, transport)
     except BaseException:
         disconnect()
         raise
-    executor = DaskExecutor(client, addresses)
 
     def cleanup() -> None:
         executor.close()
         disconnect()
 
     return executor, cleanup
+
+
+async def _executor(
+    client: Client, addresses: list[str], transport: TransportChoice
+) -> DaskExecutor:
+    await install_handler(client, addresses)
+    if transport == "tasks" or (
+        transport == "auto" and client.direct_to_workers is False
+    ):
+        return DaskExecutor(client, addresses, TaskTransport(client))
+    direct = DirectTransport(client)
+    silent = await _unreachable(direct, addresses)
+    if not silent:
+        return DaskExecutor(client, addresses, direct)
+    await direct.close()
+    if transport == "direct":
+        raise ClusterError(
+            "transport='direct' needs workers that the client reaches by their own "
+            f"addresses. Received: no answer from {', '.join(silent)} within "
+            f"{REACH_TIMEOUT:g} s. Open the network to them, or use "
+            "transport='tasks', which goes through the scheduler."
+        )
+    return DaskExecutor(client, addresses, TaskTransport(client))
+
+
+async def _unreachable(direct: DirectTransport, addresses: list[str]) -> list[str]:
+    pings = [asyncio.wait_for(direct.ping(a), REACH_TIMEOUT) for a in addresses]
+    answers = await asyncio.gather(*pings, return_exceptions=True)
+    pairs = zip(addresses, answers, strict=True)
+    return [a for a, answer in pairs if isinstance(answer, BaseException)]
 
 
 def _client(

@@ -13,6 +13,7 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.subtask import KernelShare, run_subtask
+from fcdcc_keras.execution.targets import choose_few
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,14 @@ class LocalExecutor(Executor):
             call = self._calls
             self._calls += 1
         collector = Collector(job.code, self.addresses, job.limit)
-        inputs = job.encode(range(self.workers))
+        faults = [self._fault(call, worker) for worker in range(self.workers)]
+        targets = self._targets(job, collector, faults)
+        inputs = dict(zip(targets, job.encode(targets), strict=True))
         arrivals: list[tuple[float, int, Fault]] = []
-        for worker, coded in enumerate(inputs):
+        for worker, coded in inputs.items():
             collector.sent(worker, 0.0, coded.nbytes)
-            fault = self._fault(call, worker)
-            if fault.delay <= job.timeout:
-                arrivals.append((fault.delay, worker, fault))
+            if faults[worker].delay <= job.timeout:
+                arrivals.append((faults[worker].delay, worker, faults[worker]))
         for now, worker, fault in sorted(arrivals, key=lambda arrival: arrival[:2]):
             if collector.complete:
                 break
@@ -101,6 +103,16 @@ class LocalExecutor(Executor):
             return self.faults.get(worker, Fault())
         return self.faults(call, worker) or Fault()
 
+    def _targets(
+        self, job: Job, collector: Collector, faults: list[Fault]
+    ) -> list[int]:
+        everyone = list(range(self.workers))
+        if not job.hedged:
+            return everyone
+        few = choose_few(collector, everyone, dict.fromkeys(everyone, 1.0))
+        # Whoever has a fault is late at once: the others are sent to as well.
+        return few if all(faults[w] == Fault() for w in few) else everyone
+
     @staticmethod
     def _answer(
         job: Job,
@@ -113,7 +125,11 @@ class LocalExecutor(Executor):
         if fault.error is not None:
             collector.failed(worker, now, fault.error)
             return
-        reply = run_subtask(job.placement.held[worker], coded, job.convolution)
+        share = job.placement.held.get(worker)
+        if share is None:  # the model was closed meanwhile
+            collector.failed(worker, now, "the worker has lost its kernel share")
+            return
+        reply = run_subtask(share, coded, job.convolution)
         wrong = job.check(reply)
         if wrong is not None or reply["array"] is None:
             collector.failed(worker, now, wrong or "no result")

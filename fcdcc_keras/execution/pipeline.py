@@ -76,14 +76,17 @@ class CodedConvolution:
                     dtype=inputs.dtype,
                     timeout=self._policy.timeout,
                     limit=self._policy.amplification_limit(inputs.dtype.name),
+                    hedged=self._policy.redundancy == "hedged",
                 )
             )
+            collector.settle()
         collected = time.time()
         record = replace(
             record,
             encode=stages.encode_time,
             collect=max(0.0, collected - record.started - stages.encode_time),
             subtasks=tuple(collector.records),
+            transport=executor.transport_name,
         )
         if not collector.complete:
             reason = self._too_few(collector)

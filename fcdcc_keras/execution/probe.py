@@ -10,6 +10,7 @@ import numpy as np
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.subtask import Convolution, KernelShare, run_subtask
+from fcdcc_keras.execution.worker_side import install
 from fcdcc_keras.version import __version__
 
 if TYPE_CHECKING:
@@ -74,6 +75,26 @@ async def warm_up(client: Client, addresses: Sequence[str]) -> None:
             f"Received: {'; '.join(wrong)}. Look into the logs of these workers, or "
             "leave them out."
         )
+
+
+async def admit(client: Client, address: str) -> str | None:
+    """Gets one worker ready that has joined later.
+
+    Returns:
+        What is wrong with it, or None.
+    """
+    try:
+        await check_software(client, [address])
+        await warm_up(client, [address])
+        await install_handler(client, [address])
+    except Exception as error:  # whatever it was, the worker cannot be used
+        return str(error)
+    return None
+
+
+async def install_handler(client: Client, addresses: Sequence[str]) -> None:
+    """Installs what answers ``direct`` requests."""
+    await client.run(install, workers=list(addresses), asynchronous=True)
 
 
 async def _ask_worker(

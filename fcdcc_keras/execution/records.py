@@ -13,6 +13,8 @@ from fcdcc_keras.planning import check_tolerance
 
 Fallback = Literal["local", "raise"]
 FALLBACKS: tuple[Fallback, ...] = ("local", "raise")
+Redundancy = Literal["eager", "hedged"]
+REDUNDANCIES: tuple[Redundancy, ...] = ("eager", "hedged")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class LayerRecord:
     survivors: tuple[int, ...] = ()
     """Workers whose answers were decoded."""
     subtasks: tuple[SubtaskRecord, ...] = ()
+    transport: str = ""
+    """How subtasks reached the workers: "direct", "tasks" or "in process"."""
     local: str | None = None
     """Why the client computed the layer itself, or None: the workers did."""
 
@@ -46,6 +50,9 @@ class Policy:
     """Seconds for one layer before the fallback."""
     tolerance: float | None = None
     """Largest predicted relative error of a decoded layer; None: ``TOLERANCE``."""
+    redundancy: Redundancy = "eager"
+    """"eager" sends to all workers at once; "hedged" to as many as needed, and to the
+    others when one is late."""
     listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
     """Called with the record of every call of every layer."""
     warned: bool = False

@@ -1,17 +1,19 @@
-"""Which shares a Dask executor's workers hold, and which are on their way."""
+"""The kernel shares on the workers of a Dask cluster: placing and freeing them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcdcc_keras.execution.base import Encode, Placement
-from fcdcc_keras.execution.tasks import TaskTransport
+from fcdcc_keras.execution.transport import Transport
+
+if TYPE_CHECKING:
+    from distributed import Future
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ PLACE_TIMEOUT = 30.0
 """Seconds that a worker gets to take its kernel share."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+Key = tuple[Placement, int, str]
+"""A layer, a slot and the address of its worker: one share on its way."""
 
 
 class Shares:
@@ -26,28 +30,25 @@ class Shares:
 
     def __init__(
         self,
-        transport: TaskTransport,
-        addresses: Sequence[str],
-        owed: list[dict[object, float]],
+        transport: Transport,
         spawn: Spawn,
-        on_end: Callable[[int], None],
+        begin: Callable[[str, Key], None],
+        end: Callable[[str, Key], None],
     ) -> None:
         """Takes what it shares with its executor.
 
         Args:
             transport: Moves the shares.
-            addresses: Address of each worker.
-            owed: For each worker what it owes, and since when; kept up to date.
             spawn: Starts a task on the client's loop.
-            on_end: Called with a worker when a share has come, or will not.
+            begin: Called with an address and a share that is sent there.
+            end: Called with them when the share has come, or will not.
         """
         self._transport = transport
-        self._addresses = addresses
-        self._owed = owed
         self._spawn = spawn
-        self._on_end = on_end
+        self._begin = begin
+        self._end = end
         self._placements: set[Placement] = set()
-        self._placing: dict[tuple[Placement, int], asyncio.Task[None]] = {}
+        self._placing: dict[Key, asyncio.Task[None]] = {}
 
     def new(self, name: str, encode: Encode) -> Placement:
         """Returns a placement that no worker holds a share of yet."""
@@ -55,35 +56,35 @@ class Shares:
         self._placements.add(placement)
         return placement
 
-    def on_the_way(self, placement: Placement, worker: int) -> bool:
-        """Returns whether a worker is being given its share."""
-        return (placement, worker) in self._placing
+    @staticmethod
+    def held(key: Key) -> Future[Any] | None:
+        """Returns the future of a share on a worker, or None: it is not there."""
+        placement, slot, address = key
+        where, future = placement.held.get(slot, (None, None))
+        # Dask takes data back when a cluster restarts: that share is lost.
+        there = where == address and future.status == "finished"
+        return future if there else None
 
-    def start(
-        self, placement: Placement, worker: int, share: np.ndarray
-    ) -> asyncio.Task[None]:
+    def start(self, key: Key, share: np.ndarray) -> asyncio.Task[None]:
         """Starts giving a worker its share, or returns the task that does."""
-        key = placement, worker
         if key not in self._placing:
-            self._owed[worker][key] = time.monotonic()
-            self._placing[key] = self._spawn(self._place(placement, worker, share))
+            self._begin(key[2], key)
+            self._placing[key] = self._spawn(self._place(key, share))
         return self._placing[key]
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
         self._placements.discard(placement)
-        for worker in list(placement.held):
-            placement.held.pop(worker).release()
+        for slot in list(placement.held):
+            placement.held.pop(slot)[1].release()
 
     def release_all(self) -> None:
         """Frees all shares."""
         for placement in list(self._placements):
             self.release(placement)
 
-    async def _place(
-        self, placement: Placement, worker: int, share: np.ndarray
-    ) -> None:
-        address = self._addresses[worker]
+    async def _place(self, key: Key, share: np.ndarray) -> None:
+        placement, slot, address = key
         try:
             placing = self._transport.place(placement.name, address, share)
             future = await asyncio.wait_for(placing, PLACE_TIMEOUT)
@@ -91,10 +92,12 @@ class Shares:
             logger.warning("%s took no share: %r", address, error)
         else:
             if placement in self._placements:
-                placement.held[worker] = future
+                replaced = placement.held.get(slot)
+                placement.held[slot] = address, future
+                if replaced is not None:
+                    replaced[1].release()
             else:
                 future.release()  # released while the share was on its way
         finally:
-            self._placing.pop((placement, worker), None)
-            self._owed[worker].pop((placement, worker), None)
-        self._on_end(worker)
+            self._placing.pop(key, None)
+            self._end(address, key)

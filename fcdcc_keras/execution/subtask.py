@@ -49,6 +49,8 @@ class KernelShare:
     """
 
     def __init__(self, array: np.ndarray) -> None:
+        self.shape = array.shape
+        """``(K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``."""
         self._array: np.ndarray | None = array
         self._tensor: tf.Tensor | None = None
 

@@ -1,15 +1,14 @@
-"""Coded layers as Dask tasks: shares are scattered data, subtasks are futures."""
+"""Subtasks as Dask tasks: works wherever Dask works, through the scheduler."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
-from uuid import uuid4
 
-import numpy as np
-
-from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply, run_subtask
+from fcdcc_keras.execution.subtask import Convolution, Reply, run_subtask
+from fcdcc_keras.execution.transport import Subtask, Transport, no_reply
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -18,38 +17,41 @@ if TYPE_CHECKING:
 _config_lock = threading.Lock()
 
 
-class TaskTransport:
-    """Moves shares, subtasks and results through a client. Runs on its loop."""
+class TaskTransport(Transport):
+    """A subtask is a future from ``client.submit`` that only its worker may run."""
+
+    name = "tasks"
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._token = uuid4().hex[:8]
-        self._count = 0
+        super().__init__(client)
+        self._watching: set[asyncio.Task[None]] = set()
 
-    async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
-        """Puts a coded kernel into a worker's memory.
+    def start(
+        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+    ) -> list[asyncio.Task[Reply]]:
+        """Submits the subtasks; see ``Transport.start``."""
+        futures = self._submit(name, subtasks, conv)
+        loop = asyncio.get_running_loop()
+        ends = [loop.create_future() for _ in futures]
+        watching = asyncio.ensure_future(_watch(futures, ends))
+        self._watching.add(watching)  # the loop keeps only weak references
+        watching.add_done_callback(self._watching.discard)
+        return [
+            asyncio.ensure_future(self._reply(s.address, future, end))
+            for s, future, end in zip(subtasks, futures, ends, strict=True)
+        ]
 
-        Scattered data belongs to this client: Dask frees it when the client goes.
+    async def ping(self, address: str) -> None:
+        """Asks through the scheduler."""
+        scheduler: Any = self._client.scheduler
+        message = {"op": "echo", "data": 1}
+        answers = await scheduler.broadcast(msg=message, workers=[address])
+        if address not in answers:
+            raise OSError(f"{address} is not on the scheduler")
 
-        Returns:
-            The future that holds it there; to be released to free the memory.
-        """
-        key = self._key("kernel", name, address)
-        placed = await self._client.scatter(
-            {key: KernelShare(share)}, workers=[address], asynchronous=True
-        )
-        future: Future[Any] = placed[key]
-        return future
-
-    def submit(
-        self,
-        name: str,
-        addresses: Sequence[str],
-        shares: Sequence[Future[Any]],
-        inputs: Sequence[np.ndarray],
-        conv: Convolution,
+    def _submit(
+        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
     ) -> list[Future[Any]]:
-        """Submits one subtask to each worker, and to no other."""
         import dask
 
         # Dask warns of large graphs to have the data sent only once, which it is.
@@ -58,19 +60,32 @@ class TaskTransport:
             return [
                 self._client.submit(
                     run_subtask,
-                    share,
-                    coded,
+                    subtask.share,
+                    subtask.coded,
                     conv,
-                    key=self._key("conv", name, address),
-                    workers=[address],
+                    key=self._key("conv", name, subtask.address),
+                    workers=[subtask.address],
                     allow_other_workers=False,
                     pure=False,
                     retries=0,
                 )
-                for address, share, coded in zip(addresses, shares, inputs, strict=True)
+                for subtask in subtasks
             ]
 
-    async def fetch(self, address: str, future: Future[Any]) -> Reply:
+    async def _reply(
+        self, address: str, future: Future[Any], end: asyncio.Future[None]
+    ) -> Reply:
+        try:
+            await end
+            if future.status != "finished":
+                return no_reply(f"the subtask was {future.status}")
+            return await self._fetch(address, future)
+        except Exception as error:  # whatever it was, there is no result
+            return no_reply(f"the result could not be fetched: {error!r}")
+        finally:
+            future.release()
+
+    async def _fetch(self, address: str, future: Future[Any]) -> Reply:
         """Returns the reply of a finished subtask.
 
         Every reply is fetched by a request of its own. ``Client.gather`` joins
@@ -86,12 +101,17 @@ class TaskTransport:
             scheduler: Any = self._client.scheduler
             data = (await scheduler.gather(keys=[key])).get("data", {})
         if key not in data:
-            text = "the result was lost with its worker"
-            return Reply(array=None, error=text, started=0.0, finished=0.0)
+            return no_reply("the result was lost with its worker")
         return cast("Reply", data[key])
 
-    def _key(self, what: str, name: str, address: str) -> str:
-        # Dask's dashboard groups by what stands before the first hyphen.
-        self._count += 1
-        safe = name.replace("-", "_")
-        return f"fcdcc:{what}:{safe}-{self._token}-{self._count}-{address}"
+
+async def _watch(
+    futures: Sequence[Future[Any]], ends: Sequence[asyncio.Future[None]]
+) -> None:
+    from distributed import as_completed
+
+    by_key = {f.key: end for f, end in zip(futures, ends, strict=True)}
+    async for future in as_completed(futures, loop=futures[0].client.loop):
+        end = by_key[future.key]
+        if not end.done():
+            end.set_result(None)

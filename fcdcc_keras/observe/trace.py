@@ -94,6 +94,8 @@ class Summary:
         local = sum(record.local is not None for record in self._records)
         columns = ["layer", "calls", "in client", "encode ms", "collect ms"]
         title = f"{total - local} convolutions on workers, {local} in the client"
+        ways = sorted({r.transport for r in self._records if r.transport})
+        title += f" (transport: {', '.join(ways)})" if ways else ""
         return table(title, [*columns, "decode ms"], rows)
 
     def _workers(self) -> str:

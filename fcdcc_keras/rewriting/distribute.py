@@ -11,8 +11,14 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.connect import connect
-from fcdcc_keras.execution.records import FALLBACKS, Fallback, Policy
+from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice, connect
+from fcdcc_keras.execution.records import (
+    FALLBACKS,
+    REDUNDANCIES,
+    Fallback,
+    Policy,
+    Redundancy,
+)
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.layers import CodedConv2D
 from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
@@ -34,6 +40,8 @@ def distribute(
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
     plan: Plan | str | Path | None = None,
+    transport: TransportChoice = "auto",
+    redundancy: Redundancy = "eager",
     fallback: Fallback = "local",
     timeout: float = 60.0,
 ) -> keras.Model:
@@ -58,6 +66,10 @@ def distribute(
             waited for. Default: 1e-4 in float32, 3e-14 in float64.
         plan: A plan made before, or the path to its JSON; it decides in place of
             ``layers`` and ``code``, and gives n and γ where they are left out.
+        transport: "direct" asks the workers themselves, "tasks" goes through the
+            scheduler; "auto" takes "direct" where the workers can be reached.
+        redundancy: "eager" sends every layer to all workers at once; "hedged" sends
+            it to as many as needed, and to the others when one is late.
         fallback: With too few workers left, "local" computes the layer in this
             process, with a warning the first time; "raise" raises.
         timeout: Seconds that a layer may take before the fallback.
@@ -71,7 +83,10 @@ def distribute(
         UnsupportedLayerError: A layer that was named cannot be coded.
         ClusterError: The cluster is unreachable, too small, or does not fit.
     """
-    _check_options(workers, stragglers, fallback, timeout)
+    _check_options(workers, stragglers, timeout)
+    _check_choice("transport", transport, TRANSPORTS)
+    _check_choice("redundancy", redundancy, REDUNDANCIES)
+    _check_choice("fallback", fallback, FALLBACKS)
     check_tolerance(tolerance, "float32")
     options = {"layers": layers, "code": code, "tolerance": tolerance}
     if plan is not None:
@@ -82,14 +97,16 @@ def distribute(
     check_choices(model, layers, code, stragglers)
     if workers is not None:
         plan = _plan_for(model, plan, workers, stragglers, options)
-    executor, cleanup = connect(cluster, workers, stragglers)
+    executor, cleanup = connect(cluster, workers, stragglers, transport)
     try:
         plan = _plan_for(model, plan, executor.workers, stragglers, options)
         coded_model, coded_layers = clone_with_coded_layers(model, plan)
     except BaseException:
         cleanup()
         raise
-    session = Session(executor, cleanup, Policy(fallback, timeout, tolerance))
+    session = Session(
+        executor, cleanup, Policy(fallback, timeout, tolerance, redundancy)
+    )
     session.not_coded = plan.not_coded
     try:
         for layer_plan in plan.layers:
@@ -145,14 +162,15 @@ def sessions(model: keras.Model) -> list[Session]:
     return list(found.values())
 
 
-def _check_options(
-    workers: Any, stragglers: Any, fallback: object, timeout: object
-) -> None:
-    if fallback not in FALLBACKS:
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
         raise PlanError(
-            f"`fallback` must be one of {FALLBACKS}. Received: "
-            f"fallback={fallback!r}. Choose one of them."
+            f"`{name}` must be one of {allowed}. Received: {name}={value!r}. Choose "
+            "one of them."
         )
+
+
+def _check_options(workers: Any, stragglers: Any, timeout: object) -> None:
     if not isinstance(timeout, int | float) or not timeout > 0:
         raise PlanError(
             "`timeout` must be a positive number of seconds. Received: "

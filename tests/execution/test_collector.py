@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fcdcc_keras.codes import CRME, Uncoded
-from fcdcc_keras.execution.collector import Collector, choose_targets
+from fcdcc_keras.codes import CRME, Systematic, Uncoded
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.targets import choose_targets
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 
@@ -67,10 +68,11 @@ def test_answers_are_recorded() -> None:
     assert record.bytes_sent == 103
 
 
-def test_answers_after_completion_are_late_and_ignored() -> None:
+def test_answers_after_settling_are_late_and_ignored() -> None:
     collector = _collector()
     for worker in range(4):
         collector.answered(worker, 3.0, _array(worker))
+    collector.settle()
     collector.answered(4, 4.0, _array(4))
     collector.answered(0, 4.0, _array(9))
     collector.failed(5, 4.0, "too late to matter")
@@ -79,6 +81,53 @@ def test_answers_after_completion_are_late_and_ignored() -> None:
     assert _outcomes(collector) == ["used"] * 4 + ["late"] * 2
     assert collector.records[4].received is None
     assert collector.records[5].detail == ""
+
+
+def test_results_that_are_there_anyway_are_used_where_they_lower_the_error() -> None:
+    collector = _collector()
+    for worker in (0, 1, 2, 3):
+        collector.answered(worker, 3.0, _array(worker))
+    collector.answered(5, 3.1, _array(5))
+    collector.settle()
+    assert collector.survivors == (0, 1, 2, 3, 5)
+    assert [r[0, 0] for r in collector.results] == [0.0, 1.0, 2.0, 3.0, 5.0]
+    assert _outcomes(collector) == ["used"] * 4 + ["late", "used"]
+    alone, both = (
+        CODE.decoder(s).amplification for s in ((0, 1, 2, 3), (0, 1, 2, 3, 5))
+    )
+    assert both < alone
+    collector.answered(4, 4.0, _array(4))
+    assert collector.survivors == (0, 1, 2, 3, 5)
+
+
+def test_results_that_would_not_help_are_left_alone() -> None:
+    collector = Collector(Systematic(4, 1, 6), [f"w{i}" for i in range(6)])
+    for worker in (0, 1, 2, 3, 4):
+        collector.answered(worker, 3.0, _array(worker))
+    collector.settle()  # the plain blocks are there: nothing is decoded
+    assert collector.survivors == (0, 1, 2, 3)
+
+
+def test_nothing_is_settled_before_it_is_complete() -> None:
+    collector = _collector()
+    collector.answered(0, 3.0, _array(0))
+    collector.settle()
+    assert collector.survivors == (0,)
+    assert not collector.complete
+
+
+def test_a_part_is_tried_again_by_another_worker() -> None:
+    collector = _collector()
+    collector.failed(2, 2.0, "it died")
+    collector.again(2)
+    assert collector.unsent() == [2]
+    collector.sent(2, 3.0, 50, "elsewhere")
+    assert collector.records[2].address == "elsewhere"
+    assert collector.records[2].bytes_sent == 152
+    collector.answered(2, 4.0, _array(2))
+    assert collector.survivors == (2,)
+    collector.again(2)
+    assert collector.records[2].outcome == "used"
 
 
 def test_one_worker_counts_once() -> None:

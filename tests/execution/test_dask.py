@@ -62,7 +62,7 @@ def test_bytes_held_are_the_coded_part_of_the_kernel(client, split):
 
 
 def test_keys_say_what_they_are(client):
-    coded = fk.distribute(model(), client)
+    coded = fk.distribute(model(), client, transport="tasks")
     keys = keys_on_workers(client)
     assert len(keys) == 2 * 4
     assert all(key.startswith("fcdcc:kernel:wide_") for key in keys)
@@ -161,7 +161,7 @@ def test_error_in_a_subtask_is_an_erasure(client):
             {f"fcdcc:kernel:wrong-{id(placement)}": _share(np.zeros((1, 1, 99, 1)))},
             workers=[coded.layers[1].session.executor.addresses[2]],
         )
-        placement.held[2] = next(iter(wrong.values()))
+        placement.held[2] = placement.held[2][0], next(iter(wrong.values()))
     x = np.random.default_rng(0).normal(size=(1, 24, 24, 3)).astype("float32")
     with fk.trace(coded) as trace:
         for _ in range(3):

@@ -1,0 +1,244 @@
+"""One layer under way on a Dask cluster, from the first input sent to its decoding."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fcdcc_keras.execution.base import Job
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.members import LOOK_EVERY
+from fcdcc_keras.execution.subtask import Reply
+from fcdcc_keras.execution.transport import Subtask
+
+if TYPE_CHECKING:
+    from fcdcc_keras.execution.dask import DaskExecutor
+
+_LEFT = "the worker left the cluster"
+_MOST_TRIES = 3
+"""Workers that a share is tried on before it is given up."""
+_RECHECK = 0.01
+"""Least seconds between looks at whether somebody is late."""
+
+
+class Call:
+    """Made in any thread, used on the client's loop."""
+
+    def __init__(self, job: Job, collector: Collector, executor: DaskExecutor) -> None:
+        self.job = job
+        self.collector = collector
+        self.over = asyncio.Event()
+        """Set when the answers suffice, or never will, or time is up."""
+        self._executor = executor
+        self._members = executor.members
+        self._unfinished: dict[tuple[int, str], object] = {}
+        self._tried: dict[int, set[str]] = {}
+        self._hedging = False
+
+    async def run(
+        self, targets: Sequence[int], inputs: Sequence[np.ndarray], hedging: bool
+    ) -> None:
+        """Sends inputs, and returns when the answers suffice or never will.
+
+        Args:
+            targets: Slots to send to at once.
+            inputs: Their coded inputs.
+            hedging: Whether the other slots are sent to when one is late.
+        """
+        self._hedging = hedging
+        for slot in self._members.lost():
+            self.collector.failed(slot, time.time(), _LEFT)
+        self.send(dict(zip(targets, inputs, strict=True)))
+        self._replace_missing()
+        deadline = time.monotonic() + self.job.timeout
+        looked = time.monotonic()
+        while not self.over.is_set():
+            now = time.monotonic()
+            if now >= deadline:
+                break
+            wait = min(deadline, looked + LOOK_EVERY, self._late_at(now)) - now
+            try:
+                await asyncio.wait_for(self.over.wait(), max(wait, _RECHECK))
+            except asyncio.TimeoutError:
+                self._hedge()
+                if time.monotonic() - looked >= LOOK_EVERY:
+                    await self._look(min(deadline - now, LOOK_EVERY))
+                    looked = time.monotonic()
+        self.end()
+
+    def end(self) -> None:
+        """Ends the call: what is still unfinished, nobody waits for any more."""
+        self.over.set()
+        for (_, address), item in self._unfinished.items():
+            if address in self._members.health:
+                self._members.health[address].overtake(item)
+
+    def send(self, inputs: Mapping[int, np.ndarray]) -> None:
+        """Sends coded inputs to those slots whose workers take new work."""
+        ready: list[tuple[int, Subtask]] = []
+        now = time.monotonic()
+        for slot, coded in inputs.items():
+            address, health = self._members.roster.address(slot), self._members.of(slot)
+            key = self.job.placement, slot, address
+            share = self._executor.shares.held(key)
+            if share is None:
+                # With its share on the way it is offered the layer when that is there.
+                if not health.owes and not (health.lost or health.suspect):
+                    self._note_sent(slot, address, coded)
+                    self._executor.spawn(self._place_and_send(slot, address, coded))
+            elif health.accepts(now):
+                self._note_sent(slot, address, coded)
+                ready.append((slot, Subtask(address, share, coded)))
+        if not ready:
+            return
+        tasks = self._executor.transport.start(
+            self.job.name, [subtask for _, subtask in ready], self.job.convolution
+        )
+        for (slot, subtask), task in zip(ready, tasks, strict=True):
+            late_after = self._late_after(slot, now)
+            health = self._members.health[subtask.address]
+            health.begin(task, now, late_after)
+            self._unfinished[slot, subtask.address] = task
+            self._executor.spawn(self._follow(slot, subtask.address, task))
+
+    def offer(self, address: str) -> None:
+        """Gives a worker that is free again the parts that it was not sent."""
+        for slot in self._members.roster.slots(address):
+            waiting = slot in self.collector.unsent() and not self._hedging
+            if waiting and not self.over.is_set():
+                self._executor.spawn(self._encode_and_send(slot))
+
+    def fail(self, slot: int, why: str) -> None:
+        """Notes that a slot's worker will not answer; another is tried."""
+        self.collector.failed(slot, time.time(), why)
+        if self.over.is_set():
+            return
+        self._hedge(at_once=True)
+        self._replace_missing()
+
+    def fail_all(self, why: str) -> None:
+        """Ends the call without a result."""
+        for slot in range(len(self._members.roster.addresses)):
+            self.collector.failed(slot, time.time(), why)
+        self.end()
+
+    async def _follow(self, slot: int, address: str, task: asyncio.Task[Reply]) -> None:
+        """Follows a subtask to its end, however late, and frees its worker."""
+        reply = await task
+        self._unfinished.pop((slot, address), None)
+        wrong = self.job.check(reply)
+        health = self._members.health.get(address)
+        if health is not None:
+            health.end(task, time.monotonic(), None if wrong else self._kind)
+            if not wrong:
+                health.pinged(True)
+        if wrong is None and reply["array"] is not None:
+            self.collector.answered(
+                slot, time.time(), reply["array"], reply["started"], reply["finished"]
+            )
+            if self.collector.complete:
+                self.over.set()
+        elif self._members.roster.address(slot) == address:
+            self.fail(slot, wrong or "no result")
+        self._executor.offer(address)
+
+    async def _place_and_send(self, slot: int, address: str, coded: np.ndarray) -> None:
+        shares, placement = self._executor.shares, self.job.placement
+        key = placement, slot, address
+        share = await asyncio.to_thread(placement.encode, [slot])
+        await shares.start(key, share[0])
+        if self.over.is_set() or self._members.roster.address(slot) != address:
+            return
+        if shares.held(key) is None:
+            self.fail(slot, "the worker took no kernel share")
+        else:
+            self.collector.again(slot)  # sent, or offered when the worker is free
+            self.send({slot: coded})
+
+    async def _encode_and_send(self, slot: int) -> None:
+        coded = await asyncio.to_thread(self.job.encode, [slot])
+        # Meanwhile it may have been sent something else, or be offered this again.
+        if slot in self.collector.unsent() and not self.over.is_set():
+            self.send({slot: coded[0]})
+
+    async def _look(self, patience: float) -> None:
+        """Asks who is there, and whether those who owe an answer are well."""
+        members = self._members
+        answered = self.collector.survivors
+        waiting = {
+            members.roster.address(slot)
+            for slot in range(self._executor.workers)
+            if slot not in answered and not members.of(slot).lost
+        }
+        await asyncio.gather(members.look(patience), *map(members.ping, waiting))
+        if self.over.is_set():
+            return
+        for slot in members.lost():
+            self.collector.failed(slot, time.time(), _LEFT)
+        self._replace_missing()
+        for address in members.sound():
+            self.offer(address)
+
+    def _replace_missing(self) -> None:
+        """Places missing shares on sound workers where the others do not suffice."""
+        sound = set(self._members.sound())
+        hopeful = [r.worker for r in self.collector.records if self._hopeful(r.worker)]
+        missing = [s for s in range(self._executor.workers) if s not in hopeful]
+        for slot in missing:
+            if self.collector.enough(hopeful):
+                break
+            tried = self._tried.setdefault(slot, {self._members.roster.address(slot)})
+            if len(tried) >= _MOST_TRIES:
+                continue
+            address = self._members.roster.replace(slot, sound - tried)
+            if address is not None:
+                tried.add(address)
+                hopeful.append(slot)
+                self.collector.again(slot)
+                self._executor.spawn(self._encode_and_send(slot))
+        if not self.collector.enough(hopeful) and self.collector.hopeless:
+            self.over.set()
+
+    def _hopeful(self, slot: int) -> bool:
+        """Returns whether an answer has come, or is likely to."""
+        if slot in self.collector.survivors:
+            return True
+        failed = self.collector.records[slot].outcome == "failed"
+        health = self._members.of(slot)
+        return not (failed or health.lost or health.suspect)
+
+    def _hedge(self, at_once: bool = False) -> None:
+        """Sends to all other slots when one of those sent to is late, or has failed."""
+        if not self._hedging:
+            return
+        now = time.monotonic()
+        if at_once or self._late_at(now) <= now:
+            self._hedging = False
+            for slot in self.collector.unsent():
+                self._executor.spawn(self._encode_and_send(slot))
+
+    def _late_at(self, now: float) -> float:
+        """Returns when the first of the slots sent to is late, if one waits for it."""
+        if not self._hedging:
+            return float("inf")
+        times = [
+            health.deadline(item)
+            for (_, address), item in self._unfinished.items()
+            if (health := self._members.health.get(address)) is not None
+        ]
+        return min((t for t in times if t is not None), default=now)
+
+    def _late_after(self, slot: int, now: float) -> float | None:
+        pace = self._members.of(slot).pace(self._kind, now)
+        return None if pace is None else pace.late_after
+
+    @property
+    def _kind(self) -> Any:
+        return self.job.name, self.job.result_shape
+
+    def _note_sent(self, slot: int, address: str, coded: np.ndarray) -> None:
+        self.collector.sent(slot, time.time(), coded.nbytes, address)

@@ -1,0 +1,173 @@
+"""What is known of the workers' health: pure bookkeeping, time is an argument.
+
+Dask notices a frozen worker after minutes and a cut link after half of one. These
+rules decide sooner, by what a worker still owes: work that its layer went on without,
+work that takes much longer than usual, and pings that it does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["idle", "busy", "late", "suspect", "lost", "back"]
+
+DEPTH = 2
+"""Subtasks that a worker may have at a time: the next waits while one computes."""
+_GAIN, _DEVIATION_GAIN = 1 / 8, 1 / 4
+_LATE_FACTOR = 2.0
+_LATE_DEVIATIONS = 4.0
+_SLACK = 0.005
+_CAP = 8.0
+FORGET_AFTER = 30.0
+"""Seconds after which what a worker's time was says nothing any more."""
+
+
+@dataclass
+class Pace:
+    """Usual time of one kind of subtask on one worker, in seconds.
+
+    Smoothed mean and deviation, as TCP estimates round trips (RFC 6298).
+    """
+
+    mean: float
+    deviation: float
+    learnt: float
+    """When it was last measured."""
+
+    def learn(self, seconds: float, now: float) -> None:
+        """Takes one more measurement into account."""
+        # One freeze must not spoil the estimate for long.
+        seconds = min(seconds, _CAP * self.mean)
+        error = abs(seconds - self.mean)
+        self.deviation += _DEVIATION_GAIN * (error - self.deviation)
+        self.mean += _GAIN * (seconds - self.mean)
+        self.learnt = now
+
+    @property
+    def late_after(self) -> float:
+        """Seconds after which such a subtask is late."""
+        usual = max(
+            _LATE_FACTOR * self.mean, self.mean + _LATE_DEVIATIONS * self.deviation
+        )
+        return usual + _SLACK
+
+
+@dataclass
+class _Item:
+    since: float
+    deadline: float | None
+    overtaken: bool = False
+
+
+@dataclass
+class Health:
+    """One worker: what it owes, what it is used to, and what follows from that."""
+
+    address: str
+    lost: bool = False
+    """Whether it has left the cluster."""
+    suspect: bool = False
+    """Whether it did not answer when it was asked."""
+    _items: dict[Hashable, _Item] = field(default_factory=dict)
+    _paces: dict[Hashable, Pace] = field(default_factory=dict)
+    _recovering: bool = False
+
+    def state(self, now: float) -> State:
+        """Returns what the worker is at a time.
+
+        "late": it owes work that its layer went on without, or that is overdue;
+        "back": it was late, suspect or lost, has answered, and has not worked since.
+        """
+        if self.lost:
+            return "lost"
+        if self.suspect:
+            return "suspect"
+        if any(self._is_late(item, now) for item in self._items.values()):
+            return "late"
+        if self._items:
+            return "busy"
+        return "back" if self._recovering else "idle"
+
+    def accepts(self, now: float) -> bool:
+        """Returns whether the worker may be given a subtask.
+
+        Not while it is late: it would not answer sooner, and what is sent to a
+        frozen worker piles up on the way.
+        """
+        sound = self.state(now) in ("idle", "busy", "back")
+        return sound and len(self._items) < DEPTH
+
+    @property
+    def owes(self) -> int:
+        """Number of pieces of work that it has not finished."""
+        return len(self._items)
+
+    def oldest(self) -> float | None:
+        """Returns since when it owes what it has owed longest."""
+        return min((item.since for item in self._items.values()), default=None)
+
+    def begin(self, item: Hashable, now: float, late_after: float | None) -> None:
+        """Notes that it was given work.
+
+        Args:
+            item: What the work is known by.
+            now: Seconds, of any clock.
+            late_after: Seconds after which it is late; None: only when its layer
+                goes on without it.
+        """
+        deadline = None if late_after is None else now + late_after
+        self._items[item] = _Item(now, deadline)
+
+    def deadline(self, item: Hashable) -> float | None:
+        """Returns when a piece of work is late, if that is known."""
+        return self._items[item].deadline if item in self._items else None
+
+    def overtake(self, item: Hashable) -> None:
+        """Notes that nobody waits for a piece of work any more."""
+        if item in self._items:
+            self._items[item].overtaken = True
+
+    def end(self, item: Hashable, now: float, kind: Hashable | None = None) -> None:
+        """Notes that a piece of work has come, or never will.
+
+        Args:
+            item: What the work is known by.
+            now: Seconds.
+            kind: What its time is remembered under; None: it is not.
+        """
+        done = self._items.pop(item, None)
+        if done is None:
+            return
+        late = self._is_late(done, now)
+        self._recovering = late and not self.lost
+        if kind is not None:
+            pace = self._paces.get(kind)
+            if pace is None or now - pace.learnt > FORGET_AFTER:
+                seconds = now - done.since
+                self._paces[kind] = Pace(seconds, seconds / 2, now)
+            else:
+                pace.learn(now - done.since, now)
+
+    def pace(self, kind: Hashable, now: float) -> Pace | None:
+        """Returns the usual time of a kind of work, if it is known."""
+        pace = self._paces.get(kind)
+        return None if pace is None or now - pace.learnt > FORGET_AFTER else pace
+
+    def pinged(self, answered: bool) -> None:
+        """Notes whether it answered when it was asked whether it is there."""
+        if self.suspect and answered:
+            self._recovering = True
+        self.suspect = not answered
+
+    def seen(self, there: bool) -> None:
+        """Notes whether the scheduler has it."""
+        if self.lost and there:
+            self._recovering = True
+        self.lost = not there
+
+    @staticmethod
+    def _is_late(item: _Item, now: float) -> bool:
+        overdue = item.deadline is not None and now > item.deadline
+        return item.overtaken or overdue

@@ -1,0 +1,149 @@
+"""The workers behind an executor: who is there, who has which slot, who is well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fcdcc_keras.execution.health import Health
+from fcdcc_keras.execution.probe import admit
+from fcdcc_keras.execution.roster import Roster
+from fcdcc_keras.execution.transport import Transport
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.5
+"""Seconds between looks at which workers the scheduler has."""
+PING_TIMEOUT = 1.0
+"""Seconds within which even a busy worker answers; one that does not is suspect."""
+
+
+class Members:
+    """Watches the workers. All but ``accepting`` and ``alive`` run on the loop."""
+
+    def __init__(
+        self, client: Client, addresses: Sequence[str], transport: Transport
+    ) -> None:
+        self._client = client
+        self._transport = transport
+        self.roster = Roster(addresses)
+        self.health = {address: Health(address) for address in addresses}
+        self._admitting: set[str] = set()
+        self._refused: set[str] = set()
+        self._pinging: set[str] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._looked = time.monotonic()
+        self._known: Collection[str] = tuple(addresses)
+
+    def of(self, slot: int) -> Health:
+        """Returns the health of a slot's worker."""
+        return self.health[self.roster.address(slot)]
+
+    def accepting(self) -> list[int]:
+        """Returns the slots whose workers may be given work."""
+        now = time.monotonic()
+        return [s for s in self._slots if self.of(s).accepts(now)]
+
+    def alive(self, timeout: float) -> list[int]:
+        """Returns the slots whose workers are there, and owe nothing for too long."""
+        now = time.monotonic()
+        return [
+            s
+            for s in self._slots
+            if not self.of(s).lost and now - (self.of(s).oldest() or now) <= timeout
+        ]
+
+    def sound(self) -> list[str]:
+        """Returns the addresses of workers that are there and answer in time."""
+        now = time.monotonic()
+        states = ("idle", "busy", "back")
+        return [a for a, h in list(self.health.items()) if h.state(now) in states]
+
+    def lost(self) -> list[int]:
+        """Returns the slots whose workers have left the cluster."""
+        return [s for s in self._slots if self.of(s).lost]
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether a slot has no worker of its own, and nobody looked for long."""
+        addresses = self.roster.addresses
+        whole = len(set(addresses)) == len(addresses) and not any(
+            health.lost or health.suspect for health in self.health.values()
+        )
+        return not whole and time.monotonic() - self._looked > LOOK_EVERY
+
+    async def look(self, patience: float = LOOK_EVERY) -> None:
+        """Asks the scheduler who is there; new workers are admitted, slots moved."""
+        self._looked = time.monotonic()
+        scheduler: Any = self._client.scheduler
+        try:
+            self._known = await asyncio.wait_for(scheduler.ncores(), patience)
+        except (asyncio.TimeoutError, OSError, AttributeError):
+            return  # the scheduler is slow or gone: the call's own timeout decides
+        for address, health in list(self.health.items()):
+            health.seen(address in self._known)
+            if health.lost and address not in self.roster.addresses:
+                del self.health[address]
+            elif health.suspect:
+                self._start(self.ping(address))
+        for address in self._known:
+            new = address not in self.health and address not in self._refused
+            if new and address not in self._admitting:
+                self._admitting.add(address)
+                self._start(self._admit(address))
+        self.heal()
+
+    def heal(self) -> None:
+        """Gives slots to workers that have none, as far as there are any."""
+        gone = ("lost", "suspect")
+        now = time.monotonic()
+        there = [a for a, h in self.health.items() if h.state(now) not in gone]
+        for slot in self.roster.heal(there, self.sound()):
+            logger.info("%s takes over share %d", self.roster.address(slot), slot)
+
+    async def ping(self, address: str) -> None:
+        """Asks a worker whether it is there; without an answer it is suspect."""
+        if address in self._pinging:
+            return
+        self._pinging.add(address)
+        try:
+            await asyncio.wait_for(self._transport.ping(address), PING_TIMEOUT)
+            answered = True
+        except Exception:  # whatever it was, it did not answer
+            answered = False
+        finally:
+            self._pinging.discard(address)
+        if address in self.health:
+            self.health[address].pinged(answered)
+
+    def close(self) -> None:
+        """Ends what is going on in the background."""
+        for task in list(self._background):
+            task.cancel()
+
+    async def _admit(self, address: str) -> None:
+        try:
+            wrong = await admit(self._client, address)
+        finally:
+            self._admitting.discard(address)
+        if wrong is not None:
+            self._refused.add(address)
+            logger.warning("%s cannot be used: %s", address, wrong)
+        elif address in self._known:
+            self.health[address] = Health(address)
+            self.heal()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)  # the loop keeps only weak references
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    @property
+    def _slots(self) -> range:
+        return range(len(self.roster.addresses))

@@ -1,0 +1,86 @@
+"""Whom to send a layer's coded inputs to: pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from statistics import median
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import DecodeError
+from fcdcc_keras.execution.collector import Collector
+
+_SLOW = 2.0
+"""A worker that takes this many times as long as the median is not chosen first."""
+_TRIES = 24
+
+
+def choose_targets(
+    collector: Collector, free: Collection[int], alive: Collection[int]
+) -> list[int]:
+    """Returns the workers to send to when all that can work shall.
+
+    A worker with unfinished work gets nothing new while the others suffice: it
+    would not answer sooner, and what is sent to a frozen one piles up on the way.
+
+    Args:
+        collector: Of the layer, before anything is sent.
+        free: Workers that may be given work.
+        alive: Workers not known to be lost.
+    """
+    return sorted(free if collector.enough(free) else alive)
+
+
+def choose_few(
+    collector: Collector, free: Collection[int], usual: Mapping[int, float]
+) -> list[int]:
+    """Returns the least number of workers that gives the output, the best ones.
+
+    Slow workers are left out; of the others those are taken whose results amplify
+    errors least, so that of a systematic code the plain blocks are computed.
+
+    Args:
+        collector: Of the layer, before anything is sent.
+        free: Workers that may be given work.
+        usual: Seconds that each of them usually takes.
+
+    Returns:
+        All of ``free`` where no smaller set is known to do.
+    """
+    middle = median(usual[w] for w in free) if free else 0.0
+    quick = tuple(sorted(w for w in free if usual[w] <= _SLOW * middle))
+    for pool in (quick, tuple(sorted(free))):
+        chosen = _best(collector.code, pool)
+        if chosen is not None and collector.enough(chosen):
+            return list(chosen)
+    return sorted(free)
+
+
+@lru_cache(maxsize=1024)
+def _best(code: Code, pool: tuple[int, ...]) -> tuple[int, ...] | None:
+    if not code.decodable(pool):
+        return None
+    rng = random.Random(0)
+    # Neighbours first (systematic codes), then every second one, then by chance.
+    orders = [pool, pool[::2] + pool[1::2]]
+    orders += [tuple(rng.sample(pool, len(pool))) for _ in range(_TRIES)]
+    found = {_thinned(code, order): None for order in orders}  # in this order
+    return min(found, key=lambda chosen: (len(chosen), _amplification(code, chosen)))
+
+
+def _thinned(code: Code, order: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the first of these workers that suffice, without any needless one."""
+    kept = list(order)
+    for worker in reversed(order):
+        without = [w for w in kept if w != worker]
+        if code.decodable(without):
+            kept = without
+    return tuple(sorted(kept))
+
+
+def _amplification(code: Code, workers: tuple[int, ...]) -> float:
+    try:
+        return code.decoder(workers).amplification
+    except DecodeError:
+        return float("inf")

@@ -1,0 +1,84 @@
+"""What moves shares, subtasks and results between the client and its workers."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+import numpy as np
+
+from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+@dataclass(frozen=True)
+class Subtask:
+    """One worker's part of one layer."""
+
+    address: str
+    share: Future[Any]
+    """Stands for the coded kernel in the worker's memory."""
+    coded: np.ndarray
+    """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
+
+
+class Transport(ABC):
+    """Moves shares, subtasks and results through a client. Runs on its loop."""
+
+    name: ClassVar[str]
+    """What the user calls it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._token = uuid4().hex[:8]
+        self._count = 0
+
+    async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
+        """Puts a coded kernel into a worker's memory.
+
+        Scattered data belongs to this client: Dask frees it when the client goes.
+
+        Returns:
+            The future that holds it there; to be released to free the memory.
+        """
+        key = self._key("kernel", name, address)
+        placed = await self._client.scatter(
+            {key: KernelShare(share)}, workers=[address], asynchronous=True
+        )
+        future: Future[Any] = placed[key]
+        return future
+
+    @abstractmethod
+    def start(
+        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+    ) -> list[asyncio.Task[Reply]]:
+        """Sends one subtask to each worker, and to no other.
+
+        Returns:
+            What ends with each worker's reply, or with the reason why there will be
+            none; while the worker is silent it does not end. Never raises.
+        """
+
+    @abstractmethod
+    async def ping(self, address: str) -> None:
+        """Returns when a worker answers, even a busy one; raises or hangs otherwise."""
+
+    async def close(self) -> None:
+        """Closes connections."""
+
+    def _key(self, what: str, name: str, address: str) -> str:
+        # Dask's dashboard groups by what stands before the first hyphen.
+        self._count += 1
+        safe = name.replace("-", "_")
+        return f"fcdcc:{what}:{safe}-{self._token}-{self._count}-{address}"
+
+
+def no_reply(why: str) -> Reply:
+    """Returns the reply of a worker that gives none."""
+    return Reply(array=None, error=why, started=0.0, finished=0.0)

@@ -1,0 +1,130 @@
+"""A worker's health: events and times go in, its state comes out."""
+
+import pytest
+
+from fcdcc_keras.execution.health import DEPTH, FORGET_AFTER, Health
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health("tcp://a:1")
+
+
+def teach(health: Health, seconds: float, times: int = 10, start: float = 0.0) -> float:
+    """Has the worker finish some work that takes so long; returns the time."""
+    now = start
+    for i in range(times):
+        health.begin(("taught", i), now, None)
+        now += seconds
+        health.end(("taught", i), now, "conv")
+    return now
+
+
+def test_a_new_worker_is_idle_and_takes_work(health: Health) -> None:
+    assert health.state(0.0) == "idle"
+    assert health.accepts(0.0)
+    assert health.owes == 0
+    assert health.oldest() is None
+    assert health.pace("conv", 0.0) is None
+
+
+def test_busy_until_it_ends(health: Health) -> None:
+    for i in range(DEPTH):
+        assert health.accepts(1.0)
+        health.begin(i, 1.0 + i, None)
+        assert health.state(1.0) == "busy"
+    assert not health.accepts(1.0)
+    assert health.oldest() == 1.0
+    for i in range(DEPTH):
+        health.end(i, 5.0)
+    assert health.state(5.0) == "idle"
+
+
+def test_without_a_known_pace_only_being_overtaken_makes_it_late(
+    health: Health,
+) -> None:
+    health.begin("item", 0.0, None)
+    assert health.state(1e6) == "busy"
+    health.overtake("item")
+    assert health.state(0.0) == "late"
+    assert not health.accepts(0.0)
+    health.end("item", 9.0)
+    assert health.state(9.0) == "back"
+    assert health.accepts(9.0)
+    health.begin("next", 9.0, None)
+    health.end("next", 9.1)
+    assert health.state(9.1) == "idle"
+
+
+def test_overdue_is_late(health: Health) -> None:
+    now = teach(health, 0.1)
+    pace = health.pace("conv", now)
+    assert pace is not None
+    assert pace.mean == pytest.approx(0.1)
+    assert 0.2 < pace.late_after < 0.3
+    health.begin("item", now, pace.late_after)
+    assert health.deadline("item") == pytest.approx(now + pace.late_after)
+    assert health.state(now + 0.19) == "busy"
+    assert health.state(now + 0.4) == "late"
+    health.end("item", now + 0.5)
+    assert health.state(now + 0.5) == "back"
+
+
+def test_unsteady_workers_are_given_more_time(health: Health) -> None:
+    steady = Health("tcp://b:1")
+    teach(steady, 0.1, 20)
+    now = 0.0
+    for i in range(20):
+        now = teach(health, 0.02 if i % 2 else 0.18, 1, now)
+    ours, theirs = health.pace("conv", now), steady.pace("conv", 2.0)
+    assert ours is not None
+    assert theirs is not None
+    assert ours.mean == pytest.approx(0.1, rel=0.3)
+    assert ours.late_after > 1.5 * theirs.late_after
+
+
+def test_one_freeze_does_not_spoil_the_pace(health: Health) -> None:
+    now = teach(health, 0.1)
+    health.begin("frozen", now, None)
+    health.end("frozen", now + 20, "conv")
+    pace = health.pace("conv", now + 20)
+    assert pace is not None
+    assert pace.mean < 0.2
+
+
+def test_old_paces_are_forgotten_and_learnt_anew(health: Health) -> None:
+    now = teach(health, 0.1)
+    assert health.pace("conv", now + FORGET_AFTER - 1) is not None
+    assert health.pace("conv", now + FORGET_AFTER + 1) is None
+    now = teach(health, 0.5, 1, now + FORGET_AFTER + 1)
+    pace = health.pace("conv", now)
+    assert pace is not None
+    assert pace.mean == pytest.approx(0.5)
+    assert health.pace("another", now) is None
+
+
+def test_silence_makes_it_suspect_and_an_answer_brings_it_back(health: Health) -> None:
+    health.pinged(answered=False)
+    assert health.state(0.0) == "suspect"
+    assert not health.accepts(0.0)
+    health.pinged(answered=True)
+    assert health.state(0.0) == "back"
+    assert health.accepts(0.0)
+
+
+def test_leaving_and_coming_back(health: Health) -> None:
+    health.seen(there=False)
+    assert health.state(0.0) == "lost"
+    health.pinged(answered=False)
+    assert health.state(0.0) == "lost"
+    health.seen(there=True)
+    health.pinged(answered=True)
+    assert health.state(0.0) == "back"
+
+
+def test_what_is_unknown_is_ignored(health: Health) -> None:
+    health.end("never begun", 1.0, "conv")
+    health.overtake("never begun")
+    assert health.deadline("never begun") is None
+    assert health.state(1.0) == "idle"
+    assert health.pace("conv", 1.0) is None

@@ -1,0 +1,59 @@
+"""Whom a layer is sent to."""
+
+import pytest
+
+from fcdcc_keras.codes import CRME, Replication, Systematic
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.targets import choose_few
+
+
+def few(code, free=None, usual=None, limit=float("inf")):
+    free = range(code.workers) if free is None else free
+    collector = Collector(code, [str(w) for w in range(code.workers)], limit)
+    return choose_few(collector, free, usual or dict.fromkeys(free, 1.0))
+
+
+def test_plain_blocks_of_a_systematic_code_first():
+    code = Systematic(4, 1, 6)
+    assert few(code) == [0, 1, 2, 3]
+    chosen = few(code, free=[0, 2, 3, 4, 5])
+    assert len(chosen) == 4
+    assert {0, 2, 3} <= set(chosen)
+
+
+def test_as_many_as_needed_and_those_that_amplify_least():
+    code = CRME(16, 4, 20)
+    chosen = few(code)
+    assert len(chosen) == code.recovery_threshold == 16
+    neighbours = code.decoder(range(16)).amplification
+    assert code.decoder(chosen).amplification < neighbours / 10
+
+
+def test_slow_workers_are_left_out_while_others_suffice():
+    code = CRME(4, 4, 6)
+    usual = {0: 1.0, 1: 9.0, 2: 1.1, 3: 0.9, 4: 1.2, 5: 1.0}
+    assert 1 not in few(code, usual=usual)
+    free = [0, 1, 2, 3]
+    assert few(code, free, {w: usual[w] for w in free}) == free
+
+
+def test_all_where_too_few_are_free_or_none_is_good_enough():
+    code = CRME(4, 4, 6)
+    assert few(code, free=[1, 2]) == [1, 2]
+    assert few(code, free=[]) == []
+    # Nobody can do it within the limit: that is for the collector to find out.
+    assert few(code, limit=1e-3) == list(range(6))
+
+
+def test_one_of_each_group_of_a_replicating_code():
+    code = Replication(4, 1, 8)
+    chosen = few(code)
+    assert code.decodable(chosen)
+    assert not any(code.decodable([v for v in chosen if v != w]) for w in chosen)
+    assert len(chosen) < code.recovery_threshold
+
+
+@pytest.mark.parametrize("workers", [20, 60])
+def test_choosing_is_remembered(workers):
+    code = CRME(workers - 4, 4, workers)
+    assert few(code) == few(code)
