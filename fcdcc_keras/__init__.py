@@ -27,17 +27,19 @@ if TYPE_CHECKING:
         UnsupportedLayerError,
     )
     from fcdcc_keras.execution.base import Executor
+    from fcdcc_keras.execution.calibrate import calibrate
     from fcdcc_keras.execution.dask import DaskExecutor
     from fcdcc_keras.execution.local import LocalExecutor
     from fcdcc_keras.layers import CodedConv2D
     from fcdcc_keras.observe.report import report
     from fcdcc_keras.observe.trace import Trace as trace
-    from fcdcc_keras.planning import LayerPlan, Plan, Prices
+    from fcdcc_keras.planning import Calibration, LayerPlan, Plan, Prices
     from fcdcc_keras.rewriting.distribute import close, closing, distribute
     from fcdcc_keras.rewriting.planner import plan
 
 _HOMES = {
     "ClusterError": "errors",
+    "Calibration": "planning",
     "CodedConv2D": "layers",
     "CorruptResultError": "errors",
     "DaskExecutor": "execution.dask",
@@ -51,6 +53,7 @@ _HOMES = {
     "PlanError": "errors",
     "Prices": "planning",
     "UnsupportedLayerError": "errors",
+    "calibrate": "execution.calibrate",
     "close": "rewriting.distribute",
     "closing": "rewriting.distribute",
     "codes": "codes",
@@ -82,6 +85,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Calibration",
     "ClusterError",
     "CodedConv2D",
     "CorruptResultError",
@@ -97,6 +101,7 @@ __all__ = [
     "Prices",
     "UnsupportedLayerError",
     "__version__",
+    "calibrate",
     "close",
     "closing",
     "codes",

@@ -1,5 +1,6 @@
 """Planning: the cost model, the search, and plans. Pure."""
 
+from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
 from fcdcc_keras.planning.plan import LayerPlan, Plan
 from fcdcc_keras.planning.redundancy import check_redundancy
@@ -14,6 +15,7 @@ from fcdcc_keras.planning.search import (
 __all__ = [
     "AUTO",
     "TOLERANCE",
+    "Calibration",
     "LayerCost",
     "LayerPlan",
     "Plan",

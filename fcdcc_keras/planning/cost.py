@@ -82,7 +82,7 @@ def layer_cost(
     storage = kh * kw * geometry.channels * channels_out
     multiply_adds = answer * kh * kw * geometry.channels
     wire = code.workers * upload + code.recovery_threshold * answer
-    rate = channels_out / (channels_out + _NARROW_CHANNELS)
+    rate = narrowness(channels_out)
     price = (
         prices.communication * wire * itemsize
         + prices.storage * code.workers * storage * itemsize
@@ -95,3 +95,12 @@ def layer_cost(
         multiply_adds=multiply_adds,
         price=price,
     )
+
+
+def narrowness(channels: float) -> float:
+    """Returns which part of its best rate a convolution reaches.
+
+    Args:
+        channels: Output channels of one call.
+    """
+    return channels / (channels + _NARROW_CHANNELS)

@@ -12,6 +12,7 @@ from fcdcc_keras import codes
 from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
 from fcdcc_keras.planning.redundancy import check_redundancy
 
@@ -97,6 +98,8 @@ class Plan:
     """The layers to code, in the model's order."""
     not_coded: tuple[tuple[str, str], ...] = ()
     """(path, reason) of each convolution that stays as it is."""
+    calibration: Calibration | None = None
+    """What the plan was made by, where it was measured."""
 
     def __post_init__(self) -> None:
         check_redundancy(self.workers, self.stragglers)
@@ -124,6 +127,8 @@ class Plan:
             "layers": [layer.to_dict() for layer in self.layers],
             "not_coded": [list(pair) for pair in self.not_coded],
         }
+        if self.calibration is not None:
+            data["calibration"] = self.calibration.to_dict()
         text = json.dumps(data, indent=1)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
@@ -142,12 +147,14 @@ class Plan:
             data = json.loads(text)
             if data["format"] != _FORMAT:
                 raise KeyError("format")
+            measured = data.get("calibration")
             return cls(
                 model=data["model"],
                 workers=data["workers"],
                 stragglers=data["stragglers"],
                 layers=tuple(LayerPlan.from_dict(d) for d in data["layers"]),
                 not_coded=tuple((path, why) for path, why in data["not_coded"]),
+                calibration=measured and Calibration.from_dict(measured),
             )
         except PlanError:
             raise

@@ -11,6 +11,7 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.calibrate import measure
 from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice, connect
 from fcdcc_keras.execution.records import (
     FALLBACKS,
@@ -25,7 +26,7 @@ from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
 from fcdcc_keras.rewriting.clone import clone_with_coded_layers
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.own_errors import raise_own_errors
-from fcdcc_keras.rewriting.planner import Layers, check_choices
+from fcdcc_keras.rewriting.planner import GAINING, Layers, check_choices
 from fcdcc_keras.rewriting.planner import plan as make_plan
 from fcdcc_keras.rewriting.walk import walk
 
@@ -58,8 +59,9 @@ def distribute(
             end with the returned model.
         workers: n, the number of workers to use; None: all that the cluster has.
         stragglers: γ, the least number of workers that may be missing.
-        layers: "all" that can be coded, names or paths of layers, or a function
-            that is given a layer and says whether to code it.
+        layers: "all" that can be coded, "gaining": those that the workers finish
+            sooner than this process, by a short measurement of both, names or paths
+            of layers, or a function that is given a layer and says whether to code it.
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
         tolerance: Largest relative error of a layer. A code must keep it for 99% of
             survivor sets, or it is refused; for any of the others more answers are
@@ -88,17 +90,19 @@ def distribute(
     _check_choice("redundancy", redundancy, REDUNDANCIES)
     _check_choice("fallback", fallback, FALLBACKS)
     check_tolerance(tolerance, "float32")
-    options = {"layers": layers, "code": code, "tolerance": tolerance}
+    options: dict[str, Any] = {"layers": layers, "code": code, "tolerance": tolerance}
     if plan is not None:
         plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
         workers = plan.workers if workers is None else workers
         stragglers = plan.stragglers if stragglers == 1 else stragglers
     # All that can be wrong without a cluster, before one is started.
     check_choices(model, layers, code, stragglers)
-    if workers is not None:
+    if workers is not None and layers != GAINING:
         plan = _plan_for(model, plan, workers, stragglers, options)
     executor, cleanup = connect(cluster, workers, stragglers, transport)
     try:
+        if plan is None and layers == GAINING:
+            options["calibration"] = measure(executor, stragglers)
         plan = _plan_for(model, plan, executor.workers, stragglers, options)
         coded_model, coded_layers = clone_with_coded_layers(model, plan)
     except BaseException:

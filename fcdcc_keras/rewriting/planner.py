@@ -8,10 +8,20 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
-from fcdcc_keras.planning import AUTO, Plan, Prices, check_redundancy, plan_layer
+from fcdcc_keras.planning import (
+    AUTO,
+    Calibration,
+    LayerPlan,
+    Plan,
+    Prices,
+    check_redundancy,
+    plan_layer,
+)
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.eligibility import Verdict, examine
 
+GAINING = "gaining"
+"""Only the layers that the workers finish sooner than the client."""
 Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
 
 
@@ -24,6 +34,7 @@ def plan(
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
     prices: Prices | None = None,
+    calibration: Calibration | None = None,
 ) -> Plan:
     """Returns what ``distribute`` would do with a model; needs no cluster.
 
@@ -32,13 +43,17 @@ def plan(
         workers: n, the number of workers to spread each layer over.
         stragglers: γ, the least number of workers that may be missing. A layer
             may tolerate more, where n − γ divides it badly.
-        layers: "all" that can be coded, names or paths of layers, or a function
-            that is given a layer and says whether to code it.
+        layers: "all" that can be coded, "gaining": those that the workers finish
+            sooner than the client, names or paths of layers, or a function that is
+            given a layer and says whether to code it.
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
         tolerance: Largest relative error of a layer, at the 99th percentile of
             survivor sets; default 1e-4 where it is coded in float32, and 3e-14 in
             float64.
-        prices: What communication, storage and computation are worth.
+        prices: What communication, storage and computation are worth; default: by
+            the calibration, or ``Prices()``.
+        calibration: What the cluster was measured to do; ``layers="gaining"`` needs
+            it. ``fk.calibrate`` measures one; a plan that was made with it has it.
 
     Returns:
         The plan; ``print`` shows it as a table.
@@ -51,7 +66,8 @@ def plan(
     check_redundancy(workers, stragglers)
     verdicts = examine(model)
     chosen = _choose(verdicts, layers)
-    plans = tuple(
+    prices = prices or (calibration.prices if calibration else None)
+    plans = [
         plan_layer(
             verdict.path,
             verdict.geometry,
@@ -64,21 +80,46 @@ def plan(
         )
         for verdict in chosen
         if verdict.geometry is not None
-    )
-    coded = {verdict.path for verdict in chosen}
+    ]
+    reasons = {v.path: v.reason or "it was not chosen by `layers`" for v in verdicts}
+    if layers == GAINING:
+        losing = _losing(plans, calibration)
+        reasons |= losing
+        plans = [layer for layer in plans if layer.path not in losing]
+    coded = {layer.path for layer in plans}
     not_coded = tuple(
-        (verdict.path, verdict.reason or "it was not chosen by `layers`")
+        (verdict.path, reasons[verdict.path])
         for verdict in verdicts
         if verdict.convolves and verdict.path not in coded
     )
     if not plans:
-        reasons = "; ".join(f"{path}: {why}" for path, why in not_coded[:5])
+        why = "; ".join(f"{path}: {reason}" for path, reason in not_coded[:5])
         raise PlanError(
             "The model must have a layer to code. Received: "
-            f"{model.name!r}, layers={layers!r}; {reasons}. Only Conv2D layers are "
+            f"{model.name!r}, layers={layers!r}; {why}. Only Conv2D layers are "
             "coded; see `fk.plan` and the documentation for which."
         )
-    return Plan(model.name, workers, stragglers, plans, not_coded)
+    return Plan(model.name, workers, stragglers, tuple(plans), not_coded, calibration)
+
+
+def _losing(plans: list[LayerPlan], calibration: Calibration | None) -> dict[str, str]:
+    """Returns the layers that the client finishes sooner than the workers, and why."""
+    if calibration is None:
+        raise PlanError(
+            "layers='gaining' needs to know the cluster. Received: no calibration. "
+            "Pass calibration=fk.calibrate(cluster), or use `fk.distribute`, which "
+            "measures one."
+        )
+    losing = {}
+    for layer in plans:
+        there = calibration.distributed_seconds(layer.cost, layer.code, layer.geometry)
+        here = calibration.local_seconds(layer.geometry)
+        if there >= here:
+            losing[layer.path] = (
+                f"the client takes {here * 1e3:.3g} ms, the workers would take "
+                f"{there * 1e3:.3g} ms"
+            )
+    return losing
 
 
 def check_choices(
@@ -97,7 +138,7 @@ def check_choices(
 
 def _choose(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
     eligible = [v for v in verdicts if v.geometry is not None]
-    if layers == "all":
+    if layers in ("all", GAINING):
         return eligible
     if callable(layers):
         return [v for v in eligible if layers(v.layer)]
@@ -108,8 +149,9 @@ def _choose(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
         if not named:
             known = ", ".join(v.path for v in eligible)
             raise PlanError(
-                "`layers` must be 'all', names of the model's layers, or a function. "
-                f"Received: {name!r}. The layers that can be coded are: {known}."
+                "`layers` must be 'all', 'gaining', names of the model's layers, or a "
+                f"function. Received: {name!r}. The layers that can be coded are: "
+                f"{known}."
             )
         for verdict in named:
             if verdict.geometry is None:

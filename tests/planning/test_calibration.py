@@ -1,0 +1,97 @@
+"""What a measured cluster says about layers, and which layers gain by it."""
+
+import json
+
+import keras
+import pytest
+
+import fcdcc_keras as fk
+from fcdcc_keras.planning import plan_layer
+
+BOARDS = fk.Calibration(
+    latency=5e-3,
+    bandwidth=1e8,
+    worker_rate=5e9,
+    client_rate=5e9,
+    coding_rate=2e9,
+)
+
+
+def faster(**numbers):
+    return fk.Calibration(**{**BOARDS.to_dict(), **numbers})
+
+
+def model():
+    """A layer of little work on many pixels, and one of much work on few."""
+    inputs = keras.Input((64, 64, 3))
+    x = keras.layers.Conv2D(4, 1, name="light")(inputs)
+    x = keras.layers.Conv2D(64, 3, name="between")(x)
+    return keras.Model(inputs, keras.layers.Conv2D(256, 5, name="heavy")(x))
+
+
+def seconds(calibration, path):
+    plan = fk.plan(model(), workers=6, stragglers=2)
+    layer = plan.layer(path)
+    there = calibration.distributed_seconds(layer.cost, layer.code, layer.geometry)
+    return there, calibration.local_seconds(layer.geometry)
+
+
+def test_layers_that_lose_stay_local_and_say_why():
+    plan = fk.plan(
+        model(), workers=6, stragglers=2, layers="gaining", calibration=BOARDS
+    )
+    assert [layer.path for layer in plan.layers] == ["heavy"]
+    reasons = dict(plan.not_coded)
+    assert set(reasons) == {"light", "between"}
+    assert "the client takes" in reasons["light"]
+    assert "the workers would take" in reasons["light"]
+
+
+def test_each_number_counts():
+    there, here = seconds(BOARDS, "heavy")
+    assert there < here
+    for better in (
+        faster(latency=1e-6),
+        faster(bandwidth=1e10),
+        faster(worker_rate=1e11),
+        faster(coding_rate=1e11),
+    ):
+        assert seconds(better, "heavy")[0] < there
+        assert seconds(better, "heavy")[1] == here
+    assert seconds(faster(client_rate=1e10), "heavy")[1] == pytest.approx(here / 2)
+
+
+def test_a_fast_client_and_a_slow_wire_leave_nothing_to_code():
+    hopeless = faster(client_rate=1e14)
+    with pytest.raises(fk.PlanError, match=r"layers='gaining'; .*the client takes"):
+        fk.plan(model(), workers=6, layers="gaining", calibration=hopeless)
+
+
+def test_gaining_needs_a_calibration():
+    with pytest.raises(fk.PlanError, match=r"Received: no calibration.*fk.calibrate"):
+        fk.plan(model(), workers=6, layers="gaining")
+
+
+def test_the_calibration_is_stored_in_the_plan():
+    plan = fk.plan(model(), workers=6, calibration=BOARDS)
+    again = fk.Plan.from_json(plan.to_json())
+    assert again == plan
+    assert again.calibration == BOARDS
+    assert "calibration" not in json.loads(fk.plan(model(), workers=6).to_json())
+
+
+def test_prices_follow_the_calibration():
+    geometry = fk.plan(model(), workers=6).layer("heavy").geometry
+    slow_wire = faster(bandwidth=1e6).prices
+    slow_work = faster(worker_rate=1e7).prices
+    plans = [
+        plan_layer("x", geometry, workers=6, stragglers=2, prices=prices)
+        for prices in (slow_wire, slow_work)
+    ]
+    assert plans[0].cost.upload <= plans[1].cost.upload
+
+
+@pytest.mark.parametrize("field", ["latency", "bandwidth", "client_rate"])
+def test_numbers_must_be_positive(field):
+    with pytest.raises(fk.PlanError, match=rf"Received: {field}=0"):
+        faster(**{field: 0})
