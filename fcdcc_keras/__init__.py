@@ -17,6 +17,7 @@ from fcdcc_keras.version import __version__
 
 if TYPE_CHECKING:
     from fcdcc_keras import codes
+    from fcdcc_keras.codes import certify
     from fcdcc_keras.errors import (
         ClusterError,
         CorruptResultError,
@@ -51,6 +52,7 @@ _HOMES = {
     "PlanError": "errors",
     "Prices": "planning",
     "UnsupportedLayerError": "errors",
+    "certify": "codes",
     "close": "rewriting.distribute",
     "closing": "rewriting.distribute",
     "codes": "codes",
@@ -97,6 +99,7 @@ __all__ = [
     "Prices",
     "UnsupportedLayerError",
     "__version__",
+    "certify",
     "close",
     "closing",
     "codes",
