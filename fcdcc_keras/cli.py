@@ -198,21 +198,26 @@ def codes_command(
     code="auto" takes where costs are equal. Survivor sets that cannot be decoded
     at all count as infinite.
     """
+    from fcdcc_keras.execution.blas import single_threaded_blas
     from fcdcc_keras.planning.comparison import compare_codes
 
     if plot is not None:
         from fcdcc_keras.observe.code_plot import check_plotting, plot_codes
 
         check_plotting(plot)  # before the minute that certifying may take
-    comparison = compare_codes(
-        workers, stragglers, partition=partition, samples=samples
-    )
+    # For many small matrices further threads gain little, and on a busy machine they
+    # cost minutes.
+    with single_threaded_blas():
+        comparison = compare_codes(
+            workers, stragglers, partition=partition, samples=samples
+        )
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
     else:
         click.echo(str(comparison), nl=False)
     if plot is not None:
-        plot_codes(workers, stragglers, plot)
+        with single_threaded_blas():
+            plot_codes(workers, stragglers, plot)
 
 
 def _need_examples() -> None:

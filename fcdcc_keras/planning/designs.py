@@ -45,5 +45,10 @@ def may_be_chosen(code: Code) -> bool:
 
 
 def _telling(designs: list[Code]) -> list[Code]:
-    square = min(designs, key=lambda d: abs(d.k_a / d.ell_a - d.k_b / d.ell_b))
+    def key(design: Code) -> tuple[float, float]:
+        a, b = design.k_a / design.ell_a, design.k_b / design.ell_b
+        # Of 4 × 8 and 8 × 4 the latter: it is what matrices have been searched for.
+        return abs(a - b), -a
+
+    square = min(designs, key=key)
     return [square, *(d for d in designs if d.k_b == 1 and d is not square)]
