@@ -17,6 +17,7 @@ from fcdcc_keras.version import __version__
 
 if TYPE_CHECKING:
     from fcdcc_keras import codes
+    from fcdcc_keras.codes import certify
     from fcdcc_keras.errors import (
         ClusterError,
         CorruptResultError,
@@ -54,6 +55,7 @@ _HOMES = {
     "Prices": "planning",
     "UnsupportedLayerError": "errors",
     "calibrate": "execution.calibrate",
+    "certify": "codes",
     "close": "rewriting.distribute",
     "closing": "rewriting.distribute",
     "codes": "codes",
@@ -102,6 +104,7 @@ __all__ = [
     "UnsupportedLayerError",
     "__version__",
     "calibrate",
+    "certify",
     "close",
     "closing",
     "codes",

@@ -32,9 +32,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["demo", "worker"]),
+        ([], ["demo", "worker", "codes"]),
         (["demo"], ["--json", "--weights", "--only", "two of six workers"]),
         (["worker"], ["ADDRESS", "--nthreads", "--no-nanny", "--gpu"]),
+        (["codes"], ["--partition KA,KB", "--plot FILE", " null."]),
     ],
 )
 def test_help_says_what_there_is(command: list[str], words: list[str]) -> None:
@@ -99,6 +100,11 @@ def test_own_errors_have_no_traceback(
         ["worker", "tcp://192.0.2.7:8786", "--gpu", "-1"],
         ["demo", "--weights", "mine"],
         ["demo", "--only", "alexnet"],
+        ["codes"],
+        ["codes", "--workers", "6", "--partition", "44"],
+        ["codes", "--workers", "6", "--partition", "4,0"],
+        ["codes", "--workers", "6", "--partition", "4,-4"],
+        ["codes", "--workers", "6", "--partition", "4,4,1"],
         ["no-such-command"],
     ],
 )
@@ -138,36 +144,3 @@ def test_demo_prints_json_and_fails_on_changed_predictions(
     result = CliRunner().invoke(cli.main, ["demo", "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {"identical_predictions": False}
-
-
-def test_codes_are_compared() -> None:
-    result = CliRunner().invoke(
-        cli.main, ["codes", "--workers", "6", "--stragglers", "2", "--json"]
-    )
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.output)
-    chosen = found["chosen"]
-    assert chosen["code"]["name"] == "quaternion"
-    assert chosen["certificate"]["amplification_worst"] < 2.1
-    by_name = {(r["code"]["name"], r["code"]["k_a"]): r for r in found["codes"]}
-    crme = by_name["crme", 4]["certificate"]
-    assert crme["amplification_worst"] == pytest.approx(2.0816659994661344, rel=1e-9)
-    assert chosen["certificate"]["exact"]
-    assert {row["code"]["name"] for row in found["codes"]} > {
-        "replication",
-        "chebyshev",
-    }
-    text = CliRunner().invoke(
-        cli.main, ["codes", "--workers", "6", "--stragglers", "2"]
-    )
-    assert "quaternion *" in text.output
-    wrong = CliRunner().invoke(
-        cli.main, ["codes", "--workers", "6", "--stragglers", "6"]
-    )
-    assert wrong.exit_code == 1
-    assert "Received: stragglers=6" in wrong.output
-
-
-def _codes(stragglers: str) -> Any:
-    arguments = ["codes", "--workers", "6", "--stragglers", stragglers]
-    return CliRunner().invoke(cli.main, arguments)

@@ -36,6 +36,7 @@ def _python(code: str, **environment: str) -> str:
         ("fcdcc_keras.codes", _HEAVY),
         ("fcdcc_keras.partition", _HEAVY),
         ("fcdcc_keras.planning", _HEAVY),
+        ("fcdcc_keras.observe.code_plot", _HEAVY | {"matplotlib"}),
         ("fcdcc_keras.execution.collector", _HEAVY),
         ("fcdcc_keras.execution.local", _HEAVY),
         ("fcdcc_keras.execution.pipeline", _HEAVY),
@@ -49,7 +50,15 @@ def test_nothing_heavy_is_imported(module: str, unwanted: set[str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["codes", "FcdccError", "Plan", "Executor", "LocalExecutor", "DaskExecutor"],
+    [
+        "codes",
+        "certify",
+        "FcdccError",
+        "Plan",
+        "Executor",
+        "LocalExecutor",
+        "DaskExecutor",
+    ],
 )
 def test_what_needs_no_keras_does_not_import_it(name: str) -> None:
     code = f"import sys, fcdcc_keras as fk; fk.{name}; print(*sys.modules)"
@@ -68,7 +77,14 @@ def test_the_contract_of_names() -> None:
     # DESIGN section 3, as far as issue 2 goes.
     assert set(fk.__all__) >= {
         *("distribute", "plan", "report", "trace", "close", "closing", "codes"),
-        *("CodedConv2D", "LocalExecutor", "DaskExecutor", "Plan", "LayerPlan"),
+        *(
+            "certify",
+            "CodedConv2D",
+            "LocalExecutor",
+            "DaskExecutor",
+            "Plan",
+            "LayerPlan",
+        ),
         *("FcdccError", "PlanError", "UnsupportedLayerError", "ClusterError"),
         *("NotEnoughWorkersError", "CorruptResultError", "DecodeError", "__version__"),
     }

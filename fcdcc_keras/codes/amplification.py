@@ -25,7 +25,7 @@ def amplifications(code: Code, sets: np.ndarray) -> np.ndarray:
     Returns:
         Shape ``(m,)``.
     """
-    workers = generators(code)
+    workers = scaled(generators(code))
     size = workers.shape[1]
     chunk = max(1, _CHUNK_FLOATS // (size * size))
     parts = [
@@ -80,9 +80,7 @@ def scaled(workers: np.ndarray) -> np.ndarray:
 
 
 def _amplifications(workers: np.ndarray) -> np.ndarray:
-    matrices = _square(
-        scaled(workers.reshape(-1, *workers.shape[2:])).reshape(workers.shape)
-    )
+    matrices = _square(workers)
     try:
         inverses = np.linalg.inv(matrices)
     except np.linalg.LinAlgError:  # one of them is singular: find out which
@@ -91,7 +89,8 @@ def _amplifications(workers: np.ndarray) -> np.ndarray:
             if np.linalg.matrix_rank(matrix) == len(matrix):
                 inverses[i] = np.linalg.inv(matrix)
     alpha: np.ndarray = np.linalg.norm(inverses, axis=1).max(axis=1)
-    return alpha
+    # Of a matrix that is all but singular, NaN may come back in place of infinity.
+    return np.where(np.isnan(alpha), np.inf, alpha)
 
 
 def _square(workers: np.ndarray) -> np.ndarray:

@@ -100,6 +100,11 @@ class Code(ABC):
         """γ = n − δ: the workers that may be missing."""
         return self.workers - self.recovery_threshold
 
+    @property
+    def worst_survivors(self) -> tuple[int, ...] | None:
+        """A set of δ survivors known to amplify most, where theory tells."""
+        return None
+
     def decodable(self, survivors: Iterable[int]) -> bool:
         """Returns whether the results of these workers give the whole output."""
         return len(set(survivors)) >= self.recovery_threshold

@@ -35,7 +35,6 @@ def certify(code: Code, *, samples: int = 2_000, seed: int = 0) -> Certificate:
     return _certify(code, samples, seed)
 
 
-@lru_cache(maxsize=4096)
 def screen(code: Code, *, samples: int = 200, seed: int = 0) -> float:
     """Returns a quick estimate of the 99th percentile of α, to compare codes by.
 
@@ -44,8 +43,20 @@ def screen(code: Code, *, samples: int = 200, seed: int = 0) -> float:
         samples: Random survivor sets, where there are more than that.
         seed: Seed of the sample.
     """
-    sets = _sets(code, samples, seed, exact=_count(code) <= samples)
-    return float(np.percentile(_alpha(code, sets), 99, method="higher"))
+    return glance(code, samples=samples, seed=seed)[1]
+
+
+@lru_cache(maxsize=4096)
+def glance(code: Code, *, samples: int = 200, seed: int = 0) -> tuple[float, float]:
+    """Returns quick estimates of the median and the 99th percentile of α.
+
+    Args:
+        code: The code.
+        samples: Random survivor sets, where there are more than that.
+        seed: Seed of the sample.
+    """
+    alpha = _alpha(code, _sets(code, samples, seed, exact=_count(code) <= samples))
+    return float(np.median(alpha)), float(np.percentile(alpha, 99, method="higher"))
 
 
 @lru_cache(maxsize=4096)
@@ -56,7 +67,7 @@ def _certify(code: Code, samples: int, seed: int) -> Certificate:
     alpha = _alpha(code, sets)
     worst = sets[int(alpha.argmax())]
     if not exact:
-        found = np.array(worst_survivors(code, start=worst, seed=seed))
+        found = np.array(_worst(code, worst, seed))
         if _alpha(code, found[None])[0] > alpha.max():
             worst = found
     some = sets if exact else sets[:_CONDITIONED]
@@ -72,6 +83,11 @@ def _certify(code: Code, samples: int, seed: int) -> Certificate:
         exact=exact,
         sets=len(sets),
     )
+
+
+def _worst(code: Code, start: np.ndarray, seed: int) -> tuple[int, ...]:
+    known = code.worst_survivors
+    return known or worst_survivors(code, start=start, seed=seed)
 
 
 def _count(code: Code) -> int:

@@ -47,6 +47,17 @@ class Replication(RealCode):
         """δ = n − ⌊n/(k_A·k_B)⌋ + 1: with fewer, all copies of one may be missing."""
         return self.workers - self.workers // (self.k_a * self.k_b) + 1
 
+    @property
+    def worst_survivors(self) -> tuple[int, ...]:
+        """All but the other copies of one block, which is left with nothing to average.
+
+        The last block, for it has the fewest copies: no more than n − δ + 1.
+        """
+        last = self.k_a * self.k_b - 1
+        return tuple(
+            w for w in range(self.workers) if w == last or w % (last + 1) != last
+        )
+
     def decodable(self, survivors: Iterable[int]) -> bool:
         """Returns whether the survivors have every block between them."""
         blocks = self.k_a * self.k_b

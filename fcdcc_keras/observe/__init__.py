@@ -1,6 +1,4 @@
-"""Observing: traces of what workers did, and the report on the layers."""
+"""Observing: traces of what workers did, the report on the layers, plots of codes.
 
-from fcdcc_keras.observe.report import LayerReport, Report, report
-from fcdcc_keras.observe.trace import Summary, Trace
-
-__all__ = ["LayerReport", "Report", "Summary", "Trace", "report"]
+Nothing is imported here: the plots of codes need neither Keras nor TensorFlow.
+"""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from fcdcc_keras import codes
 from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.planning.designs import all_designs, kinds, may_be_chosen
 from fcdcc_keras.planning.redundancy import check_redundancy
-from fcdcc_keras.planning.search import UNPROTECTED
 from fcdcc_keras.text import table
 
 
@@ -26,22 +26,23 @@ class Comparison:
     @property
     def chosen(self) -> tuple[Code, Certificate]:
         """The most exact at the 99th percentile of those that `auto` may take."""
-        return next(row for row in self.rows if _may_be_chosen(row[0]))
+        return next(row for row in self.rows if may_be_chosen(row[0]))
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the comparison as JSON values."""
-        return {
-            "workers": self.workers,
-            "stragglers": self.stragglers,
-            "chosen": _row(*self.chosen),
-            "codes": [_row(*row) for row in self.rows],
-        }
+    def to_json(self) -> list[dict[str, Any]]:
+        """Returns the rows as JSON values, the most exact first.
+
+        JSON has no infinity: figures of survivor sets that cannot be decoded at all
+        are null.
+        """
+        chosen = self.chosen[0]
+        return [_row(code, found, code is chosen) for code, found in self.rows]
 
     def __str__(self) -> str:
         chosen = self.chosen[0]
         rows = [
             (
                 f"{code.name}{' *' if code is chosen else ''}",
+                ", ".join(f"{k}={v}" for k, v in _options(code).items() if v),
                 f"{code.k_a}, {code.k_b}",
                 f"{certificate.amplification_median:.3g}",
                 f"{certificate.amplification_99:.3g}",
@@ -52,20 +53,14 @@ class Comparison:
             )
             for code, certificate in self.rows
         ]
+        columns = ["code", "options", "k_A, k_B", "median", "99%", "worst"]
+        columns += ["condition", "float32 error", "sets"]
         return table(
             f"{self.workers} workers, {self.stragglers} missing: growth of rounding "
             "errors (* the most exact)",
-            [
-                "code",
-                "k_A, k_B",
-                "median",
-                "99%",
-                "worst",
-                "condition",
-                "float32 error",
-                "sets",
-            ],
+            columns,
             rows,
+            right=columns[2:],
         )
 
 
@@ -73,8 +68,7 @@ def compare_codes(
     workers: int,
     stragglers: int,
     *,
-    k_a: int | None = None,
-    k_b: int | None = None,
+    partition: tuple[int, int] | None = None,
     samples: int = 10_000,
 ) -> Comparison:
     """Certifies the codes with recovery threshold n − γ.
@@ -82,50 +76,69 @@ def compare_codes(
     Args:
         workers: n.
         stragglers: γ.
-        k_a: Only codes with this number of input blocks; default: of each kind of
-            code the near-square split and the one-sided ones.
-        k_b: Only codes with this number of kernel blocks.
+        partition: Only codes with this split (k_A, k_B); default: of each kind of
+            code the near-square split and the one-sided one.
         samples: Random survivor sets, where there are too many to try all.
 
     Raises:
         PlanError: The numbers are impossible, or no code has this split.
     """
     check_redundancy(workers, stragglers)
-    chosen = []
-    for name in codes.names():
-        designs = codes.get(name).designs(workers, workers - stragglers)
-        if k_a is None and k_b is None:
-            designs = _telling(designs)
-        chosen += [d for d in designs if k_a in (None, d.k_a) and k_b in (None, d.k_b)]
-    if not any(map(_may_be_chosen, chosen)):
-        raise PlanError(
-            f"No code for {workers} workers of which {stragglers} may be missing has "
-            f"this split. Received: k_a={k_a}, k_b={k_b}. Leave one of them out."
-        )
-    rows = [(design, certify(design, samples=samples)) for design in chosen]
-    rows.sort(key=lambda row: row[1].amplification_99)
+    if partition is None:
+        designs = [d for kind in kinds(workers, stragglers).values() for d in kind]
+    else:
+        designs = _of_partition(workers, stragglers, partition)
+    rows = [(design, certify(design, samples=samples)) for design in designs]
+    rows.sort(key=lambda row: (row[1].amplification_99, row[1].amplification_worst))
     return Comparison(workers, stragglers, tuple(rows))
 
 
-def _may_be_chosen(code: Code) -> bool:
-    return not (code.stragglers and code.name in UNPROTECTED)
+def _of_partition(
+    workers: int, stragglers: int, partition: tuple[int, int]
+) -> list[Code]:
+    designs = all_designs(workers, stragglers)
+    found = [d for d in designs if (d.k_a, d.k_b) == tuple(partition)]
+    if any(map(may_be_chosen, found)):
+        return found
+    possible = sorted({(d.k_a, d.k_b) for d in designs if may_be_chosen(d)})
+    raise PlanError(
+        f"The split must be that of a code for {workers} workers of which {stragglers} "
+        f"may be missing. Received: partition={partition[0]},{partition[1]}. Use one "
+        f"of {' '.join(f'{a},{b}' for a, b in possible)}."
+    )
 
 
-def _telling(designs: list[Code]) -> list[Code]:
-    """Returns the near-square and a one-sided design, of each set of options.
-
-    Exchanging the sides changes nothing but what is sent and what is held.
-    """
-    kinds: dict[str, list[Code]] = {}
-    for design in designs:
-        if design.ell_a >= design.ell_b:
-            kinds.setdefault(getattr(design, "parity", ""), []).append(design)
-    telling = []
-    for kind in kinds.values():
-        square = min(kind, key=lambda d: abs(d.k_a / d.ell_a - d.k_b / d.ell_b))
-        telling += [square, *(d for d in kind if d.k_b == 1 and d is not square)]
-    return telling
+def _options(code: Code) -> dict[str, Any]:
+    """Returns what distinguishes codes of one name and split."""
+    split = ("name", "k_a", "k_b", "workers")
+    return {k: v for k, v in code.to_dict().items() if k not in split}
 
 
-def _row(code: Code, certificate: Certificate) -> dict[str, Any]:
-    return {"code": code.to_dict(), "certificate": certificate.to_dict()}
+def _row(code: Code, certificate: Certificate, chosen: bool) -> dict[str, Any]:
+    return {
+        "code": code.name,
+        "options": _options(code),
+        "chosen": chosen,
+        "recovery_threshold": code.recovery_threshold,
+        "partition": [code.k_a, code.k_b],
+        "amplification": {
+            "median": _finite(certificate.amplification_median),
+            "p99": _finite(certificate.amplification_99),
+            "worst": _finite(certificate.amplification_worst),
+            "exact": certificate.exact,
+        },
+        "condition_number": {
+            "median": _finite(certificate.condition_median),
+            "worst": _finite(certificate.condition_worst),
+        },
+        "float32_error": {
+            "p99": _finite(certificate.error()),
+            "worst": _finite(certificate.error(worst=True)),
+        },
+        "sets": certificate.sets,
+        "worst_survivors": list(certificate.worst_survivors),
+    }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcdcc_keras.codes import CRME, Certificate, KhatriRao, Quaternion, certify
+from fcdcc_keras.codes import (
+    CRME,
+    Certificate,
+    Chebyshev,
+    KhatriRao,
+    Quaternion,
+    Replication,
+    certify,
+)
 from fcdcc_keras.codes.adversary import worst_survivors
 from fcdcc_keras.codes.amplification import amplifications
 from fcdcc_keras.errors import PlanError
@@ -66,6 +74,22 @@ def test_adversary_finds_crmes_neighbours_at_sixty():
     assert certificate.condition_worst > 1e13
     ring = np.diff([*certificate.worst_survivors, certificate.worst_survivors[0] + 60])
     assert (ring != 1).sum() <= 2  # one run of neighbours, or nearly
+
+
+@pytest.mark.parametrize("code", [Replication(2, 1, 30), Replication(3, 1, 31)])
+def test_replications_worst_is_one_copy_of_a_block(code):
+    # A sample of 145 million sets never has it.
+    certificate = certify(code, samples=100)
+    assert not certificate.exact
+    assert certificate.amplification_worst == 1.0
+    assert certificate.amplification_99 < 1.0
+    assert code.decoder(certificate.worst_survivors).amplification == 1.0
+
+
+def test_sets_that_cannot_be_decoded_amplify_without_limit():
+    certificate = certify(Chebyshev(32, 1, 60), samples=100)
+    assert certificate.amplification_worst > 1e15
+    assert not math.isnan(certificate.amplification_worst)
 
 
 def test_quaternions_at_sixty_are_of_use():

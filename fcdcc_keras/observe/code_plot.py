@@ -1,0 +1,129 @@
+"""The picture of ``fcdcc-keras codes --plot``: α against n and against γ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
+from fcdcc_keras.planning.search import TOLERANCE
+
+SUFFIXES = (".png", ".svg", ".pdf")
+_LIMIT = TOLERANCE["float32"] / PLAIN_ERROR["float32"]
+"""α with which a float32 layer has the largest error that is tolerated by default."""
+_LIMIT_LABEL = f"tolerated in float32 (α = {_LIMIT:.0f})"
+_CEILING = 1e13
+"""Where the y axis ends at the latest; above, no digit of a float64 is left."""
+# Okabe and Ito's colours, which the colour-blind can tell apart, for the codes in
+# the order of their names' registration.
+_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#E69F00"),
+    *("#CC79A7", "#56B4E9", "#7F7F7F", "#000000"),
+)
+_MARKERS = "osD^v<Px"
+
+
+def check_plotting(path: str | Path) -> Path:
+    """Checks that a plot can be drawn and written to a path, and returns it.
+
+    Raises:
+        FcdccError: matplotlib is missing, the suffix is none of ``SUFFIXES``, or
+            there is no such folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise FcdccError(
+            f"The name of a plot must end in {', '.join(SUFFIXES)}. Received: "
+            f"{str(path)!r}. Choose one of these formats."
+        )
+    if not path.absolute().parent.is_dir():
+        raise FcdccError(
+            "A plot must be written to a folder that is there. Received: "
+            f"{str(path)!r}. Make the folder first."
+        )
+    if find_spec("matplotlib") is None:
+        raise FcdccError(
+            "Plots need matplotlib. Received: no module named 'matplotlib'. Install "
+            "it with: pip install 'fcdcc-keras[plot]'"
+        )
+    return path
+
+
+def plot_codes(workers: int, stragglers: int, path: str | Path) -> None:
+    """Draws α of every kind of code, against n for fixed γ and against γ for fixed n.
+
+    Thick lines are medians, thin ones 99th percentiles. One point is one near-square
+    split and ``curves.SAMPLES`` random survivor sets.
+
+    Args:
+        workers: n.
+        stragglers: γ.
+        path: Where to write the picture: png, svg or pdf by its suffix.
+
+    Raises:
+        FcdccError: The picture cannot be drawn or written; see ``check_plotting``.
+        PlanError: The numbers are impossible.
+    """
+    path = check_plotting(path)
+    panels = (
+        (over_workers(workers, stragglers), "workers n", f"γ = {stragglers}", workers),
+        (over_stragglers(workers, stragglers), "stragglers γ", f"n = {workers}",
+         stragglers),
+    )  # fmt: skip
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    # Not pyplot: it would keep the figure, and might ask for a display.
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2, sharey=True)
+    kinds = list(dict.fromkeys(c.kind for curves, *_ in panels for c in curves))
+    for axis, (curves, label, fixed, own) in zip(axes, panels, strict=True):
+        _draw(axis, curves, kinds)
+        axis.axvline(own, color="black", lw=0.8, ls=":", label="the n and γ asked for")
+        axis.axhline(_LIMIT, color="black", lw=1.4, ls=(0, (6, 2)), label=_LIMIT_LABEL)
+        axis.set_xlabel(label)
+        axis.set_title(f"{fixed} fixed", loc="left", fontsize=11)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(True, which="major", alpha=0.25, lw=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+    highest = max(_drawable(y) for curves, *_ in panels for c in curves for y in c.high)
+    axes[0].set_yscale("log")
+    axes[0].set_ylim(0.8, min(_CEILING, 2 * max(highest, _LIMIT)))
+    axes[0].set_ylabel("error amplification α")
+    shown = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        shown.values(), shown, loc="outside lower center", ncols=4, frameon=False
+    )
+    figure.suptitle(
+        "Growth of rounding errors (thick: median, thin: 99th percentile)", fontsize=13
+    )
+    figure.savefig(path, dpi=150)
+
+
+def _draw(axis: Any, curves: Sequence[Curve], kinds: Sequence[str]) -> None:
+    for curve in curves:
+        i = kinds.index(curve.kind)
+        colour = _COLOURS[i % len(_COLOURS)]
+        median, high = (list(map(_drawable, y)) for y in (curve.median, curve.high))
+        marker = _MARKERS[i % len(_MARKERS)]
+        axis.fill_between(curve.at, median, high, color=colour, alpha=0.06, lw=0)
+        axis.plot(curve.at, high, color=colour, lw=0.9)
+        axis.plot(
+            *(curve.at, median),
+            **{"color": colour, "lw": 2.2, "marker": marker, "markersize": 5},
+            label=curve.kind,
+        )
+
+
+def _drawable(alpha: float) -> float:
+    return min(alpha, 1e30)
