@@ -16,13 +16,15 @@ from fcdcc_keras.codes.amplification import amplifications, generators, inverse,
 from fcdcc_keras.codes.base import Code
 
 _STEPS = 100
+_RUNS = 6
+"""Runs of neighbours to start from, around the circle of workers."""
 
 
 def worst_survivors(
     code: Code,
     start: Sequence[int] | np.ndarray,
     *,
-    restarts: int = 12,
+    restarts: int = 18,
     tried: int = 24,
     seed: int = 0,
 ) -> tuple[int, ...]:
@@ -37,7 +39,9 @@ def worst_survivors(
     """
     n, threshold = code.workers, code.recovery_threshold
     rng = np.random.default_rng(seed)
-    starts = [np.sort(np.asarray(start)), np.arange(threshold)]
+    # Runs of neighbours are CRME's worst, and bad starts for other codes too.
+    runs = [(np.arange(threshold) + i * n // _RUNS) % n for i in range(_RUNS)]
+    starts = [np.sort(np.asarray(start)), *map(np.sort, runs)]
     while len(starts) < restarts:
         starts.append(np.sort(rng.choice(n, threshold, replace=False)))
     columns = scaled(generators(code))

@@ -105,6 +105,11 @@ class Code(ABC):
         """A set of δ survivors known to amplify most, where theory tells."""
         return None
 
+    @property
+    def plain_workers(self) -> int:
+        """How many workers, the first ones, have plain blocks on both sides."""
+        return 0
+
     def decodable(self, survivors: Iterable[int]) -> bool:
         """Returns whether the results of these workers give the whole output."""
         return len(set(survivors)) >= self.recovery_threshold

@@ -63,6 +63,11 @@ class Replication(RealCode):
         blocks = self.k_a * self.k_b
         return len({worker % blocks for worker in survivors}) == blocks
 
+    @property
+    def plain_workers(self) -> int:
+        """n: all of them."""
+        return self.workers
+
     @cached_property
     def input_matrix(self) -> np.ndarray:
         """A: shape ``(k_A, n)``, unit columns."""

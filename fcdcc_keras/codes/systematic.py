@@ -76,6 +76,11 @@ class Systematic(Code):
         """ℓ_B: 4 where the kernel has the quaternions, otherwise 1."""
         return 4 if self.side == "kernel" else 1
 
+    @property
+    def plain_workers(self) -> int:
+        """δ: the first ones."""
+        return self.recovery_threshold
+
     @cached_property
     def input_matrix(self) -> np.ndarray:
         """A: shape ``(k_A, ℓ_A·n)``; unit columns for the first δ workers."""

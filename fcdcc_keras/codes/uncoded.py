@@ -35,6 +35,11 @@ class Uncoded(RealCode):
             return []
         return [cls(a, b, workers) for a, b in factor_pairs(workers)]
 
+    @property
+    def plain_workers(self) -> int:
+        """n: all of them."""
+        return self.workers
+
     @cached_property
     def input_matrix(self) -> np.ndarray:
         """A: shape ``(k_A, n)``; worker w gets block w // k_B."""

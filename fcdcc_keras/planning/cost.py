@@ -33,6 +33,8 @@ class Prices:
     """Seconds per byte held: shipped once, used for a thousand calls."""
     computation: float = 1e-10
     """Seconds per multiply-add of one worker (20 GFLOP/s)."""
+    coding: float = 1e-10
+    """Seconds per multiply-add of encoding and decoding in the client."""
 
     def __post_init__(self) -> None:
         for field, value in vars(self).items():
@@ -55,12 +57,19 @@ class LayerCost:
     """Floats of coded kernel that each worker holds: ℓ_B·K_H·K_W·C·⌈N/k_B⌉."""
     multiply_adds: int
     """Multiply-adds of each worker."""
+    coding: int
+    """Multiply-adds of encoding and decoding in the client."""
     price: float
     """Seconds by the prices: the link is shared, computation is not."""
 
 
 def layer_cost(
-    geometry: ConvGeometry, code: Code, prices: Prices, itemsize: int = 4
+    geometry: ConvGeometry,
+    code: Code,
+    prices: Prices,
+    itemsize: int = 4,
+    *,
+    hedged: bool = False,
 ) -> LayerCost:
     """Returns what one layer costs under a code.
 
@@ -69,6 +78,8 @@ def layer_cost(
         code: The code, with its split and workers.
         prices: What to weigh the costs by.
         itemsize: Bytes of one float.
+        hedged: Whether only as many workers as needed are sent to, as long as none
+            is late.
     """
     part = HeightPartition(geometry, code.k_a)
     block_filters = ChannelPartition(geometry.filters, code.k_b).block_filters
@@ -81,20 +92,39 @@ def layer_cost(
     answer = code.ell_a * part.output_rows * out_width * channels_out
     storage = kh * kw * geometry.channels * channels_out
     multiply_adds = answer * kh * kw * geometry.channels
-    wire = code.workers * upload + code.recovery_threshold * answer
+    sent = code.recovery_threshold if hedged else code.workers
+    wire = sent * upload + code.recovery_threshold * answer
+    encoded, decoded = _mixtures(code, sent)
+    coding = encoded * code.k_a * upload // code.ell_a + decoded * answer
     rate = narrowness(channels_out)
     price = (
         prices.communication * wire * itemsize
         + prices.storage * code.workers * storage * itemsize
         + prices.computation * multiply_adds / rate
+        + prices.coding * coding
     )
     return LayerCost(
         upload=upload,
         download=code.recovery_threshold * answer,
         storage=storage,
         multiply_adds=multiply_adds,
+        coding=coding,
         price=price,
     )
+
+
+def _mixtures(code: Code, sent: int) -> tuple[int, int]:
+    """Returns the coded inputs to mix, and how often each answer enters a block.
+
+    Workers with plain blocks need no mixing, and of blocks that come plainly nothing
+    is decoded. Of the workers sent to, each is as likely as any to be left out.
+    """
+    delta, plain = code.recovery_threshold, min(code.plain_workers, sent)
+    encoded = 0 if code.k_a == 1 else (sent - plain) * code.ell_a
+    blocks = code.k_a * code.k_b
+    if plain >= delta:
+        blocks = blocks * (sent - plain) // sent
+    return encoded, blocks * delta
 
 
 def narrowness(channels: float) -> float:

@@ -40,6 +40,8 @@ class LayerPlan:
         code: Code,
         prices: Prices | None = None,
         itemsize: int = 4,
+        *,
+        hedged: bool = False,
     ) -> LayerPlan:
         """Returns the plan of a layer under a given code.
 
@@ -49,8 +51,10 @@ class LayerPlan:
             code: The code, with its split.
             prices: What to weigh costs by; default ``Prices()``.
             itemsize: Bytes of one float.
+            hedged: Whether only as many workers as needed are sent to at first.
         """
-        cost = layer_cost(geometry, code, prices or Prices(), itemsize)
+        prices = prices or Prices()
+        cost = layer_cost(geometry, code, prices, itemsize, hedged=hedged)
         return cls(path, geometry, code, cost, certify(code))
 
     def to_dict(self) -> dict[str, Any]:

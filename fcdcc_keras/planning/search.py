@@ -24,6 +24,9 @@ for AlexNet over 20 workers.
 _SAME_PRICE = 1.05
 """Prices up to this factor apart are equal, for the model is no better: the code
 with the least error is taken."""
+_SAME_PRICE_HEDGED = 1.005
+"""The same where nobody is expected to be late: saving the coding counts, and plain
+blocks are as exact as can be."""
 UNPROTECTED = ("uncoded", "replication")
 """Codes that "auto" takes only where no worker may be missing."""
 
@@ -79,6 +82,7 @@ def plan_layer(
     tolerance: float | None = None,
     dtype: str = "float32",
     prices: Prices | None = None,
+    hedged: bool = False,
 ) -> LayerPlan:
     """Returns the cheapest plan for one layer that is exact enough.
 
@@ -92,6 +96,7 @@ def plan_layer(
             survivor sets; default ``TOLERANCE``.
         dtype: Type in which the layer is coded: float32 or float64.
         prices: What to weigh costs by; default ``Prices()``.
+        hedged: Whether only as many workers as needed are sent to at first.
 
     Raises:
         PlanError: No code fits, or none is exact enough.
@@ -101,13 +106,14 @@ def plan_layer(
     itemsize = 8 if dtype == "float64" else 4
     priced = sorted(
         (
-            (layer_cost(geometry, design, prices, itemsize), design)
+            (layer_cost(geometry, design, prices, itemsize, hedged=hedged), design)
             for design in candidates(code, workers, stragglers)
         ),
         key=lambda pair: pair[0].price,
     )
-    design = _most_exact_of_cheapest(priced, tolerance, dtype)
-    return LayerPlan.of(path, geometry, design, prices, itemsize)
+    same = _SAME_PRICE_HEDGED if hedged else _SAME_PRICE
+    design = _most_exact_of_cheapest(priced, same, tolerance, dtype)
+    return LayerPlan.of(path, geometry, design, prices, itemsize, hedged=hedged)
 
 
 def check_tolerance(tolerance: float | None, dtype: str) -> float:
@@ -127,13 +133,16 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
 
 
 def _most_exact_of_cheapest(
-    priced: Sequence[tuple[LayerCost, Code]], tolerance: float, dtype: str
+    priced: Sequence[tuple[LayerCost, Code]],
+    same_price: float,
+    tolerance: float,
+    dtype: str,
 ) -> Code:
     """Takes designs by price, and those of equal price by their error."""
     limit = tolerance / PLAIN_ERROR[dtype]
     left = list(priced)
     while left:
-        price = left[0][0].price * _SAME_PRICE
+        price = left[0][0].price * same_price
         equal = [design for cost, design in left if cost.price <= price]
         left = left[len(equal) :]
         # Certifying takes seconds where n is large; a glance excludes most.

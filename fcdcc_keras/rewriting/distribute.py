@@ -90,7 +90,12 @@ def distribute(
     _check_choice("redundancy", redundancy, REDUNDANCIES)
     _check_choice("fallback", fallback, FALLBACKS)
     check_tolerance(tolerance, "float32")
-    options: dict[str, Any] = {"layers": layers, "code": code, "tolerance": tolerance}
+    options: dict[str, Any] = {
+        "layers": layers,
+        "code": code,
+        "tolerance": tolerance,
+        "redundancy": redundancy,
+    }
     if plan is not None:
         plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
         workers = plan.workers if workers is None else workers

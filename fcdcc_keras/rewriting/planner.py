@@ -8,6 +8,7 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
+from fcdcc_keras.execution.records import Redundancy
 from fcdcc_keras.planning import (
     AUTO,
     Calibration,
@@ -33,6 +34,7 @@ def plan(
     layers: Layers = "all",
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
+    redundancy: Redundancy = "eager",
     prices: Prices | None = None,
     calibration: Calibration | None = None,
 ) -> Plan:
@@ -50,6 +52,7 @@ def plan(
         tolerance: Largest relative error of a layer, at the 99th percentile of
             survivor sets; default 1e-4 where it is coded in float32, and 3e-14 in
             float64.
+        redundancy: Whether layers will be sent to all workers at once, or "hedged".
         prices: What communication, storage and computation are worth; default: by
             the calibration, or ``Prices()``.
         calibration: What the cluster was measured to do; ``layers="gaining"`` needs
@@ -77,6 +80,7 @@ def plan(
             tolerance=tolerance,
             dtype=_coding_type(verdict.layer),
             prices=prices,
+            hedged=redundancy == "hedged",
         )
         for verdict in chosen
         if verdict.geometry is not None

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcdcc_keras.codes import CRME, Code, Uncoded
+from fcdcc_keras.codes import CRME, Code, Systematic, Uncoded
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerCost, Prices, layer_cost
 
-_FREE = Prices(communication=0, storage=0, computation=0)
+_FIELDS = ("communication", "storage", "computation", "coding")
+_FREE = Prices(communication=0, storage=0, computation=0, coding=0)
 
 
 def _counts(cost: LayerCost) -> dict[str, int]:
@@ -27,6 +28,7 @@ def test_a_layer_that_divides_counted_by_hand() -> None:
         "download": 8 * 8 * 8,
         "storage": 2 * (3 * 3 * 3 * 2),
         "multiply_adds": 8 * 8 * 8 * 3 * 9 // 4,
+        "coding": 12 * 4 * 96 + 16 * (4 * 128),
     }
     assert cost.price == 0
 
@@ -43,6 +45,7 @@ def test_a_layer_that_does_not_divide_counted_by_hand() -> None:
         "download": 6 * each,
         "storage": 2 * 3 * 2 * 2,
         "multiply_adds": each * 3 * 2 * 2,
+        "coding": 16 * 4 * (5 * 9 * 2) + 24 * (6 * each),
     }
 
 
@@ -92,8 +95,8 @@ def test_the_price_is_the_sum_of_its_parts(itemsize: int) -> None:
     code = CRME(4, 4, 6)
 
     def price(**prices: float) -> float:
-        zeros = {"communication": 0.0, "storage": 0.0, "computation": 0.0}
-        return layer_cost(geometry, code, Prices(**zeros | prices), itemsize).price
+        every = Prices(**dict.fromkeys(_FIELDS, 0.0) | prices)
+        return layer_cost(geometry, code, every, itemsize).price
 
     # All six get an input, four are waited for; all six hold a kernel.
     wire = (6 * 192 + 512) * itemsize
@@ -102,12 +105,36 @@ def test_the_price_is_the_sum_of_its_parts(itemsize: int) -> None:
     assert price(storage=3.0) == pytest.approx(3 * held, rel=1e-12)
     # Four channels in a call run at a quarter of the full rate.
     assert price(computation=5.0) == pytest.approx(5 * 3456 * 4, rel=1e-12)
+    # Twelve coded inputs of four blocks; sixteen blocks of four answers each.
+    coded = 12 * 4 * 96 + 16 * 4 * 128
+    assert price(coding=7.0) == pytest.approx(7 * coded, rel=1e-12)
     together = price(communication=2.0, storage=3.0, computation=5.0)
     assert together == pytest.approx(2 * wire + 3 * held + 20 * 3456, rel=1e-12)
 
 
-@pytest.mark.parametrize("field", ["communication", "storage", "computation"])
+@pytest.mark.parametrize("field", _FIELDS)
 @pytest.mark.parametrize("value", [-1e-12, math.nan])
 def test_prices_cannot_be_negative(field: str, value: float) -> None:
     with pytest.raises(PlanError, match=f"at least 0. Received: {field}="):
         Prices(**{field: value})
+
+
+def test_hedging_sends_less_and_plain_blocks_need_no_coding() -> None:
+    geometry = ConvGeometry((16, 16), 4, 8, (3, 3), padding="same")
+    plain = Systematic(4, 1, 6)
+
+    def coding(code: Code, hedged: bool) -> int:
+        return layer_cost(geometry, code, _FREE, hedged=hedged).coding
+
+    assert coding(plain, hedged=True) == 0
+    upload = layer_cost(geometry, plain, _FREE).upload
+    eager = coding(plain, hedged=False)
+    # Two parity inputs of four blocks, and a third of the blocks solved for.
+    assert eager == 2 * 4 * upload + 4 * 2 // 6 * 4 * (4 * 16 * 8)
+    assert coding(CRME(4, 4, 6), hedged=True) < coding(CRME(4, 4, 6), hedged=False)
+    assert coding(Uncoded(2, 2, 4), hedged=False) == 0
+    wire = Prices(communication=1.0, storage=0, computation=0, coding=0)
+    prices = [
+        layer_cost(geometry, plain, wire, 1, hedged=h).price for h in (True, False)
+    ]
+    assert prices[1] - prices[0] == pytest.approx(2 * upload)

@@ -90,7 +90,9 @@ def test_search_agrees_with_the_closed_form(
 ) -> None:
     # 1×1 kernels have no overlap, and every k divides: the formula is exact.
     store = 1e-9
-    prices = Prices(communication=store * 10**ratio, storage=store, computation=0)
+    prices = Prices(
+        communication=store * 10**ratio, storage=store, computation=0, coding=0
+    )
     geometry = ConvGeometry((h_out, width), 16, filters, (1, 1))
     splits = CRME.designs(threshold + 1, threshold)
     best = min(splits, key=lambda code: layer_cost(geometry, code, prices).price)
@@ -106,8 +108,8 @@ def test_search_agrees_with_the_closed_form(
 
 
 def test_prices_move_the_split() -> None:
-    dear_wire = Prices(communication=1.0, storage=0, computation=0)
-    dear_store = Prices(communication=0, storage=1.0, computation=0)
+    dear_wire = Prices(communication=1.0, storage=0, computation=0, coding=0)
+    dear_store = Prices(communication=0, storage=1.0, computation=0, coding=0)
     options: dict[str, Any] = {"workers": 6, "stragglers": 2, "code": "crme"}
     geometry = ConvGeometry((64, 64), 8, 64, (1, 1))
     wire = plan_layer("conv", geometry, prices=dear_wire, **options).code
@@ -118,7 +120,7 @@ def test_prices_move_the_split() -> None:
 
 def test_more_stragglers_than_asked_for_where_the_rest_divides_badly() -> None:
     # Of 8 workers 7 can only be split 1, 14 or 14, 1; six also 4, 6 and 6, 4.
-    prices = Prices(communication=1e-9, storage=1e-9, computation=0)
+    prices = Prices(communication=1e-9, storage=1e-9, computation=0, coding=0)
     geometry = ConvGeometry((48, 48), 16, 256, (3, 3), padding="same")
     options: dict[str, Any] = {"code": "crme", "prices": prices}
     plan = plan_layer("conv", geometry, workers=8, stragglers=1, **options)
@@ -198,3 +200,11 @@ def test_impossible_redundancy(workers: Any, stragglers: Any, match: str) -> Non
 def test_possible_redundancy(workers: int, stragglers: int) -> None:
     check_redundancy(workers, stragglers)
     assert plan_layer("c", _LAYER, workers=workers, stragglers=stragglers).path == "c"
+
+
+def test_hedging_makes_auto_prefer_plain_blocks() -> None:
+    geometry = ConvGeometry((56, 56), 64, 64, (3, 3), padding="same")
+    options = {"workers": 6, "stragglers": 2}
+    hedged = plan_layer("x", geometry, hedged=True, **options)
+    assert hedged.code.plain_workers == hedged.code.recovery_threshold == 4
+    assert hedged.cost.coding == 0
