@@ -79,7 +79,8 @@ def _cross(coded: weakref.ref[Coded], x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
         outputs: np.ndarray = _alive(coded)(x, k)
         return outputs
 
-    return tf.numpy_function(compute, (x, k), x.dtype, stateful=True)
+    # Not stateful: TensorFlow would run independent branches one after another.
+    return tf.numpy_function(compute, (x, k), x.dtype, stateful=False)
 
 
 def _alive(reference: weakref.ref[Any]) -> Any:

@@ -1,5 +1,7 @@
 """CodedConv2D against Conv2D: same outputs, gradients, types and configuration."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -177,3 +179,21 @@ def test_given_code_with_its_split_is_used():
         _, coded = models(executor, LAYERS[1], code=code)
         plan = coded.layers[-1].coded.plan
         assert plan.code == code
+
+
+def test_independent_branches_run_at_the_same_time():
+    class Meeting(fk.LocalExecutor):
+        """Every layer waits until another one is under way too."""
+
+        def run(self, job):
+            both.wait()
+            return super().run(job)
+
+    both = threading.Barrier(2, timeout=20)
+    inputs = keras.Input((8, 8, 3))
+    branches = [keras.layers.Conv2D(4, 3, name=f"branch_{i}")(inputs) for i in range(2)]
+    plain = keras.Model(inputs, keras.layers.Add()(branches))
+    coded = fk.distribute(plain, Meeting(4), fallback="raise")
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    y = coded.predict(x, verbose=0)
+    np.testing.assert_allclose(y, plain.predict(x, verbose=0), atol=1e-5)
