@@ -68,11 +68,12 @@ class Assembly:
             cgroup = controller.cgroup(f"{PREFIX}{self.name}-{i}")
             cgroup.create()
             self.cgroups.append(cgroup)
-        idle = self.cgroups[-1]
-        idle.yield_to_others()
         # A core that never sleeps accounts for quotas in time.
         for core in sorted(os.sched_getaffinity(0)):
-            self._start(_SPIN, idle, cores=[core], idle=True)
+            pid = self._start(_SPIN, self.cgroups[-1], cores=[core])
+            # Not sooner: on a busy machine it would take seconds to get that far.
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+        self.cgroups[-1].yield_to_others(True)
 
     def _make_networks(self, devices: int) -> None:
         here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
@@ -133,7 +134,6 @@ class Assembly:
         *,
         network: int | None = None,
         cores: list[int] | None = None,
-        idle: bool = False,
         cwd: str = "/",
         env: dict[str, str] | None = None,
         streams: list[int] | None = None,
@@ -147,8 +147,6 @@ class Assembly:
             os.chdir(cwd)  # entering mounts went to their root
             if cores is not None:
                 os.sched_setaffinity(0, cores)
-            if idle:
-                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
         stdin, stdout, stderr = streams or (None, None, None)
         child = subprocess.Popen(
@@ -169,6 +167,8 @@ class Assembly:
 
     def take_down(self) -> None:
         """Ends every process of the lab and removes what was made."""
+        for cgroup in self.cgroups:
+            cgroup.hurry()
         if self._first > 0:
             with suppress(ProcessLookupError):
                 os.kill(self._first, signal.SIGKILL)

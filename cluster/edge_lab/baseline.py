@@ -64,7 +64,7 @@ def run_on(
         code = process.wait(left)
     finally:
         process.close()
-    return subprocess.CompletedProcess(list(argv), code, said.decode())
+    return subprocess.CompletedProcess(list(argv), code, said.decode(), process.log())
 
 
 def _read(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,14 +119,22 @@ class Cgroup:
         except FileNotFoundError:
             return []
 
-    def yield_to_others(self) -> None:
-        """Gives this cgroup only the time that nobody else wants."""
-        if (self.path / "cpu.idle").exists():
-            _write(self.path / "cpu.idle", "1")
+    def yield_to_others(self, yields: bool) -> None:
+        """Sets whether it gets only the time that nobody else wants."""
+        if (self.path / "cpu.idle").exists():  # from Linux 5.15 on
+            _write(self.path / "cpu.idle", str(int(yields)))
         elif self.version == 2:
-            _write(self.path / "cpu.weight", "1")
+            _write(self.path / "cpu.weight", "1" if yields else "100")
         else:
-            _write(self.path / "cpu.shares", "2")
+            _write(self.path / "cpu.shares", "2" if yields else "1024")
+
+    def hurry(self) -> None:
+        """Lifts all limits, as far as possible: dying takes time, too."""
+        with suppress(OSError, ClusterError):
+            self.yield_to_others(False)
+            self.set_quota(None)
+            for pid in filter(None, self.processes()):
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
     def set_quota(self, cpu: float | None) -> None:
         """Limits the time that the processes here get together.

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from typing import Any
 
 from cluster.edge_lab.assembly import Assembly
@@ -32,7 +31,7 @@ def main() -> None:
     try:
         if os.getppid() != parent:
             return
-        _reply(channel, _set_up, lab, devices)
+        channel.send(_answer(0, _set_up, lab, devices))
         while True:
             readable, _, _ = select.select([channel.fileno(), watched], [], [])
             if watched in readable:
@@ -42,11 +41,14 @@ def main() -> None:
                 return
             request = json.loads(message)
             if request["do"] == "spawn":
-                _reply(channel, lab.spawn, request, streams)
+                answer = _answer(request["number"], lab.spawn, request, streams)
             else:
-                _reply(channel, lab.poll, request["pid"])
+                answer = _answer(request["number"], lab.poll, request["pid"])
             for stream in streams:
                 os.close(stream)
+            channel.send(answer)
+    except ConnectionError:
+        return
     finally:
         lab.take_down()
 
@@ -61,13 +63,17 @@ def _set_up(lab: Assembly, devices: int) -> dict[str, Any]:
     }
 
 
-def _reply(channel: socket.socket, function: Any, *arguments: Any) -> None:
+def _answer(number: int, function: Any, *arguments: Any) -> bytes:
+    answer: dict[str, Any] = {"to": number}
     try:
-        answer = {"value": function(*arguments)}
-    except (ClusterError, OSError, subprocess.SubprocessError) as error:
-        answer = {"error": str(error), "ours": isinstance(error, ClusterError)}
-    with suppress(ConnectionError):
-        channel.send(json.dumps(answer).encode())
+        answer["value"] = function(*arguments)
+    except ClusterError as error:
+        answer |= {"error": str(error), "ours": True}
+    except (OSError, subprocess.SubprocessError) as error:
+        code = getattr(error, "errno", None) or 0
+        text = os.strerror(code) if code else str(error)
+        answer |= {"error": text, "errno": code, "ours": False}
+    return json.dumps(answer).encode()
 
 
 if __name__ == "__main__":

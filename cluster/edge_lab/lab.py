@@ -82,7 +82,7 @@ class EdgeLab:
             check: Whether an exit code other than 0 is an error.
 
         Returns:
-            Its exit code and what it printed; its errors go to this process's.
+            Its exit code, what it printed as output, and as errors.
 
         Raises:
             ClusterError: There is no such program.

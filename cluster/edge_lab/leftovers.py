@@ -110,6 +110,7 @@ def remove_leftovers() -> list[str]:
 
 
 def _empty(cgroup: Cgroup) -> None:
+    cgroup.hurry()
     for pid in cgroup.processes():
         if pid > 0:  # 0 is one of another process namespace
             with suppress(ProcessLookupError):

@@ -10,13 +10,13 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from cluster.edge_lab.cgroups import Cgroup
 from cluster.edge_lab.isolation import no_such_program, with_packages
 from cluster.edge_lab.leftovers import remove_leftovers
-from cluster.edge_lab.network import Link
-from cluster.edge_lab.process import DeviceProcess
+from cluster.edge_lab.network import Link, remove_bridge
+from cluster.edge_lab.process import DeviceProcess, Streams
 from cluster.edge_lab.protocol import MARK, MOST_BYTES, SCRATCH
 from fcdcc_keras.errors import ClusterError
 
@@ -53,12 +53,19 @@ class Supervisor:
             start_new_session=True,  # Ctrl-C is for the lab, which then ends it
         )
         theirs.close()
+        self.name = ""
+        self._asked = 0
         try:
             made = self._hear()
-        except BaseException:
+        except BaseException as error:
             self.close()
-            raise
-        self.name: str = made["name"]
+            if not isinstance(error, OSError):
+                raise
+            raise ClusterError(
+                "Linux must let the lab make namespaces, mounts and cgroups. "
+                f"Received: {error}. Run it where that is allowed."
+            ) from error
+        self.name = made["name"]
         self.links = [Link(i, path) for i, path in enumerate(made["links"])]
         paths = map(Path, made["cgroups"][:devices])
         self.cgroups = [Cgroup(path, made["version"]) for path in paths]
@@ -81,8 +88,8 @@ class Supervisor:
             env: Its environment; default: this process's.
             cwd: Its directory; default: this process's.
             cores: The cores that it may use; default: all.
-            pipes: Whether to talk with it; else it reads nothing, and what it
-                writes goes where this process's errors go.
+            pipes: Whether to talk with it; else it reads nothing, and its output
+                goes where its errors go, into its log.
 
         Raises:
             ClusterError: There is no such program, or the lab has gone.
@@ -101,25 +108,17 @@ class Supervisor:
             "cwd": cwd or os.getcwd(),
             "cores": None if cores is None else sorted(cores),
         }
-        stdin: IO[str] | None = None
-        stdout: IO[str] | None = None
-        if pipes:
-            their_in, our_out = os.pipe()
-            our_in, their_out = os.pipe()
-            stdin, stdout = os.fdopen(our_out, "w"), os.fdopen(our_in)
-        else:
-            their_in = os.open(os.devnull, os.O_RDONLY)
-            their_out = os.dup(2)
+        streams = Streams.with_pipes() if pipes else Streams.with_log()
         try:
-            pid = self._ask(request, [their_in, their_out, 2])
-        except OSError as error:
-            for stream in filter(None, (stdin, stdout)):
-                stream.close()
+            pid = self._ask(request, streams.theirs)
+        except BaseException as error:
+            streams.close()
+            if not isinstance(error, OSError):
+                raise
             raise no_such_program(list(argv), error) from error
         finally:
-            os.close(their_in)
-            os.close(their_out)
-        return DeviceProcess(self.poll, pid, list(argv), stdin, stdout)
+            streams.close_theirs()
+        return DeviceProcess(self.poll, pid, list(argv), streams)
 
     def poll(self, pid: int) -> int | None:
         """Returns what a process ended with; None while it runs."""
@@ -134,31 +133,40 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             self._keeper.kill()
             self._keeper.wait()
-        remove_leftovers()
+        if self._keeper.returncode != 0:  # somebody has killed it
+            if self.name:
+                remove_bridge()
+            remove_leftovers()
 
     def _ask(self, request: dict[str, Any], streams: Sequence[int] = ()) -> Any:
         with self._lock:
             try:
-                message = json.dumps(request).encode()
+                self._asked += 1
+                message = json.dumps({**request, "number": self._asked}).encode()
                 socket.send_fds(self._channel, [message], streams)
             except OSError as error:
                 raise _gone(str(error)) from error
             return self._hear()
 
     def _hear(self) -> Any:
-        answer = self._channel.recv(MOST_BYTES)
-        if not answer:
-            raise _gone("a keeper that has ended")
-        said = json.loads(answer)
+        said: dict[str, Any] = {}
+        while said.get("to") != self._asked:  # Ctrl-C may have left an answer unread
+            try:
+                answer = self._channel.recv(MOST_BYTES)
+            except OSError as error:
+                raise _gone(str(error)) from error
+            if not answer:
+                raise _gone("a keeper that has ended")
+            said = json.loads(answer)
         if "error" not in said:
             return said["value"]
         if said["ours"]:
             raise ClusterError(said["error"])
-        raise OSError(said["error"])
+        raise OSError(said["errno"], said["error"])
 
 
 def _gone(received: str) -> ClusterError:
     return ClusterError(
         f"The lab must be up. Received: {received}. Bring it up again; what its keeper "
-        "said stands above."
+        "said as errors tells why."
     )

@@ -93,7 +93,8 @@ def wait_until_warm(
                 raise ClusterError(
                     f"The workers must join within {_START_TIMEOUT:g} s. Received: "
                     f"{len(found)} of {len(processes)}, while those on "
-                    f"{ended or 'no device'} have ended. What they said stands above."
+                    f"{ended or 'no device'} have ended. They said: "
+                    f"{[processes[host].log()[-1000:] for host in ended]}."
                 )
             time.sleep(0.05)
         client.sync(warm_up, client, sorted(found.values()))
