@@ -122,7 +122,7 @@ def test_quotas_are_written(tmp_path, cpu, quota, period):
         cgroup.set_quota(cpu)
         assert cgroup.quota() == cpu
     assert (second.path / "cpu.max").read_text() == f"{quota or 'max'} {period}"
-    assert (second.path / "cpu.max.burst").read_text() == str(quota or 0)
+    assert (second.path / "cpu.max.burst").read_text() == str((quota or 0) // 2)
     assert (first.path / "cpu.cfs_period_us").read_text() == str(period)
 
 
