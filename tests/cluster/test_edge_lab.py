@@ -16,6 +16,7 @@ import pytest
 
 from cluster.edge_lab import check_requirements
 from cluster.edge_lab.cgroups import find_controller
+from cluster.edge_lab.isolation import with_packages
 from cluster.edge_lab.protocol import MARK
 from fcdcc_keras import ClusterError
 
@@ -59,7 +60,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env=with_packages({**os.environ, "TMPDIR": str(tmp_path)}),
             start_new_session=True,
         )
         started.append(process)
