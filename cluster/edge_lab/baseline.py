@@ -1,0 +1,90 @@
+"""Running a command on a device by itself, as a baseline to compare with."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cluster.edge_lab.process import DeviceProcess
+from fcdcc_keras.execution import worker_process
+
+if TYPE_CHECKING:
+    from cluster.edge_lab.device import Device
+
+_WARM = b"edge-lab: warm\n"
+
+
+def warm() -> None:
+    """Says, in a command run with ``warm_up=True``, that the quota may be set.
+
+    Returns when it is.
+    """
+    sys.stdout.flush()
+    sys.stdout.buffer.write(_WARM)
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
+def run_on(
+    device: Device,
+    argv: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    *,
+    warm_up: bool = False,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command on a device; see ``EdgeLab.run_on_device``."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    process = device.start(
+        argv,
+        env=worker_process.environment() if env is None else env,
+        cwd=cwd,
+        pipes=True,
+    )
+    assert process.stdin is not None
+    try:
+        said = b""
+        if warm_up:
+            with device.at_full_speed():
+                said = _read(process, timeout, deadline, until=_WARM)
+            said = said.removesuffix(_WARM)
+            with suppress(BrokenPipeError):  # it has ended without a word
+                process.stdin.write("\n")
+                process.stdin.flush()
+        process.stdin.close()
+        said += _read(process, timeout, deadline)
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        code = process.wait(left)
+    finally:
+        process.close()
+    return subprocess.CompletedProcess(list(argv), code, said.decode(), process.log())
+
+
+def _read(
+    process: DeviceProcess,
+    timeout: float | None,
+    deadline: float | None,
+    until: bytes | None = None,
+) -> bytes:
+    """Reads until the output ends, or ends with something."""
+    assert process.stdout is not None
+    output = process.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    said = b""
+    while until is None or not said.endswith(until):
+        left = None if deadline is None else max(deadline - time.monotonic(), 0) * 1e3
+        if not poll.poll(left):
+            raise subprocess.TimeoutExpired(process.argv, timeout or 0, said)
+        more = os.read(output, 1 << 16)
+        if not more:
+            break
+        said += more
+    return said

@@ -1,0 +1,184 @@
+"""The edge lab: weak devices on slow links, on one Linux machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from cluster.edge_lab.baseline import run_on
+from cluster.edge_lab.device import Device
+from cluster.edge_lab.isolation import is_isolated
+from cluster.edge_lab.requirements import check_requirements
+from cluster.edge_lab.settings import Settings
+from cluster.edge_lab.supervisor import Supervisor
+from cluster.edge_lab.workers import (
+    SCHEDULER,
+    start_scheduler,
+    start_worker,
+    wait_until_warm,
+)
+from fcdcc_keras.errors import ClusterError
+
+
+@dataclass(frozen=True)
+class EdgeLab:
+    """A lab that is up."""
+
+    settings: Settings
+    name: str
+    """As ``status`` shows it."""
+    devices: tuple[Device, ...]
+
+    @property
+    def scheduler_address(self) -> str:
+        """Address of the Dask scheduler, from the client's namespace.
+
+        Raises:
+            ClusterError: The lab was made without workers.
+        """
+        if not self.settings.workers:
+            raise ClusterError(
+                "A lab of bare devices has no scheduler. Received: workers=False. "
+                "Leave that out."
+            )
+        return SCHEDULER
+
+    def device_at(self, address: str) -> Device:
+        """Returns the device whose worker has an address.
+
+        Raises:
+            KeyError: None has.
+        """
+        for device in self.devices:
+            if address == device.address:
+                return device
+        raise KeyError(address)
+
+    def run_on_device(
+        self,
+        index: int,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        warm_up: bool = False,
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command on a device, beside its worker if it has one.
+
+        Args:
+            index: The device's.
+            argv: Program and arguments.
+            env: Its environment; default: a worker's.
+            cwd: Its directory; default: this process's.
+            warm_up: Whether it runs without quota until it calls
+                ``cluster.edge_lab.warm()``.
+            timeout: Seconds.
+            check: Whether an exit code other than 0 is an error.
+
+        Returns:
+            Its exit code, what it printed as output, and as errors.
+
+        Raises:
+            ClusterError: There is no such program.
+            subprocess.CalledProcessError: It failed, and ``check`` is true.
+            subprocess.TimeoutExpired: It took longer; it is killed.
+        """
+        device = self.devices[index]
+        done = run_on(device, argv, env, cwd, warm_up=warm_up, timeout=timeout)
+        if check:
+            done.check_returncode()
+        return done
+
+
+@contextmanager
+def edge_lab(
+    devices: int = 6,
+    cpu: float | None = 0.25,
+    rate: str | None = "1gbit",
+    latency: float = 0.0,
+    *,
+    pin_client: int | None = None,
+    workers: bool = True,
+) -> Iterator[EdgeLab]:
+    """Brings up a lab for the duration of a ``with`` block.
+
+    The calling process must be isolated: call ``isolate()`` first of all, or run the
+    program by ``python -m cluster.edge_lab isolate -- PROGRAM``.
+
+    Args:
+        devices: See ``Settings``, as the others.
+        cpu: Share of one core.
+        rate: Bits a second, as "200mbit".
+        latency: Seconds.
+        pin_client: A core.
+        workers: Whether Dask is there.
+
+    Yields:
+        The lab, its workers warm and under their quotas.
+
+    Raises:
+        ClusterError: It cannot be brought up here; nothing is left then.
+    """
+    settings = Settings(devices, cpu, rate, latency, pin_client, workers)
+    check_requirements()
+    if not is_isolated():
+        raise ClusterError(
+            "A lab's user must not reach any other network. Received: a process with "
+            "routes to others. Begin the program with `cluster.edge_lab.isolate()`, or "
+            "start it by `python -m cluster.edge_lab isolate -- PROGRAM`."
+        )
+    if cpu is not None and devices * cpu > len(os.sched_getaffinity(0)):
+        warnings.warn(
+            f"{devices} devices of {cpu} cores each will not get them all at once, on "
+            f"{len(os.sched_getaffinity(0))} cores.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    supervisor = Supervisor(devices)
+    try:
+        made = tuple(Device(i, supervisor, cpu, rate, latency) for i in range(devices))
+        with _pinned(pin_client):
+            if workers:
+                _start_dask(supervisor, made, pin_client)
+            for device in made:
+                device.set_cpu(cpu)
+            yield EdgeLab(settings, supervisor.name, made)
+    finally:
+        supervisor.close()
+
+
+def _start_dask(
+    supervisor: Supervisor, devices: Sequence[Device], core: int | None
+) -> None:
+    start_scheduler(supervisor, None if core is None else [core])
+    workers = {d.host: start_worker(supervisor, d.index) for d in devices}
+    addresses = wait_until_warm(workers)
+    for device in devices:
+        device.worker = workers[device.host]
+        device.joined(addresses[device.host])
+
+
+@contextmanager
+def _pinned(core: int | None) -> Iterator[None]:
+    """Holds all threads of this process on a core, and those that they start."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    _hold({core})
+    try:
+        yield
+    finally:
+        _hold(before)
+
+
+def _hold(cores: set[int]) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread), cores)
