@@ -52,25 +52,31 @@ class TaskTransport(Transport):
     def _submit(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution
     ) -> list[Future[Any]]:
-        import dask
+        """Submits one graph, each task of which is pinned to its worker.
 
+        One message, where ``client.submit`` takes one for each of them.
+        """
+        import dask
+        from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+        layers = {}
+        for subtask in subtasks:
+            key = self._key("conv", name, subtask.address)
+            task = (run_subtask, subtask.share, subtask.coded, conv)
+            pinned = {
+                "workers": [subtask.address],
+                "allow_other_workers": False,
+                "retries": 0,
+            }
+            layers[key] = MaterializedLayer({key: task}, annotations=pinned)
+        graph = HighLevelGraph(layers, {key: set() for key in layers})
         # Dask warns of large graphs to have the data sent only once, which it is.
         threshold = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
         with _config_lock, dask.config.set(threshold):
-            return [
-                self._client.submit(
-                    run_subtask,
-                    subtask.share,
-                    subtask.coded,
-                    conv,
-                    key=self._key("conv", name, subtask.address),
-                    workers=[subtask.address],
-                    allow_other_workers=False,
-                    pure=False,
-                    retries=0,
-                )
-                for subtask in subtasks
-            ]
+            futures: list[Future[Any]] = self._client.get(
+                graph, list(layers), sync=False, optimize_graph=False
+            )
+        return futures
 
     async def _reply(
         self, address: str, future: Future[Any], end: asyncio.Future[None]
