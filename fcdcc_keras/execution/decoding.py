@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fcdcc_keras.execution.recipe import DecodeRecipe
+from fcdcc_keras.execution.tensors import aligned_empty
 from fcdcc_keras.partition import HeightPartition
 
 _AT_HAND = 1 << 20
 """Bytes of gathered results and computed blocks: about what a core's cache holds."""
-_ALIGNMENT = 64
-"""Bytes to which memory must be aligned for TensorFlow to take it as it is."""
 
 
 def decode(
@@ -39,11 +37,11 @@ def decode(
         results: Of each survivor, shape ``(ℓ_A, B, h', W', ℓ_B, f)``, C-contiguous.
 
     Returns:
-        Y, shape ``(B, H', W', N)``, dtype of the results, aligned to 64 bytes.
+        Y, shape ``(B, H', W', N)``, dtype of the results, ready to be a tensor.
     """
     _, batch, _, width, _, f = results[0].shape
     shape = (batch, height.geometry.output_size[0], width, filters)
-    output = _aligned_empty(shape, results[0].dtype)
+    output = aligned_empty(shape, results[0].dtype)
     for copy in recipe.copies:
         row, channel = copy.i * height.output_rows, copy.j * f
         target = output[:, row : row + height.output_rows]
@@ -136,10 +134,3 @@ def _pieces(batch: int, rows: range, many: int) -> Iterator[tuple[slice, slice]]
                 slice(image, min(image + images, batch)),
                 slice(row, min(row + many, rows.stop)),
             )
-
-
-def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
