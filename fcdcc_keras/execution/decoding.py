@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import DecodeRecipe
 from fcdcc_keras.execution.tensors import aligned_empty
 from fcdcc_keras.partition import HeightPartition
@@ -84,7 +85,7 @@ def _compute(
                 target = as_strided(below, shape, strides)
             else:
                 target = computed[: math.prod(shape)].reshape(shape)
-            np.matmul(weights[: len(blocks)], known, out=target)
+            multiply(weights[: len(blocks)], known, target)
             if not in_place:
                 _scatter(target, blocks, height, output[images], rows)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import EncodeRecipe
 from fcdcc_keras.partition import HeightPartition
 
@@ -51,17 +52,9 @@ def encode(
             (*strides, images.itemsize),
         )
         for run, factors in mixtures:
-            _multiply(factors[:, parts.start : parts.stop], seen, target[run])
+            of_parts = factors[:, parts.start : parts.stop]
+            multiply(of_parts, seen, target[run].transpose(1, 0, 2))
         for index, part in recipe.copies:
             inside = part in parts
             target[index] = seen[:, part - parts.start] if inside else 0
     return coded
-
-
-def _multiply(factors: np.ndarray, seen: np.ndarray, target: np.ndarray) -> None:
-    """Sets ``target`` (m, B, columns) to ``factors`` (m, k) · ``seen`` (B, k, …)."""
-    if factors.shape[1] == 1:
-        # NumPy gives outer products to a slow loop of its own, not to BLAS.
-        np.multiply(factors[..., None], seen[:, 0], out=target)
-    else:
-        np.matmul(factors, seen, out=target.transpose(1, 0, 2))

@@ -33,6 +33,7 @@ CODES = [
     Quaternion(4, 4, 6, side="kernel"),
     Quaternion(8, 2, 6),
     Rotation(4, 4, 6),
+    KhatriRao(1, 1, 3),
     KhatriRao(1, 3, 5),
     KhatriRao(3, 1, 5),
     KhatriRao(3, 2, 8),
