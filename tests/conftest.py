@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -29,3 +31,35 @@ def client() -> Iterator[Any]:
 def survivor_sets() -> Any:
     """Gives all sets of k of n workers."""
     return lambda n, k: list(combinations(range(n), k))
+
+
+def _split_height(geometry: Any, parts: int, inputs: np.ndarray) -> np.ndarray:
+    """Returns the k_A parts of an input as APCP defines them, one after another."""
+    if parts == 1:
+        return inputs[None]
+    rows = -(-geometry.output_size[0] // parts)
+    step = rows * geometry.strides[0]
+    high = step - geometry.strides[0] + geometry.dilated_kernel[0]
+    pads = (geometry.pad_height[0], parts * step + high)
+    padded = np.pad(inputs, [(0, 0), pads, (0, 0), (0, 0)])
+    return np.stack([padded[:, i * step : i * step + high] for i in range(parts)])
+
+
+def _merge_height(geometry: Any, outputs: np.ndarray) -> np.ndarray:
+    """Returns the output of the whole from those of its parts."""
+    return np.concatenate(list(outputs), axis=1)[:, : geometry.output_size[0]]
+
+
+def _merge_channels(filters: int, outputs: np.ndarray) -> np.ndarray:
+    """Returns the output with all channels from those of the kernel's blocks."""
+    return np.concatenate(list(outputs), axis=-1)[..., :filters]
+
+
+@pytest.fixture(scope="session")
+def reference() -> SimpleNamespace:
+    """Splitting and merging step by step, as the paper has them."""
+    return SimpleNamespace(
+        split_height=_split_height,
+        merge_height=_merge_height,
+        merge_channels=_merge_channels,
+    )

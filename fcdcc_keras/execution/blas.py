@@ -1,4 +1,4 @@
-"""Keeping NumPy's BLAS threads from spinning beside the workers."""
+"""NumPy's BLAS: using it, and keeping its threads from spinning beside the workers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 _lock = threading.Lock()
 _inside = 0
 _limiter: Any = None
+
+
+def multiply(factors: np.ndarray, known: np.ndarray, out: np.ndarray) -> None:
+    """Multiplies a matrix with each of a stack, all with contiguous rows.
+
+    Args:
+        factors: Shape ``(m, k)``.
+        known: Shape ``(B, k, columns)``.
+        out: Shape ``(B, m, columns)``, set to the products.
+    """
+    if factors.shape[1] == 1:
+        # NumPy gives outer products to a slow loop of its own, not to BLAS.
+        np.multiply(factors, known, out=out)
+    else:
+        np.matmul(factors, known, out=out)
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import numpy as np
 
 from fcdcc_keras.execution.blas import single_threaded_blas
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.decoding import decode
+from fcdcc_keras.execution.encoding import encode
+from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
 from fcdcc_keras.execution.subtask import Convolution
 from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
 from fcdcc_keras.planning import LayerPlan
@@ -22,47 +25,41 @@ class Stages:
         self, plan: LayerPlan, geometry: ConvGeometry, inputs: np.ndarray
     ) -> None:
         self._code = code = plan.code
-        self._inputs = inputs
-        self._parts: np.ndarray | None = None
+        self._inputs = np.ascontiguousarray(inputs)
         self._height = HeightPartition(geometry, code.k_a)
         self._channels = ChannelPartition(geometry.filters, code.k_b)
-        batch, width = len(inputs), geometry.output_size[1]
-        self._block = (batch, self._height.output_rows, width)
-        filters = self._channels.block_filters
         self.result_shape = (
-            code.ell_a * batch,
-            *self._block[1:],
-            code.ell_b * filters,
+            code.ell_a * len(inputs),
+            self._height.output_rows,
+            geometry.output_size[1],
+            code.ell_b * self._channels.block_filters,
         )
-        # The parts carry the padding of the height with them.
-        self.convolution = replace(convolution_of(geometry), pad_height=(0, 0))
+        padding = self._height.pad_height
+        self.convolution = replace(convolution_of(geometry), pad_height=padding)
         self.encode_time = 0.0
 
     def encode(self, workers: Sequence[int]) -> np.ndarray:
-        """Returns the coded inputs: ``(len(workers), ℓ_A·B, Ĥ, W, C)``."""
+        """Returns the coded inputs: ``(len(workers), ℓ_A·B, Ĥ, W, C)``.
+
+        They may share memory with each other and with the input.
+        """
         start = time.time()
         with single_threaded_blas():
-            if self._parts is None:
-                self._parts = self._height.split(self._inputs)
-            coded = self._code.encode_input(self._parts, workers)
+            recipe = encode_recipe(self._code, tuple(workers))
+            coded = encode(recipe, self._height, self._inputs)
         self.encode_time += time.time() - start
-        return coded.reshape(len(workers), -1, *coded.shape[3:])
+        return coded.reshape(len(workers), -1, *coded.shape[2:])
 
     def decode(self, collector: Collector) -> np.ndarray:
         """Returns the layer's output: ``(B, H', W', N)``."""
-        code, filters = self._code, self._channels.block_filters
-        survivors = collector.survivors
-        shape = (code.ell_a, code.ell_b, *self._block, filters)
-        results = np.empty((len(survivors), *shape), self._inputs.dtype)
-        for result, array in zip(results, collector.results, strict=True):
-            # Worker's order (a, B, h', W', b, channels) to (a, b, B, h', W', …).
-            split = array.reshape(code.ell_a, *self._block, code.ell_b, filters)
-            result[...] = np.moveaxis(split, -2, 1)
+        code, height, channels = self._code, self._height, self._channels
+        recipe = decode_recipe(
+            code, collector.survivors, height.filled_parts, channels.filled_parts
+        )
+        shape = (code.ell_a, len(self._inputs), *self.result_shape[1:3], code.ell_b, -1)
+        results = [result.reshape(shape) for result in collector.results]
         with single_threaded_blas():
-            blocks = code.decoder(survivors).decode(results.reshape(-1, *shape[2:]))
-        blocks = blocks.reshape(code.k_a, code.k_b, *blocks.shape[1:])
-        by_height = self._channels.merge(np.moveaxis(blocks, 1, 0))
-        return np.ascontiguousarray(self._height.merge(by_height))
+            return decode(recipe, height, channels.filters, results)
 
 
 def kernel_shares(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from fcdcc_keras.execution.tensors import as_array, as_tensor
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -60,16 +62,14 @@ class KernelShare:
         array = self._array  # another thread may be converting it
         if array is None:
             assert self._tensor is not None
-            array = self._tensor.numpy()
+            array = as_array(self._tensor)
         return array
 
     def tensor(self) -> tf.Tensor:
         """Returns the share on the device that convolves."""
-        import tensorflow as tf
-
         array = self._array
         if array is not None:
-            self._tensor = tf.constant(array)
+            self._tensor = as_tensor(array)
             self._array = None
         return self._tensor
 
@@ -113,20 +113,20 @@ def convolve(
         conv: The convolution.
 
     Returns:
-        Shape ``(B, H', W', N)``, dtype of both.
+        Shape ``(B, H', W', N)``, dtype of both; read-only.
     """
     prepare_tensorflow()
     import tensorflow as tf
 
     padding = [[0, 0], list(conv.pad_height), list(conv.pad_width), [0, 0]]
-    outputs: np.ndarray = tf.nn.conv2d(
-        inputs,
-        kernel,
+    outputs = tf.nn.conv2d(
+        as_tensor(inputs),
+        as_tensor(kernel) if isinstance(kernel, np.ndarray) else kernel,
         strides=list(conv.strides),
         padding=padding,
         dilations=list(conv.dilation_rate),
-    ).numpy()
-    return outputs
+    )
+    return as_array(outputs)
 
 
 def prepare_tensorflow() -> None:

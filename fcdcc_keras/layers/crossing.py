@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.execution.tensors import as_array, as_tensor
 
 Plain = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Coded = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -73,7 +74,7 @@ def _coded_type(dtype: tf.DType) -> tf.DType:
 def _cross(coded: weakref.ref[Coded], x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     if tf.executing_eagerly():
         # `numpy_function` would copy both arguments here.
-        return tf.constant(_alive(coded)(x.numpy(), k.numpy()))
+        return as_tensor(_alive(coded)(as_array(x), as_array(k)))
 
     def compute(x: np.ndarray, k: np.ndarray) -> np.ndarray:
         outputs: np.ndarray = _alive(coded)(x, k)

@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ChannelPartition:
-    """Cuts kernels into k_B blocks of output channels; merges their outputs."""
+    """Cuts kernels into k_B blocks of output channels."""
 
     filters: int
     """N."""
@@ -24,6 +24,11 @@ class ChannelPartition:
     def block_filters(self) -> int:
         """⌈N/k_B⌉: output channels of each block."""
         return -(-self.filters // self.parts)
+
+    @property
+    def filled_parts(self) -> int:
+        """Blocks with channels of K; those after them are all padding."""
+        return -(-self.filters // self.block_filters)
 
     def split(self, kernel: np.ndarray) -> np.ndarray:
         """Returns the kernel blocks.
@@ -38,16 +43,3 @@ class ChannelPartition:
         padded = np.pad(kernel, [(0, 0)] * (kernel.ndim - 1) + [(0, missing)])
         blocks = padded.reshape(*kernel.shape[:-1], self.parts, self.block_filters)
         return np.ascontiguousarray(np.moveaxis(blocks, -2, 0))
-
-    def merge(self, outputs: np.ndarray) -> np.ndarray:
-        """Returns the output with all channels; inverse of ``split``.
-
-        Args:
-            outputs: Outputs of the blocks, shape ``(k_B, …, ⌈N/k_B⌉)``.
-
-        Returns:
-            Shape ``(…, N)``.
-        """
-        merged = np.moveaxis(outputs, 0, -2)
-        merged = merged.reshape(*merged.shape[:-2], self.parts * self.block_filters)
-        return merged[..., : self.filters]

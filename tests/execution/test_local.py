@@ -144,10 +144,7 @@ def test_runs_are_all_the_same() -> None:
             np.ones((1, 1, 1, 2)),
             "result of shape (1, 2, 3, 2) and type float64 in place of (1, 2, 3, 1)",
         ),
-        (
-            np.ones((1, 1, 1, 1), np.float32),
-            "result of shape (1, 2, 3, 1) and type float32 in place of (1, 2, 3, 1)",
-        ),
+        (np.ones((1, 1, 1, 1), np.float32), "InvalidArgumentError: "),
         (np.ones((1, 1, 7, 1)), "InvalidArgumentError: "),
     ],
     ids=["shape", "type", "error"],

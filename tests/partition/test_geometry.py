@@ -57,6 +57,7 @@ def test_output_size_and_padding_are_those_of_tensorflow(
 @pytest.mark.parametrize("splits", [(1, 1), (4, 3), (5, 8)])
 def test_parts_give_what_keras_gives_in_float64(
     conv: Any,
+    reference: Any,
     padding: Any,
     strides: tuple[int, int],
     dilation_rate: tuple[int, int],
@@ -74,14 +75,15 @@ def test_parts_give_what_keras_gives_in_float64(
         HeightPartition(geometry, splits[0]),
         ChannelPartition(geometry.filters, splits[1]),
     )
-    pads = [[0, 0], [0, 0], list(geometry.pad_width), [0, 0]]
+    pads = [[0, 0], list(height.pad_height), list(geometry.pad_width), [0, 0]]
+    parts = reference.split_height(geometry, splits[0], x)
     outputs = [
-        height.merge(
-            np.stack([_tensorflow(geometry, p, b, pads) for p in height.split(x)])
+        reference.merge_height(
+            geometry, np.stack([_tensorflow(geometry, p, b, pads) for p in parts])
         )
         for b in channels.split(k)
     ]
-    merged = channels.merge(np.stack(outputs))
+    merged = reference.merge_channels(geometry.filters, np.stack(outputs))
     np.testing.assert_allclose(merged, plain(x).numpy(), rtol=0, atol=_atol(x, k))
 
 

@@ -52,7 +52,7 @@ def test_a_layer_that_does_not_divide_counted_by_hand() -> None:
 @pytest.mark.parametrize(
     ("code", "upload", "storage"),
     [
-        (CRME(1, 8, 6), 10 * 8 * 3, 2 * 27),
+        (CRME(1, 8, 6), 8 * 8 * 3, 2 * 27),  # the worker pads a whole input
         (CRME(8, 1, 6), 2 * 3 * 8 * 3, 27 * 8),
         (Uncoded(4, 2, 8), 4 * 8 * 3, 27 * 4),
     ],

@@ -1,0 +1,60 @@
+"""Encoding: straight from the images into what the workers are sent.
+
+What splitting by ``HeightPartition`` and ``Code.encode_input`` mean together,
+without the parts ever being there. In a band of rows, part i lies i·h'·s rows below
+part 0, so the parts are the rows of a matrix in the image itself, whose leading
+dimension is h'·s·W·C, and BLAS reads them where they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from fcdcc_keras.execution.blas import multiply
+from fcdcc_keras.execution.recipe import EncodeRecipe
+from fcdcc_keras.partition import HeightPartition
+
+
+def encode(
+    recipe: EncodeRecipe, height: HeightPartition, images: np.ndarray
+) -> np.ndarray:
+    """Returns coded inputs.
+
+    Args:
+        recipe: What to make of the parts.
+        height: Where the k_A parts lie.
+        images: X, shape ``(B, H, W, C)``, C-contiguous.
+
+    Returns:
+        Shape ``(recipe.count, B, Ĥ, W, C)``, dtype of ``images``. Where each is the
+        whole image, they are all the memory of ``images``.
+    """
+    batch, rows, width, channels = images.shape
+    if height.parts == 1 and not recipe.mixtures:
+        return as_strided(images, (recipe.count, *images.shape), (0, *images.strides))
+    shape = (recipe.count, batch, height.input_rows, width, channels)
+    coded = np.empty(shape, images.dtype)
+    # All that is left of the rows of pixels is columns of matrices.
+    row, step, offset = width * channels, height.step, height.offset
+    columns = coded.reshape(recipe.count, batch, height.input_rows * row)
+    strides = [n * row * images.itemsize for n in (rows, step)]
+    mixtures = [(run, f.astype(images.dtype)) for run, f in recipe.mixtures]
+    for band in height.input_bands:
+        target = columns[:, :, band.rows.start * row : band.rows.stop * row]
+        parts = band.parts
+        if not parts:
+            target[...] = 0
+            continue
+        seen = as_strided(
+            images[:, offset + parts.start * step + band.rows.start :],
+            (batch, len(parts), target.shape[2]),
+            (*strides, images.itemsize),
+        )
+        for run, factors in mixtures:
+            of_parts = factors[:, parts.start : parts.stop]
+            multiply(of_parts, seen, target[run].transpose(1, 0, 2))
+        for index, part in recipe.copies:
+            inside = part in parts
+            target[index] = seen[:, part - parts.start] if inside else 0
+    return coded
