@@ -75,7 +75,9 @@ class CodedConvolution:
                     result_shape=stages.result_shape,
                     dtype=inputs.dtype,
                     timeout=self._policy.timeout,
-                    limit=self._policy.amplification_limit(inputs.dtype.name),
+                    limit=self._policy.amplification_limit(
+                        inputs.dtype.name, geometry.terms
+                    ),
                     hedged=self._policy.redundancy == "hedged",
                 )
             )

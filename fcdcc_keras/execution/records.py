@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.collector import SubtaskRecord
 from fcdcc_keras.planning import check_tolerance
@@ -60,6 +60,11 @@ class Policy:
     error: FcdccError | None = None
     """The last error that a layer raised, which TensorFlow would turn into text."""
 
-    def amplification_limit(self, dtype: str) -> float:
-        """Returns the largest α with which a layer of a type may be decoded."""
-        return check_tolerance(self.tolerance, dtype) / PLAIN_ERROR[dtype]
+    def amplification_limit(self, dtype: str, terms: int) -> float:
+        """Returns the largest α with which a layer may be decoded.
+
+        Args:
+            dtype: Type in which it is coded.
+            terms: Products in the sum of one output, K_H·K_W·C.
+        """
+        return check_tolerance(self.tolerance, dtype) / plain_error(dtype, terms)

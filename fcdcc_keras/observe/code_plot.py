@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
 from fcdcc_keras.planning.search import TOLERANCE
 
 SUFFIXES = (".png", ".svg", ".pdf")
-_LIMIT = TOLERANCE["float32"] / PLAIN_ERROR["float32"]
+_LIMIT = TOLERANCE["float32"] / plain_error("float32")
 """α with which a float32 layer has the largest error that is tolerated by default."""
 _LIMIT_LABEL = f"tolerated in float32 (α = {_LIMIT:.0f})"
 _CEILING = 1e13

@@ -82,6 +82,11 @@ class ConvGeometry:
         return self._pad(1)
 
     @property
+    def terms(self) -> int:
+        """K_H·K_W·C: products in the sum of one output."""
+        return self.kernel_size[0] * self.kernel_size[1] * self.channels
+
+    @property
     def multiply_adds(self) -> int:
         """Multiply-adds of the convolution of one image: H'·W'·N·C·K_H·K_W."""
         (h, w), (kh, kw) = self.output_size, self.kernel_size

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fcdcc_keras import codes
 from fcdcc_keras.codes import Code, certify
-from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.codes.certify import screen
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
@@ -112,7 +112,10 @@ def plan_layer(
         key=lambda pair: pair[0].price,
     )
     same = _SAME_PRICE_HEDGED if hedged else _SAME_PRICE
-    design = _most_exact_of_cheapest(priced, same, tolerance, dtype)
+    limit = tolerance / plain_error(dtype, geometry.terms)
+    design = _most_exact_of_cheapest(priced, same, limit)
+    if design is None:
+        raise _not_exact_enough(priced, tolerance, dtype, geometry)
     return LayerPlan.of(path, geometry, design, prices, itemsize, hedged=hedged)
 
 
@@ -133,13 +136,13 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
 
 
 def _most_exact_of_cheapest(
-    priced: Sequence[tuple[LayerCost, Code]],
-    same_price: float,
-    tolerance: float,
-    dtype: str,
-) -> Code:
-    """Takes designs by price, and those of equal price by their error."""
-    limit = tolerance / PLAIN_ERROR[dtype]
+    priced: Sequence[tuple[LayerCost, Code]], same_price: float, limit: float
+) -> Code | None:
+    """Takes designs by price, and those of equal price by their error.
+
+    Returns:
+        The first whose amplification is within the limit, or None.
+    """
     left = list(priced)
     while left:
         price = left[0][0].price * same_price
@@ -151,19 +154,26 @@ def _most_exact_of_cheapest(
                 break
             if certify(design).amplification_99 <= limit:
                 return design
-    raise _not_exact_enough(min((d for _, d in priced), key=screen), tolerance, dtype)
+    return None
 
 
-def _not_exact_enough(best: Code, tolerance: float, dtype: str) -> PlanError:
+def _not_exact_enough(
+    priced: Sequence[tuple[LayerCost, Code]],
+    tolerance: float,
+    dtype: str,
+    geometry: ConvGeometry,
+) -> PlanError:
+    best = min((design for _, design in priced), key=screen)
     certificate = certify(best)
+    error = certificate.error(dtype, terms=geometry.terms)
     return PlanError(
         f"A layer's relative error must stay within tolerance={tolerance:g} for 99% "
-        f"of survivor sets. Received: {certificate.error(dtype):.2g} in {dtype} at "
-        f"best, by {best.name} with k_a={best.k_a}, k_b={best.k_b} for "
-        f"workers={best.workers}, stragglers={best.stragglers} (amplification "
+        f"of survivor sets. Received: {error:.2g} in {dtype} at best, by {best.name} "
+        f"with k_a={best.k_a}, k_b={best.k_b} for workers={best.workers}, "
+        f"stragglers={best.stragglers} (amplification "
         f"{certificate.amplification_99:.3g} of a plain error of "
-        f"{PLAIN_ERROR[dtype]:g}). Tolerate fewer stragglers, use code='auto', compute "
-        "in float64, or allow a larger `tolerance`."
+        f"{plain_error(dtype, geometry.terms):.2g}). Tolerate fewer stragglers, use "
+        "code='auto', compute in float64, or allow a larger `tolerance`."
     )
 
 

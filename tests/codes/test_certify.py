@@ -100,11 +100,14 @@ def test_quaternions_at_sixty_are_of_use():
 
 def test_error_is_predicted_for_each_type():
     certificate = Certificate(100.0, 50.0, 2.0, 9.0, 3.0, (0, 1), True, 6)
-    assert certificate.error() == pytest.approx(1e-5)
-    assert certificate.error("float32", worst=True) == pytest.approx(2e-5)
+    few = {"terms": 9}  # then blocked sums and others are the same
+    assert certificate.error(**few) == pytest.approx(1e-5)
+    assert certificate.error("float32", worst=True, **few) == pytest.approx(2e-5)
     assert certificate.error("float64") == pytest.approx(50 * 3.7e-16)
-    assert certificate.error("bfloat16") == pytest.approx(1e-5 + 2**-8)
-    assert certificate.error("float16") == pytest.approx(1e-5 + 2**-11)
+    assert certificate.error("bfloat16", **few) == pytest.approx(1e-5 + 2**-8)
+    assert certificate.error("float16", **few) == pytest.approx(1e-5 + 2**-11)
+    # Half a unit roundoff for each root of a term.
+    assert certificate.error(terms=4096) == pytest.approx(50 * 64 * 2**-25)
     with pytest.raises(PlanError, match=r"`dtype` must be one of.*'int8'"):
         certificate.error("int8")
 

@@ -10,6 +10,10 @@ import fcdcc_keras as fk
 from fcdcc_keras.execution.local import LOST
 
 BOUND = {"float32": 4e-6, "float64": 1e-13}
+"""Deviation from the plain model, in units of the largest output."""
+OF_PLAIN = 4.0
+"""The same in units of the plain float32 model's own error, which on some CPUs is ten
+times that on others."""
 LAST_MAP = {"VGG16": "block5_conv3", "ResNet50": "conv5_block3_out"}
 
 
@@ -30,6 +34,9 @@ def test_last_feature_map_for_every_survivor_set(name, dtype):
     coded = fk.distribute(plain, executor, stragglers=2, fallback="raise")
     convolutions = sum(isinstance(v, keras.layers.Conv2D) for v in plain.layers)
     assert len(fk.report(coded).converted) == convolutions
+    bound = max(
+        BOUND[dtype], OF_PLAIN * own_error(plain, x) if dtype == "float32" else 0
+    )
     worst = 0.0
     for survivors in combinations(range(6), 4):
         executor.faults = {w: LOST for w in range(6) if w not in survivors}
@@ -40,9 +47,20 @@ def test_last_feature_map_for_every_survivor_set(name, dtype):
         assert {r.survivors for r in trace.records} <= set(_subsets(survivors))
         assert y.dtype == dtype
         worst = max(worst, abs(y - expected).max() / abs(expected).max())
-    assert worst <= BOUND[dtype]
+    assert worst <= bound
     # A deviation of nothing at all would mean that nothing was coded.
     assert worst > 0
+
+
+def own_error(plain, x):
+    """Returns how far the plain float32 model is from the same one in float64."""
+    config = plain.get_config()
+    for layer in config["layers"]:
+        layer["config"]["dtype"] = "float64"
+    exact = keras.Model.from_config(config)
+    exact.set_weights(plain.get_weights())
+    expected = exact.predict_on_batch(x.astype("float64"))
+    return abs(plain.predict_on_batch(x) - expected).max() / abs(expected).max()
 
 
 def _subsets(survivors):

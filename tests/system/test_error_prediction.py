@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fcdcc_keras import codes
-from fcdcc_keras.codes.certificate import PLAIN_ERROR
+from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
@@ -33,6 +33,11 @@ class Answers:
         self._all = [convolve(a, b, conv) for a, b in zip(inputs, shares, strict=True)]
         exact = (x.astype(dtype).astype("float64"), k.astype(dtype).astype("float64"))
         self.expected = convolve(*exact, convolution_of(geometry))
+        plain = convolve(x.astype(dtype), k.astype(dtype), convolution_of(geometry))
+        self.plain_error = self.error(plain)
+
+    def error(self, outputs):
+        return abs(outputs - self.expected).max() / abs(self.expected).max()
 
     def decoded(self, survivors):
         class Answered:
@@ -63,14 +68,16 @@ def test_float32_error_is_predicted_within_a_factor_of_three(name):
         "vgg", VGG_LAYER, workers=workers, stragglers=stragglers, code=name
     )
     answers = Answers(plan, "float32")
-    largest = abs(answers.expected).max()
     ratios = []
     for survivors in random_sets(plan.code, 200):
-        error = abs(answers.decoded(survivors) - answers.expected).max() / largest
         alpha = plan.code.decoder(survivors).amplification
-        ratios.append(error / (alpha * PLAIN_ERROR["float32"]))
+        error = answers.error(answers.decoded(survivors))
+        # CPUs differ in how they sum; what decoding adds is the same on all.
+        ratios.append(error / (alpha * answers.plain_error))
     assert 1 / 3 <= min(ratios)
     assert max(ratios) <= 3
+    # What is assumed of a CPU that nobody has measured is at most a little too good.
+    assert answers.plain_error <= 1.5 * plain_error("float32", VGG_LAYER.terms)
 
 
 ALEXNET = (
