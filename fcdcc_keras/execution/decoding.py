@@ -16,7 +16,6 @@ from numpy.lib.stride_tricks import as_strided
 
 from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import DecodeRecipe
-from fcdcc_keras.execution.tensors import aligned_empty
 from fcdcc_keras.partition import HeightPartition
 
 _AT_HAND = 1 << 20
@@ -28,23 +27,18 @@ _SHORT = 64
 def decode(
     recipe: DecodeRecipe,
     height: HeightPartition,
-    filters: int,
     results: Sequence[np.ndarray],
-) -> np.ndarray:
-    """Returns a layer's output.
+    output: np.ndarray,
+) -> None:
+    """Fills in a layer's output.
 
     Args:
         recipe: What to make of the results.
         height: Where the outputs of the k_A parts lie.
-        filters: N.
         results: Of each survivor, shape ``(ℓ_A, B, h', W', ℓ_B, f)``, C-contiguous.
-
-    Returns:
-        Y, shape ``(B, H', W', N)``, dtype of the results, ready to be a tensor.
+        output: Y, shape ``(B, H', W', N)``, dtype of the results, C-contiguous.
     """
-    _, batch, _, width, _, f = results[0].shape
-    shape = (batch, height.geometry.output_size[0], width, filters)
-    output = aligned_empty(shape, results[0].dtype)
+    f = results[0].shape[5]
     for copy in recipe.copies:
         row, channel = copy.i * height.output_rows, copy.j * f
         target = output[:, row : row + height.output_rows]
@@ -55,7 +49,6 @@ def decode(
         _copy(source[..., : target.shape[3]], target)
     if recipe.blocks:
         _compute(recipe, height, [results[s] for s in recipe.used], output)
-    return output
 
 
 def _compute(

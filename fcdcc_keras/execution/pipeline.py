@@ -15,8 +15,14 @@ import numpy as np
 from fcdcc_keras.errors import FcdccError, NotEnoughWorkersError
 from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.micro_batches import in_lanes, micro_batches
 from fcdcc_keras.execution.records import LayerRecord, Policy
-from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
+from fcdcc_keras.execution.stages import (
+    Stages,
+    convolution_of,
+    kernel_shares,
+    output_memory,
+)
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
@@ -58,30 +64,49 @@ class CodedConvolution:
     def _run(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
         record = LayerRecord(self.plan.path, time.time())
+        output = output_memory(geometry, inputs)
         if inputs.size == 0:
             return self._local(inputs, kernel, geometry, record, "empty batch")
         with self._using(kernel) as (executor, placement):
             if executor is None or placement is None:
                 return self._local(inputs, kernel, geometry, record, "not on a cluster")
-            record = replace(record, started=time.time())
-            stages = Stages(self.plan, geometry, inputs)
-            collector = executor.run(
-                Job(
-                    name=self.plan.path,
-                    code=self.plan.code,
-                    placement=placement,
-                    encode=stages.encode,
-                    convolution=stages.convolution,
-                    result_shape=stages.result_shape,
-                    dtype=inputs.dtype,
-                    timeout=self._policy.timeout,
-                    limit=self._policy.amplification_limit(
-                        inputs.dtype.name, geometry.terms
-                    ),
-                    hedged=self._policy.redundancy == "hedged",
-                )
+
+            def run(part: slice) -> None:
+                images, target = inputs[part], output[part]
+                self._coded(executor, placement, geometry, images, kernel, target)
+
+            parts = micro_batches(len(inputs), inputs.nbytes + output.nbytes)
+            in_lanes(parts, run)
+        return output
+
+    def _coded(
+        self,
+        executor: Executor,
+        placement: Placement,
+        geometry: ConvGeometry,
+        inputs: np.ndarray,
+        kernel: np.ndarray,
+        output: np.ndarray,
+    ) -> None:
+        """Has the workers convolve a micro-batch, and puts the result into place."""
+        record = LayerRecord(self.plan.path, time.time())
+        stages = Stages(self.plan, geometry, inputs)
+        dtype, policy = inputs.dtype, self._policy
+        collector = executor.run(
+            Job(
+                name=self.plan.path,
+                code=self.plan.code,
+                placement=placement,
+                encode=stages.encode,
+                convolution=stages.convolution,
+                result_shape=stages.result_shape,
+                dtype=dtype,
+                timeout=policy.timeout,
+                limit=policy.amplification_limit(dtype.name, geometry.terms),
+                hedged=policy.redundancy == "hedged",
             )
-            collector.settle()
+        )
+        collector.settle()
         collected = time.time()
         record = replace(
             record,
@@ -92,16 +117,11 @@ class CodedConvolution:
         )
         if not collector.complete:
             reason = self._too_few(collector)
-            return self._local(inputs, kernel, geometry, record, reason)
-        outputs = stages.decode(collector)
-        self._emit(
-            replace(
-                record,
-                decode=time.time() - collected,
-                survivors=collector.survivors,
-            )
-        )
-        return outputs
+            output[...] = self._local(inputs, kernel, geometry, record, reason)
+            return
+        stages.decode(collector, output)
+        decode = time.time() - collected
+        self._emit(replace(record, decode=decode, survivors=collector.survivors))
 
     def place(self, kernel: np.ndarray, *, wait: bool = False) -> Placement | None:
         """Gives the workers the shares of a kernel, unless they have them.

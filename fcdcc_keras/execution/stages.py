@@ -14,6 +14,7 @@ from fcdcc_keras.execution.decoding import decode
 from fcdcc_keras.execution.encoding import encode
 from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
 from fcdcc_keras.execution.subtask import Convolution
+from fcdcc_keras.execution.tensors import aligned_empty
 from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
 from fcdcc_keras.planning import LayerPlan
 
@@ -50,16 +51,32 @@ class Stages:
         self.encode_time += time.time() - start
         return coded.reshape(len(workers), -1, *coded.shape[2:])
 
-    def decode(self, collector: Collector) -> np.ndarray:
-        """Returns the layer's output: ``(B, H', W', N)``."""
+    def decode(
+        self, collector: Collector, output: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Returns the layer's output: ``(B, H', W', N)``, ready to be a tensor.
+
+        Args:
+            collector: What the survivors answered.
+            output: Where to put it; None: into new memory.
+        """
         code, height, channels = self._code, self._height, self._channels
         recipe = decode_recipe(
             code, collector.survivors, height.filled_parts, channels.filled_parts
         )
         shape = (code.ell_a, len(self._inputs), *self.result_shape[1:3], code.ell_b, -1)
         results = [result.reshape(shape) for result in collector.results]
+        if output is None:
+            output = output_memory(height.geometry, self._inputs)
         with single_threaded_blas():
-            return decode(recipe, height, channels.filters, results)
+            decode(recipe, height, results, output)
+        return output
+
+
+def output_memory(geometry: ConvGeometry, inputs: np.ndarray) -> np.ndarray:
+    """Returns unset memory for the output of a layer: ``(B, H', W', N)``."""
+    shape = (len(inputs), *geometry.output_size, geometry.filters)
+    return aligned_empty(shape, inputs.dtype)
 
 
 def kernel_shares(
