@@ -67,21 +67,21 @@ def test_keys_say_what_they_are(client):
     assert len(keys) == 2 * 4
     assert all(key.startswith("fcdcc:kernel:wide_") for key in keys)
     seen = []
-    submit = client.submit
+    get = client.get
 
-    def spy(*args, **kwargs):
-        seen.append((kwargs["key"], kwargs["workers"]))
-        return submit(*args, **kwargs)
+    def spy(graph, keys, **kwargs):
+        seen.append({key: graph.layers[key].annotations["workers"] for key in keys})
+        return get(graph, keys, **kwargs)
 
-    client.submit = spy
+    client.get = spy
     try:
         coded.predict_on_batch(np.zeros((1, 24, 24, 3)))
     finally:
-        client.submit = submit
+        client.get = get
     addresses = [[address] for address in coded.layers[1].session.executor.addresses]
-    first = seen[:4]
-    assert [workers for _, workers in first] == addresses
-    assert all(key.startswith("fcdcc:conv:wide_one-") for key, _ in first)
+    assert len(seen) == 2  # one message for each layer
+    assert list(seen[0].values()) == addresses
+    assert all(key.startswith("fcdcc:conv:wide_one-") for key in seen[0])
     fk.close(coded)
 
 
