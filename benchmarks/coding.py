@@ -15,6 +15,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,7 +88,8 @@ def one_pass(
     for layer in layers:
         code, size = layer.code, (*layer.geometry.input_size, layer.geometry.channels)
         inputs = memory.take((batch, *size))
-        stages = timed("encode", lambda g=layer, x=inputs: Stages(g, g.geometry, x))
+        make = partial(Stages, code, layer.geometry, inputs)
+        stages = timed("encode", make)
         sent = timed("encode", lambda s=stages, n=code.workers: s.encode(range(n)))
         moved = inputs.nbytes + sum(coded.nbytes for coded in sent)
         del sent

@@ -34,7 +34,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import fcdcc_keras as fk
 from fcdcc_keras.codes import Certificate, Code
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
+from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
+from fcdcc_keras.execution.subtask import convolve
+from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
 from fcdcc_keras.text import table
 
@@ -78,38 +81,19 @@ class Answers:
     def __init__(
         self, code: Code, layer: ConvGeometry, x: np.ndarray, kernel: np.ndarray
     ) -> None:
-        self.code = code
-        self.height = HeightPartition(layer, code.k_a)
-        self.channels = ChannelPartition(layer.filters, code.k_b)
         everyone = range(code.workers)
-        inputs = code.encode_input(self.height.split(x), everyone)
-        # As the package does: kernels are coded once, in float64, and then rounded.
-        blocks = self.channels.split(kernel).astype("float64")
-        kernels = code.encode_kernel(blocks, everyone).astype(kernel.dtype)
-        self.results = np.array(
-            [
-                [convolve(a, b, layer, rows_padded=True) for a in many for b in few]
-                for many, few in zip(inputs, kernels, strict=True)
-            ]
-        )  # (n, ℓ_A·ℓ_B, B, h', W', ⌈N/k_B⌉)
+        self.stages = Stages(code, layer, x)
+        inputs = self.stages.encode(everyone)
+        shares = kernel_shares(code, kernel, everyone)
+        conv = self.stages.convolution
+        pairs = zip(inputs, shares, strict=True)
+        self.results = [convolve(coded, share, conv) for coded, share in pairs]
 
     def decode(self, survivors: Sequence[int]) -> np.ndarray:
-        results = self.results[list(survivors)]
-        results = results.reshape(-1, *results.shape[2:])
-        blocks = self.code.decoder(survivors).decode(results)
-        blocks = blocks.reshape(self.code.k_a, self.code.k_b, *blocks.shape[1:])
-        return self.height.merge(self.channels.merge(np.moveaxis(blocks, 1, 0)))
-
-
-def convolve(
-    x: np.ndarray, kernel: np.ndarray, layer: ConvGeometry, rows_padded: bool = False
-) -> np.ndarray:
-    import keras
-
-    rows = (0, 0) if rows_padded else layer.pad_height
-    x = np.pad(x, [(0, 0), rows, layer.pad_width, (0, 0)])
-    y = keras.ops.conv(x, kernel, strides=layer.strides, padding="valid")
-    return keras.ops.convert_to_numpy(y)
+        collector = Collector(self.stages.code, [""] * len(self.results))
+        for worker in survivors:
+            collector.answered(worker, 0.0, self.results[worker])
+        return self.stages.decode(collector)
 
 
 def errors(
@@ -120,7 +104,9 @@ def errors(
     x = rng.normal(size=(1, *layer.input_size, layer.channels)).clip(0).astype(dtype)
     kernel = rng.normal(size=(*layer.kernel_size, layer.channels, layer.filters))
     kernel = kernel.astype(dtype)
-    exact = convolve(x.astype("float64"), kernel.astype("float64"), layer)
+    exact = convolve(
+        x.astype("float64"), kernel.astype("float64"), convolution_of(layer)
+    )
     answers = Answers(code, layer, x, kernel)
     found = []
     for survivors in sets:

@@ -29,8 +29,31 @@ from fcdcc_keras.errors import PlanError
 Side = Literal["", "input", "kernel"]
 
 
+class FourSided(Code):
+    """A code with blocks of four on one side."""
+
+    side: Side
+    """Which side has them; empty: none."""
+
+    @property
+    def ell_a(self) -> int:
+        """ℓ_A: 4 where the input has the quaternions, otherwise 1."""
+        return 4 if self.side == "input" else 1
+
+    @property
+    def ell_b(self) -> int:
+        """ℓ_B: 4 where the kernel has the quaternions, otherwise 1."""
+        return 4 if self.side == "kernel" else 1
+
+    def _choose_side(self) -> None:
+        """Takes the input's side, where its k allows it, if none is given."""
+        if not self.side and isinstance(self.k_a, int):
+            side = "kernel" if self.k_a % 4 else "input"
+            object.__setattr__(self, "side", side)
+
+
 @dataclass(frozen=True)
-class Quaternion(Code):
+class Quaternion(FourSided):
     """Quaternions × real numbers; searched for common sizes, otherwise random."""
 
     seed: int = 0
@@ -42,9 +65,7 @@ class Quaternion(Code):
     name = "quaternion"
 
     def __post_init__(self) -> None:
-        if not self.side and isinstance(self.k_a, int):
-            side = "kernel" if self.k_a % 4 else "input"
-            object.__setattr__(self, "side", side)
+        self._choose_side()
         super().__post_init__()
 
     def _check(self) -> None:
@@ -54,16 +75,6 @@ class Quaternion(Code):
     def designs(cls, workers: int, threshold: int) -> list[Code]:
         """Returns the codes for n workers with recovery threshold δ."""
         return [cls(a, b, workers, side=side) for a, b, side in fours(threshold)]
-
-    @property
-    def ell_a(self) -> int:
-        """ℓ_A: 4 where the input has the quaternions, otherwise 1."""
-        return 4 if self.side == "input" else 1
-
-    @property
-    def ell_b(self) -> int:
-        """ℓ_B: 4 where the kernel has the quaternions, otherwise 1."""
-        return 4 if self.side == "kernel" else 1
 
     @cached_property
     def input_matrix(self) -> np.ndarray:

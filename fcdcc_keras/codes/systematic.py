@@ -17,6 +17,7 @@ import numpy as np
 from fcdcc_keras.codes.base import Code
 from fcdcc_keras.codes.khatri_rao import gaussian
 from fcdcc_keras.codes.quaternion import (
+    FourSided,
     Side,
     check_fours,
     fours,
@@ -29,7 +30,7 @@ Parity = Literal["gaussian", "quaternion"]
 
 
 @dataclass(frozen=True)
-class Systematic(Code):
+class Systematic(FourSided):
     """Plain blocks on δ workers, random parity on γ."""
 
     seed: int = 0
@@ -43,9 +44,8 @@ class Systematic(Code):
     name = "systematic"
 
     def __post_init__(self) -> None:
-        if self.parity == "quaternion" and not self.side and isinstance(self.k_a, int):
-            side = "kernel" if self.k_a % 4 else "input"
-            object.__setattr__(self, "side", side)
+        if self.parity == "quaternion":
+            self._choose_side()
         super().__post_init__()
 
     def _check(self) -> None:
@@ -65,16 +65,6 @@ class Systematic(Code):
             cls(a, b, workers, parity="quaternion", side=side)
             for a, b, side in fours(threshold)
         ]
-
-    @property
-    def ell_a(self) -> int:
-        """ℓ_A: 4 where the input has the quaternions, otherwise 1."""
-        return 4 if self.side == "input" else 1
-
-    @property
-    def ell_b(self) -> int:
-        """ℓ_B: 4 where the kernel has the quaternions, otherwise 1."""
-        return 4 if self.side == "kernel" else 1
 
     @property
     def plain_workers(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from fcdcc_keras.execution.stages import (
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
+
+_calls = count()
 
 
 class CodedConvolution:
@@ -63,7 +66,7 @@ class CodedConvolution:
 
     def _run(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
-        record = LayerRecord(self.plan.path, time.time())
+        record = LayerRecord(self.plan.path, next(_calls), time.time())
         output = output_memory(geometry, inputs)
         if inputs.size == 0:
             return self._local(inputs, kernel, geometry, record, "empty batch")
@@ -73,7 +76,8 @@ class CodedConvolution:
 
             def run(part: slice) -> None:
                 images, target = inputs[part], output[part]
-                self._coded(executor, placement, geometry, images, kernel, target)
+                mine = replace(record, started=time.time())
+                self._coded(executor, placement, geometry, images, kernel, target, mine)
 
             parts = micro_batches(len(inputs), inputs.nbytes + output.nbytes)
             in_lanes(parts, run)
@@ -87,10 +91,10 @@ class CodedConvolution:
         inputs: np.ndarray,
         kernel: np.ndarray,
         output: np.ndarray,
+        record: LayerRecord,
     ) -> None:
         """Has the workers convolve a micro-batch, and puts the result into place."""
-        record = LayerRecord(self.plan.path, time.time())
-        stages = Stages(self.plan, geometry, inputs)
+        stages = Stages(self.plan.code, geometry, inputs)
         dtype, policy = inputs.dtype, self._policy
         collector = executor.run(
             Job(
@@ -145,7 +149,7 @@ class CodedConvolution:
                 self._kernel = kernel = kernel.copy()
                 self._placement = executor.place(
                     self.plan.path,
-                    lambda workers: kernel_shares(self.plan, kernel, workers),
+                    lambda workers: kernel_shares(self.plan.code, kernel, workers),
                     wait=wait,
                 )
                 if old is not None and not old.users:

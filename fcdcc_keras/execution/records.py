@@ -19,10 +19,12 @@ REDUNDANCIES: tuple[Redundancy, ...] = ("eager", "hedged")
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """What happened in one call of one layer. Times in seconds."""
+    """What happened to one micro-batch in one layer. Times in seconds."""
 
     layer: str
     """Path of the layer."""
+    call: int
+    """Number of the layer's call; the micro-batches of one call have it in common."""
     started: float
     """Seconds since the epoch."""
     encode: float = 0.0

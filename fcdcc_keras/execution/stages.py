@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fcdcc_keras.codes import Code
 from fcdcc_keras.execution.blas import single_threaded_blas
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.decoding import decode
@@ -16,16 +17,14 @@ from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
 from fcdcc_keras.execution.subtask import Convolution
 from fcdcc_keras.execution.tensors import aligned_empty
 from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
-from fcdcc_keras.planning import LayerPlan
 
 
 class Stages:
     """Split, encode, decode and merge for one input."""
 
-    def __init__(
-        self, plan: LayerPlan, geometry: ConvGeometry, inputs: np.ndarray
-    ) -> None:
-        self._code = code = plan.code
+    def __init__(self, code: Code, geometry: ConvGeometry, inputs: np.ndarray) -> None:
+        """Takes the layer's code, its sizes, and X, shape ``(B, H, W, C)``."""
+        self.code = code
         self._inputs = np.ascontiguousarray(inputs)
         self._height = HeightPartition(geometry, code.k_a)
         self._channels = ChannelPartition(geometry.filters, code.k_b)
@@ -46,7 +45,7 @@ class Stages:
         """
         start = time.time()
         with single_threaded_blas():
-            recipe = encode_recipe(self._code, tuple(workers))
+            recipe = encode_recipe(self.code, tuple(workers))
             coded = encode(recipe, self._height, self._inputs)
         self.encode_time += time.time() - start
         return coded.reshape(len(workers), -1, *coded.shape[2:])
@@ -60,7 +59,7 @@ class Stages:
             collector: What the survivors answered.
             output: Where to put it; None: into new memory.
         """
-        code, height, channels = self._code, self._height, self._channels
+        code, height, channels = self.code, self._height, self._channels
         recipe = decode_recipe(
             code, collector.survivors, height.filled_parts, channels.filled_parts
         )
@@ -79,13 +78,11 @@ def output_memory(geometry: ConvGeometry, inputs: np.ndarray) -> np.ndarray:
     return aligned_empty(shape, inputs.dtype)
 
 
-def kernel_shares(
-    plan: LayerPlan, kernel: np.ndarray, workers: Sequence[int]
-) -> np.ndarray:
+def kernel_shares(code: Code, kernel: np.ndarray, workers: Sequence[int]) -> np.ndarray:
     """Returns ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``, coded in float64."""
-    blocks = ChannelPartition(plan.geometry.filters, plan.code.k_b).split(kernel)
+    blocks = ChannelPartition(kernel.shape[-1], code.k_b).split(kernel)
     with single_threaded_blas():
-        coded = plan.code.encode_kernel(blocks.astype(np.float64), workers)
+        coded = code.encode_kernel(blocks.astype(np.float64), workers)
     side_by_side = np.moveaxis(coded, 1, -2).astype(kernel.dtype)
     return side_by_side.reshape(*side_by_side.shape[:-2], -1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ class Trace:
         """
         self._policies = [session.policy for session in sessions(model)]
         self.records: list[LayerRecord] = []
-        """One for each call of each coded layer, in the order of their ends."""
+        """One for each micro-batch of each call of a coded layer (most calls have but
+        one), in the order of their ends."""
 
     def __enter__(self) -> Trace:
         for policy in self._policies:
@@ -41,12 +42,12 @@ class Trace:
     @property
     def distributed_convolutions(self) -> int:
         """How many calls of coded layers the workers answered."""
-        return sum(record.local is None for record in self.records)
+        return len(_calls(self.records)) - self.local_convolutions
 
     @property
     def local_convolutions(self) -> int:
-        """How many calls of coded layers the client had to compute itself."""
-        return sum(record.local is not None for record in self.records)
+        """How many calls of coded layers the client had to compute, even in part."""
+        return len(_local(self.records))
 
     def summary(self) -> Summary:
         """Returns the records added up, by layer and by worker."""
@@ -82,16 +83,15 @@ class Summary:
         rows = [
             (
                 layer,
-                str(len(records)),
-                str(sum(r.local is not None for r in records)),
+                str(len(_calls(records))),
+                str(len(_local(records))),
                 _median(records, lambda r: r.encode),
                 _median(records, lambda r: r.collect),
                 _median(records, lambda r: r.decode),
             )
             for layer, records in by_layer.items()
         ]
-        total = len(self._records)
-        local = sum(record.local is not None for record in self._records)
+        total, local = len(_calls(self._records)), len(_local(self._records))
         columns = ["layer", "calls", "in client", "encode ms", "collect ms"]
         title = f"{total - local} convolutions on workers, {local} in the client"
         ways = sorted({r.transport for r in self._records if r.transport})
@@ -113,4 +113,16 @@ class Summary:
 
 
 def _median(records: list[LayerRecord], of: Callable[[LayerRecord], float]) -> str:
-    return milliseconds(float(np.median([of(record) for record in records])))
+    """Returns the median over calls, the micro-batches of each added up."""
+    sums: defaultdict[int, float] = defaultdict(float)
+    for record in records:
+        sums[record.call] += of(record)
+    return milliseconds(float(np.median(list(sums.values()))))
+
+
+def _calls(records: list[LayerRecord]) -> set[int]:
+    return {record.call for record in records}
+
+
+def _local(records: list[LayerRecord]) -> set[int]:
+    return {record.call for record in records if record.local is not None}

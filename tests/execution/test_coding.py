@@ -85,7 +85,7 @@ class Layer:
         shape = (batch, *geometry.input_size, geometry.channels)
         self.inputs = self._rng.standard_normal(shape).astype(dtype)
         plan = LayerPlan.of("x", geometry, code)
-        self.stages = Stages(plan, geometry, self.inputs)
+        self.stages = Stages(plan.code, geometry, self.inputs)
 
     def encoded(self, workers: list[int]) -> np.ndarray:
         """Returns the coded inputs as the definition has them."""
@@ -259,7 +259,7 @@ def test_rows_of_plain_parts(
     geometry = ConvGeometry((10, 3), 1, 1, (3, 3), strides, (1, 1), padding)
     x = np.repeat(np.arange(1.0, 11), 3).reshape(1, 10, 3, 1)
     plan = LayerPlan.of("x", geometry, Uncoded(parts, 1, parts))
-    coded = Stages(plan, geometry, x).encode(range(parts))
+    coded = Stages(plan.code, geometry, x).encode(range(parts))
     assert coded[:, 0, :, 1, 0].tolist() == expected
 
 
@@ -277,7 +277,7 @@ def test_inputs_need_not_be_contiguous(reference: Any) -> None:
     layer = Layer(reference, CRME(4, 4, 6), geometry, 2, np.float64)
     layer.inputs = np.asfortranarray(layer.inputs)
     plan = LayerPlan.of("x", geometry, CRME(4, 4, 6))
-    coded = Stages(plan, geometry, layer.inputs).encode([3, 1])
+    coded = Stages(plan.code, geometry, layer.inputs).encode([3, 1])
     _assert_close(coded, layer.encoded([3, 1]), 4)
 
 

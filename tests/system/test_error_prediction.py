@@ -25,10 +25,10 @@ class Answers:
         k = rng.normal(
             size=(*geometry.kernel_size, geometry.channels, geometry.filters)
         )
-        self._stages = Stages(plan, geometry, x.astype(dtype))
+        self._stages = Stages(plan.code, geometry, x.astype(dtype))
         workers = range(plan.code.workers)
         inputs = self._stages.encode(workers)
-        shares = kernel_shares(plan, k.astype(dtype), workers)
+        shares = kernel_shares(plan.code, k.astype(dtype), workers)
         conv = self._stages.convolution
         self._all = [convolve(a, b, conv) for a, b in zip(inputs, shares, strict=True)]
         exact = (x.astype(dtype).astype("float64"), k.astype(dtype).astype("float64"))
