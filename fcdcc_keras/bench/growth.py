@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 SIZES = (2, 4, 8, 16, 32)
 """n of the points that the slope is fitted through."""
-_HOSTS = 4
+HOSTS = 4
+"""Processes that hold the workers."""
 _WARM_UP = 5
 
 
@@ -120,8 +121,8 @@ def _crowd(workers: int) -> Iterator[Client]:
                 silence_logs=logging.CRITICAL,
             )
         )
-        for _ in range(_HOSTS):
-            stack.enter_context(_host(cluster.scheduler_address, workers // _HOSTS))
+        for _ in range(HOSTS):
+            stack.enter_context(_host(cluster.scheduler_address, workers // HOSTS))
         client = Client(cluster, set_as_default=False, direct_to_workers=True)
         with client:
             client.wait_for_workers(workers, timeout=120)

@@ -153,7 +153,7 @@ def _submit(client: Client, layer: IdleLayer) -> Callable[[], None]:
             )
             for address, share in shares.items()
         ]
-        for _, reply in as_completed(futures, with_results=True):
+        for _, reply in as_completed(futures, loop=client.loop, with_results=True):
             assert reply["error"] is None
 
     return ask
