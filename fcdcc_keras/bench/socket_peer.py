@@ -8,6 +8,7 @@ Prints the port on which it waits for its only client.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 
@@ -18,7 +19,7 @@ _CLIENT_TIMEOUT = 60.0
 
 async def _serve(link: socket.socket, request: int, answer: int) -> None:
     loop = asyncio.get_running_loop()
-    buffer, data = memoryview(bytearray(request)), bytes(answer)
+    buffer, data = memoryview(bytearray(request)), os.urandom(answer)
     while await receive(loop, link, buffer):
         await loop.sock_sendall(link, data)
 

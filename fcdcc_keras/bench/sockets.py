@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -22,7 +23,8 @@ class SocketPeers:
             request: Bytes to send to each.
             answer: Bytes that each sends back.
         """
-        self._requests = [bytes(request) for _ in range(peers)]
+        # Not zeros, which the kernel would not even read from memory.
+        self._requests = [os.urandom(request) for _ in range(peers)]
         self._answers = [bytearray(answer) for _ in range(peers)]
         self._loop = asyncio.new_event_loop()
         self._sockets: list[socket.socket] = []
