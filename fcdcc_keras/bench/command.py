@@ -54,10 +54,10 @@ def bench(
 ) -> None:
     """Measure what coded layers cost, beside their peers.
 
-    Each figure is a ratio or a difference of medians of times that are measured in
-    turn, on worker processes of this machine; its spread is the interquartile range
-    over the rounds. The edge figures emulate weak devices: they need Linux, root and a
-    clone of the repository, and take the network away from this command.
+    Each figure is a ratio or a difference of times that are measured in turn, on
+    worker processes of this machine: the median over the rounds, and as its spread
+    the interquartile range. The edge figures emulate weak devices: they need Linux,
+    root and a clone of the repository, and take the network away from this command.
     """
     entries = select(names)
     if as_list:

@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from fcdcc_keras.bench.figure import Outcome
 from fcdcc_keras.bench.idle_layer import SMALL, IdleLayer, OwnTime, waves
 from fcdcc_keras.bench.interleave import Contender, interleave
 from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.statistics import Estimate, difference, median, slope
+from fcdcc_keras.bench.statistics import Estimate, median, slope
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -41,25 +41,31 @@ def overhead_slope(run: Run) -> Outcome:
         }
         contenders["convolution"] = OwnTime(client, layers[SIZES[0]])
         samples = interleave(contenders, rounds, warm_up=_WARM_UP, step=run.step)
-    own = samples["convolution"]
-    points = {n: difference(samples[str(n)], own, waves(n)).scaled(1e3) for n in SIZES}
-    transport = {
-        n: median([r.collect for r in layer.records[-rounds:]]).scaled(1e3)
-        for n, layer in layers.items()
-    }
+    own = float(np.median(samples["convolution"]))
     beyond = {
-        float(n): [s - waves(n) * float(np.median(own)) for s in samples[str(n)]]
+        float(n): [seconds - waves(n) * own for seconds in samples[str(n)]]
         for n in SIZES
+    }
+    transport = {
+        n: [record.collect for record in layer.records[-rounds:]]
+        for n, layer in layers.items()
     }
     return Outcome(
         slope(beyond).scaled(1e3),
         rounds,
         sum(layer.client_convolutions for layer in layers.values()),
         {
-            "overhead_ms": {str(n): e.to_json() for n, e in points.items()},
-            "of_this_transport_ms": {str(n): e.to_json() for n, e in transport.items()},
+            "overhead_ms": _points(beyond),
+            "of_this_transport_ms": _points(transport),
         },
     )
+
+
+def _points(samples: Mapping[Any, Sequence[float]]) -> dict[str, Any]:
+    return {
+        f"{n:g}": median(seconds).scaled(1e3).to_json()
+        for n, seconds in samples.items()
+    }
 
 
 def client_memory(run: Run) -> Outcome:

@@ -14,7 +14,7 @@ from fcdcc_keras.bench.idle_layer import LARGE, PLAIN, SMALL, IdleLayer, OwnTime
 from fcdcc_keras.bench.interleave import interleave
 from fcdcc_keras.bench.run import Run
 from fcdcc_keras.bench.sockets import SocketPeers
-from fcdcc_keras.bench.statistics import difference, median, ratio
+from fcdcc_keras.bench.statistics import median, ratio
 from fcdcc_keras.bench.worker_side import Echo
 from fcdcc_keras.execution.subtask import KernelShare, run_subtask
 
@@ -33,21 +33,23 @@ def fixed_direct(run: Run) -> Outcome:
     client = run.loopback(WORKERS)
     with (
         IdleLayer(client, WORKERS, SMALL) as layer,
-        SocketPeers(WORKERS, layer.payload, layer.payload) as peers,
+        SocketPeers(WORKERS, layer.payload, layer.payload) as streams,
+        SocketPeers(WORKERS, layer.payload, layer.payload, "calls") as calls,
     ):
         samples = interleave(
             {
                 "layer": layer.transport,
                 "empty_rpc": _empty_rpc(client, layer.addresses),
                 "actors": _actors(client, layer),
-                "sockets": peers.exchange,
+                "sockets": streams.exchange,
+                "socket_calls": calls.exchange,
                 "convolution": OwnTime(client, layer),
             },
             rounds,
             warm_up=_WARM_UP,
             step=run.step,
         )
-    beyond = difference(samples["layer"], samples["convolution"], waves(WORKERS))
+    beyond = median(_beyond(samples))
     over_rpc = ratio(_beyond(samples), samples["empty_rpc"])
     parts = {
         "over_empty_rpc": {**over_rpc.to_json(), "limit": _OVER_RPC},
@@ -62,13 +64,15 @@ def large_over_sockets(run: Run) -> Outcome:
     client = run.loopback(WORKERS)
     with (
         IdleLayer(client, WORKERS, LARGE) as layer,
-        SocketPeers(WORKERS, layer.payload, layer.payload) as peers,
+        SocketPeers(WORKERS, layer.payload, layer.payload) as streams,
+        SocketPeers(WORKERS, layer.payload, layer.payload, "calls") as calls,
     ):
         samples = interleave(
             {
                 "layer": layer.transport,
                 "actors": _actors(client, layer),
-                "sockets": peers.exchange,
+                "sockets": streams.exchange,
+                "socket_calls": calls.exchange,
                 "convolution": OwnTime(client, layer),
             },
             rounds,
@@ -77,6 +81,7 @@ def large_over_sockets(run: Run) -> Outcome:
         )
     parts = {
         "with_convolution": ratio(samples["layer"], samples["sockets"]).to_json(),
+        "over_socket_calls": ratio(_beyond(samples), samples["socket_calls"]).to_json(),
         **_parts(samples, layer, rounds),
     }
     estimate = ratio(_beyond(samples), samples["sockets"])

@@ -1,5 +1,9 @@
 """Medians of interleaved samples, with their spread.
 
+What is compared was measured in the same round, when the machine was as busy for the
+one as for the other: ratios, differences and slopes are taken in each round, and their
+median is the value. Where nothing else runs, that is the ratio of the medians.
+
 The spread is the interquartile range over the rounds: unlike the range from least to
 most it does not grow with the number of rounds, and one bad round does not show.
 """
@@ -14,11 +18,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median, or what follows from medians, and how much single rounds differ."""
+    """A median over rounds, and how much single rounds differ."""
 
     value: float
     quartiles: tuple[float, float]
-    """The first and the third, of the same quantity from single rounds."""
+    """The first and the third."""
 
     @property
     def spread(self) -> float:
@@ -41,41 +45,36 @@ def median(samples: Sequence[float]) -> Estimate:
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Estimate:
-    """Returns the ratio of two medians; its quartiles are of the rounds' ratios.
+    """Returns the median of the rounds' ratios.
 
     Args:
         over: Samples of the numerator, one for each round.
         under: Samples of the denominator from the same rounds.
     """
-    rounds = [a / b for a, b in zip(over, under, strict=True)]
-    return Estimate(float(np.median(over) / np.median(under)), _quartiles(rounds))
+    return median([a / b for a, b in zip(over, under, strict=True)])
 
 
 def difference(
     whole: Sequence[float], part: Sequence[float], weight: float = 1.0
 ) -> Estimate:
-    """Returns what one median exceeds another by; quartiles as for ``ratio``.
+    """Returns the median of what each round's whole exceeds its part by.
 
     Args:
         whole: Samples of what is subtracted from, one for each round.
         part: Samples of what is subtracted, from the same rounds.
         weight: What to multiply the latter by.
     """
-    rounds = [a - weight * b for a, b in zip(whole, part, strict=True)]
-    value = np.median(whole) - weight * np.median(part)
-    return Estimate(float(value), _quartiles(rounds))
+    return median([a - weight * b for a, b in zip(whole, part, strict=True)])
 
 
 def slope(samples: Mapping[float, Sequence[float]]) -> Estimate:
-    """Returns the slope of a least-squares line through medians.
+    """Returns the median slope of the rounds' least-squares lines.
 
     Args:
         samples: For each x the samples of y, one for each round.
     """
     x = list(samples)
-    rounds = [_slope(x, y) for y in zip(*samples.values(), strict=True)]
-    through_medians = _slope(x, [float(np.median(y)) for y in samples.values()])
-    return Estimate(through_medians, _quartiles(rounds))
+    return median([_slope(x, y) for y in zip(*samples.values(), strict=True)])
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:
