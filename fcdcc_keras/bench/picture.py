@@ -68,7 +68,7 @@ def draw(figures: Sequence[Figure], path: str | Path) -> None:
     axis.axvline(1, color="black", lw=1.2, ls=(0, (6, 2)))
     axis.set_yticks(range(len(shown)), [f.goal.name for f, _ in shown])
     axis.set_ylim(len(shown) - 0.4, -0.6)
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, 1.2 * axis.get_xlim()[1])  # room for the last label
     axis.set_xlabel("over the limit (dashed); diamonds: the aim; lines: quartiles")
     axis.grid(True, axis="x", alpha=0.25, lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)
