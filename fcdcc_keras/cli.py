@@ -1,4 +1,4 @@
-"""The command line: ``fcdcc-keras demo``, ``worker`` and ``codes``.
+"""The command line: ``fcdcc-keras demo``, ``worker``, ``codes`` and ``bench``.
 
 The commands import what they need when they run: TensorFlow takes seconds.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fcdcc_keras.backend import check_backend
+from fcdcc_keras.bench.command import bench
 from fcdcc_keras.errors import FcdccError
 
 
@@ -30,6 +31,9 @@ class _Group(click.Group):
 @click.version_option(package_name="fcdcc-keras", prog_name="fcdcc-keras")
 def main() -> None:
     """Keras CNNs over Dask workers that may stall or die: same answers."""
+
+
+main.add_command(bench)
 
 
 @main.command()
@@ -202,7 +206,8 @@ def codes_command(
     from fcdcc_keras.planning.comparison import compare_codes
 
     if plot is not None:
-        from fcdcc_keras.observe.code_plot import check_plotting, plot_codes
+        from fcdcc_keras.observe.code_plot import plot_codes
+        from fcdcc_keras.observe.plotting import check_plotting
 
         check_plotting(plot)  # before the minute that certifying may take
     # For many small matrices further threads gain little, and on a busy machine they

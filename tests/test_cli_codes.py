@@ -164,7 +164,7 @@ def test_plots_that_cannot_be_written_are_refused_first(tmp_path, name, message)
 def test_matplotlib_missing_is_said(tmp_path, monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        "fcdcc_keras.observe.code_plot.find_spec",
+        "fcdcc_keras.observe.plotting.find_spec",
         lambda name: None if name == "matplotlib" else find_spec(name),
     )
     result = run("--workers", "5", "--plot", str(tmp_path / "alpha.png"))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.observe.plotting import check_plotting
 from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
 from fcdcc_keras.planning.search import TOLERANCE
 
-SUFFIXES = (".png", ".svg", ".pdf")
 _LIMIT = TOLERANCE["float32"] / plain_error("float32")
 """α with which a float32 layer has the largest error that is tolerated by default."""
 _LIMIT_LABEL = f"tolerated in float32 (α = {_LIMIT:.0f})"
@@ -25,32 +23,6 @@ _COLOURS = (
     *("#CC79A7", "#56B4E9", "#7F7F7F", "#000000"),
 )
 _MARKERS = "osD^v<Px"
-
-
-def check_plotting(path: str | Path) -> Path:
-    """Checks that a plot can be drawn and written to a path, and returns it.
-
-    Raises:
-        FcdccError: matplotlib is missing, the suffix is none of ``SUFFIXES``, or
-            there is no such folder.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise FcdccError(
-            f"The name of a plot must end in {', '.join(SUFFIXES)}. Received: "
-            f"{str(path)!r}. Choose one of these formats."
-        )
-    if not path.absolute().parent.is_dir():
-        raise FcdccError(
-            "A plot must be written to a folder that is there. Received: "
-            f"{str(path)!r}. Make the folder first."
-        )
-    if find_spec("matplotlib") is None:
-        raise FcdccError(
-            "Plots need matplotlib. Received: no module named 'matplotlib'. Install "
-            "it with: pip install 'fcdcc-keras[plot]'"
-        )
-    return path
 
 
 def plot_codes(workers: int, stragglers: int, path: str | Path) -> None:

@@ -1,0 +1,99 @@
+"""Where the time of coded passes went, by the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fcdcc_keras.execution.records import LayerRecord
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Watched:
+    """A coded model of which every pass is traced."""
+
+    def __init__(self, model: keras.Model, batch: np.ndarray) -> None:
+        """Takes what ``fk.distribute`` returned.
+
+        Args:
+            model: The coded model.
+            batch: Images, shape ``(B, H, W, C)``.
+        """
+        self.model = model
+        self.passes: list[list[LayerRecord]] = []
+        """The records of every pass."""
+        self._batch = batch
+
+    def predict(self) -> np.ndarray:
+        """Returns the predictions for the batch."""
+        import fcdcc_keras as fk
+
+        with fk.trace(self.model) as trace:
+            outputs: np.ndarray = self.model.predict_on_batch(self._batch)
+        self.passes.append(trace.records)
+        return outputs
+
+    def turn(self) -> None:
+        """Predicts, to be timed."""
+        self.predict()
+
+    @property
+    def client_convolutions(self) -> int:
+        """Convolutions of coded layers that the client computed itself."""
+        return sum(r.local is not None for records in self.passes for r in records)
+
+    def parts(self, seconds: Sequence[float]) -> dict[str, Any]:
+        """Returns where the time of a pass went, in milliseconds: medians.
+
+        Args:
+            seconds: Of the last passes, as many as there are.
+        """
+        passes = self.passes[-len(seconds) :]
+        outside = [
+            s - sum(r.encode + r.collect + r.decode for r in records)
+            for s, records in zip(seconds, passes, strict=True)
+        ]
+        return {
+            "layers": len(passes[-1]),
+            **{
+                f"{name}_ms": _median_ms(
+                    sum(getattr(r, name) for r in records) for records in passes
+                )
+                for name in ("encode", "collect", "decode")
+            },
+            # Of the workers that were waited for the slowest counts.
+            "slowest_convolution_ms": _median_ms(
+                sum(_slowest(r) for r in records) for records in passes
+            ),
+            "outside_coded_layers_ms": _median_ms(outside),
+            "subtasks_sent": float(
+                np.median([_sent(r) for records in passes for r in records])
+            ),
+        }
+
+
+def convolution_seconds(record: LayerRecord) -> list[float]:
+    """Returns how long each subtask that was used computed."""
+    return [
+        task.finished - task.started
+        for task in record.subtasks
+        if task.outcome == "used"
+        and task.finished is not None
+        and task.started is not None
+    ]
+
+
+def _slowest(record: LayerRecord) -> float:
+    return max(convolution_seconds(record), default=0.0)
+
+
+def _sent(record: LayerRecord) -> int:
+    return sum(task.outcome != "skipped" for task in record.subtasks)
+
+
+def _median_ms(samples: Any) -> float:
+    return float(np.median(list(samples))) * 1e3

@@ -1,0 +1,257 @@
+"""Six weak devices, emulated: over one of them, and over other ways to redundancy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fcdcc_keras.bench.anatomy import Watched
+from fcdcc_keras.bench.edge_device import READY
+from fcdcc_keras.bench.figure import Outcome
+from fcdcc_keras.bench.interleave import interleave
+from fcdcc_keras.bench.lab import edge_lab
+from fcdcc_keras.bench.models import build, random_images
+from fcdcc_keras.bench.run import Run
+from fcdcc_keras.bench.speculation import SpeculativeExecutor
+from fcdcc_keras.bench.statistics import median, ratio
+from fcdcc_keras.errors import FcdccError
+
+WORKERS = 6
+STRAGGLERS = 2
+SHARE, RATE = 0.25, "1gbit"
+"""Share of a core of each device, and its link."""
+SLOW = 10.0
+"""Times that a slowed device is slower."""
+_WARM_UP = 3
+_JOIN_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class _Lab:
+    """A lab of six workers, and a seventh device that has the baseline to itself."""
+
+    lab: Any
+    alone: Callable[[], float]
+    """Predicts on the seventh device; returns the seconds by its own clock."""
+
+
+def speedup(run: Run) -> Outcome:
+    """Measures ``edge_speedup``."""
+    return _over_one_device(run, stopped=0)
+
+
+def speedup_two_stopped(run: Run) -> Outcome:
+    """Measures ``edge_speedup_two_stopped``."""
+    return _over_one_device(run, stopped=2)
+
+
+def over_speculation(run: Run) -> Outcome:
+    """Measures ``edge_over_speculation``."""
+    from fcdcc_keras.execution.connect import connect
+    from fcdcc_keras.execution.dask import DaskExecutor
+
+    def speculative(address: str) -> tuple[Any, Callable[[], dict[str, Any]]]:
+        import fcdcc_keras as fk
+
+        executor, cleanup = connect(address, WORKERS, 0, "direct")
+        assert isinstance(executor, DaskExecutor)
+        peer = SpeculativeExecutor(executor)
+        model = fk.distribute(build("VGG16"), peer, stragglers=0, code="uncoded")
+
+        def close() -> dict[str, Any]:
+            fk.close(model)
+            cleanup()
+            return {"copies": peer.copies}
+
+        return model, close
+
+    return _under_a_slow_device(run, "speculation", speculative)
+
+
+def over_replication(run: Run) -> Outcome:
+    """Measures ``edge_over_replication``."""
+
+    def replicated(address: str) -> tuple[Any, Callable[[], dict[str, Any]]]:
+        import fcdcc_keras as fk
+
+        model = fk.distribute(
+            build("VGG16"), address, workers=WORKERS, stragglers=1, code="replication"
+        )
+
+        def close() -> dict[str, Any]:
+            fk.close(model)
+            return {}
+
+        return model, close
+
+    return _under_a_slow_device(run, "replication", replicated)
+
+
+def _over_one_device(run: Run, stopped: int) -> Outcome:
+    import fcdcc_keras as fk
+
+    rounds = run.rounds(11, _WARM_UP)
+    shared = _shared(run)
+    coded = _distribute(shared)
+    with fk.closing(coded), _stopped(shared.lab.devices[:stopped]):
+        watched = Watched(coded, random_images(1))
+        samples = interleave(
+            {"coded": watched.turn, "alone": shared.alone},
+            rounds,
+            warm_up=_WARM_UP,
+            step=run.step,
+        )
+    return Outcome(
+        ratio(samples["alone"], samples["coded"]),
+        rounds,
+        watched.client_convolutions,
+        {
+            "one_device_ms": median(samples["alone"]).scaled(1e3).to_json(),
+            "coded_ms": median(samples["coded"]).scaled(1e3).to_json(),
+            **watched.parts(samples["coded"]),
+        },
+    )
+
+
+def _under_a_slow_device(
+    run: Run,
+    name: str,
+    make: Callable[[str], tuple[Any, Callable[[], dict[str, Any]]]],
+) -> Outcome:
+    import fcdcc_keras as fk
+
+    rounds = run.rounds(11, _WARM_UP)
+    lab = _shared(run).lab
+    coded = _distribute(_shared(run))
+    with fk.closing(coded):
+        peer, close = make(lab.scheduler_address)
+        watched = {
+            "coded": Watched(coded, random_images(1)),
+            name: Watched(peer, random_images(1)),
+        }
+        with _slowed(lab.devices[0]):
+            samples = interleave(
+                # One after the other: what the slow device still owes to one must
+                # not make the other wait.
+                {key: _after_rest(each.turn) for key, each in watched.items()},
+                rounds,
+                warm_up=_WARM_UP,
+                step=run.step,
+            )
+        further = close()
+    return Outcome(
+        ratio(samples[name], samples["coded"]),
+        rounds,
+        watched["coded"].client_convolutions,
+        {
+            **{
+                key: {
+                    "ms": median(samples[key]).scaled(1e3).to_json(),
+                    **each.parts(samples[key]),
+                }
+                for key, each in watched.items()
+            },
+            **further,
+        },
+    )
+
+
+def _after_rest(turn: Callable[[], None]) -> Callable[[], float]:
+    def rested() -> float:
+        time.sleep(1.0)
+        start = time.perf_counter()
+        turn()
+        return time.perf_counter() - start
+
+    return rested
+
+
+def _distribute(shared: _Lab) -> Any:
+    import fcdcc_keras as fk
+
+    return fk.distribute(
+        build("VGG16"),
+        shared.lab.scheduler_address,
+        workers=WORKERS,
+        stragglers=STRAGGLERS,
+        code="crme",
+    )
+
+
+def _shared(run: Run) -> _Lab:
+    lab: _Lab = run.shared("edge lab", _bring_up)
+    return lab
+
+
+@contextmanager
+def _bring_up() -> Iterator[_Lab]:
+    core = min(os.sched_getaffinity(0))
+    with edge_lab().edge_lab(
+        devices=WORKERS + 1, cpu=SHARE, rate=RATE, pin_client=core
+    ) as lab:
+        spare = lab.devices[WORKERS]
+        spare.kill()  # its worker, which would take of the baseline's time
+        _wait_for_workers(lab.scheduler_address)
+        command = [sys.executable, "-m", "fcdcc_keras.bench.edge_device"]
+        with spare.at_full_speed():
+            process = spare.start(command, env=_device_environment(), pipes=True)
+            _read(process, READY)
+        with process:
+            yield _Lab(lab, lambda: _ask(process))
+
+
+def _device_environment() -> dict[str, str]:
+    from fcdcc_keras.execution.worker_process import environment
+
+    return environment()
+
+
+def _wait_for_workers(address: str) -> None:
+    from distributed import Client
+
+    until = time.monotonic() + _JOIN_TIMEOUT
+    with Client(address, set_as_default=False) as client:
+        while len(client.nthreads()) != WORKERS and time.monotonic() < until:
+            time.sleep(0.1)
+
+
+def _ask(process: Any) -> float:
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return float(_read(process))
+
+
+def _read(process: Any, expected: str = "") -> str:
+    for line in process.stdout:
+        if not expected or line.strip() == expected:
+            return str(line)
+    raise FcdccError(
+        "Plain Keras must run on a device by itself. Received: it ended, saying "
+        f"{process.log()[-500:]!r}. Look whether a device has the memory for VGG16."
+    )
+
+
+@contextmanager
+def _stopped(devices: Any) -> Iterator[None]:
+    try:
+        for device in devices:
+            device.stop()
+        yield
+    finally:
+        for device in devices:
+            device.resume()
+
+
+@contextmanager
+def _slowed(device: Any) -> Iterator[None]:
+    device.slow(SLOW)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):  # the lab has ended meanwhile
+            device.slow(1)

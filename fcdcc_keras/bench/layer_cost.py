@@ -1,0 +1,189 @@
+"""What a coded layer costs beyond its convolution, beside Dask's ways and the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fcdcc_keras.bench.anatomy import convolution_seconds
+from fcdcc_keras.bench.figure import Outcome
+from fcdcc_keras.bench.idle_layer import LARGE, PLAIN, SMALL, IdleLayer, OwnTime, waves
+from fcdcc_keras.bench.interleave import interleave
+from fcdcc_keras.bench.run import Run
+from fcdcc_keras.bench.sockets import SocketPeers
+from fcdcc_keras.bench.statistics import median, ratio
+from fcdcc_keras.bench.worker_side import Echo
+from fcdcc_keras.execution.subtask import KernelShare, run_subtask
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+WORKERS = 8
+_WARM_UP = 10
+_OVER_RPC = 1.5
+"""Largest ratio to empty rpc calls that is allowed."""
+
+
+def fixed_direct(run: Run) -> Outcome:
+    """Measures ``layer_fixed_ms_direct``."""
+    rounds = run.rounds(100, _WARM_UP)
+    client = run.loopback(WORKERS)
+    with (
+        IdleLayer(client, WORKERS, SMALL) as layer,
+        SocketPeers(WORKERS, layer.payload, layer.payload) as streams,
+        SocketPeers(WORKERS, layer.payload, layer.payload, "calls") as calls,
+    ):
+        samples = interleave(
+            {
+                "layer": layer.transport,
+                "empty_rpc": _empty_rpc(client, layer.addresses),
+                "actors": _actors(client, layer),
+                "sockets": streams.exchange,
+                "socket_calls": calls.exchange,
+                "convolution": OwnTime(client, layer),
+            },
+            rounds,
+            warm_up=_WARM_UP,
+            step=run.step,
+        )
+    beyond = median(_beyond(samples))
+    over_rpc = ratio(_beyond(samples), samples["empty_rpc"])
+    parts = {
+        "over_empty_rpc": {**over_rpc.to_json(), "limit": _OVER_RPC},
+        **_parts(samples, layer, rounds),
+    }
+    return Outcome(beyond.scaled(1e3), rounds, layer.client_convolutions, parts)
+
+
+def large_over_sockets(run: Run) -> Outcome:
+    """Measures ``layer_1mb_over_sockets``."""
+    rounds = run.rounds(40, _WARM_UP)
+    client = run.loopback(WORKERS)
+    with (
+        IdleLayer(client, WORKERS, LARGE) as layer,
+        SocketPeers(WORKERS, layer.payload, layer.payload) as streams,
+        SocketPeers(WORKERS, layer.payload, layer.payload, "calls") as calls,
+    ):
+        samples = interleave(
+            {
+                "layer": layer.transport,
+                "actors": _actors(client, layer),
+                "sockets": streams.exchange,
+                "socket_calls": calls.exchange,
+                "convolution": OwnTime(client, layer),
+            },
+            rounds,
+            warm_up=_WARM_UP,
+            step=run.step,
+        )
+    parts = {
+        "with_convolution": ratio(samples["layer"], samples["sockets"]).to_json(),
+        "over_socket_calls": ratio(_beyond(samples), samples["socket_calls"]).to_json(),
+        **_parts(samples, layer, rounds),
+    }
+    estimate = ratio(_beyond(samples), samples["sockets"])
+    return Outcome(estimate, rounds, layer.client_convolutions, parts)
+
+
+def tasks_over_submit(run: Run) -> Outcome:
+    """Measures ``layer_tasks_over_submit``."""
+    rounds = run.rounds(40, _WARM_UP)
+    client = run.loopback(WORKERS)
+    with IdleLayer(client, WORKERS, SMALL, "tasks") as layer:
+        samples = interleave(
+            {"layer": layer.transport, "submit": _submit(client, layer)},
+            rounds,
+            warm_up=_WARM_UP,
+            step=run.step,
+        )
+    estimate = ratio(samples["layer"], samples["submit"])
+    parts = _parts(samples, layer, rounds)
+    return Outcome(estimate, rounds, layer.client_convolutions, parts)
+
+
+def _beyond(samples: Mapping[str, Sequence[float]]) -> list[float]:
+    """Returns each round's time of the layer less that of its convolutions.
+
+    Not the times that workers report: with eight of them on few cores, these hold
+    what the machine did meanwhile for the others.
+    """
+    share = waves(WORKERS) * float(np.median(samples["convolution"]))
+    return [seconds - share for seconds in samples["layer"]]
+
+
+def _empty_rpc(client: Client, addresses: Sequence[str]) -> Callable[[], None]:
+    async def ask() -> None:
+        await asyncio.gather(*(client.rpc(a).echo(data=1) for a in addresses))
+
+    return lambda: client.sync(ask)
+
+
+def _actors(client: Client, layer: IdleLayer) -> Callable[[], None]:
+    futures = [
+        client.submit(Echo, actor=True, workers=[address], pure=False)
+        for address in layer.addresses
+    ]
+    actors = [future.result() for future in futures]
+    with client.as_current():
+        for actor in actors:
+            getattr(actor, Echo.answer.__name__)  # it asks for the current client now
+
+    async def ask() -> None:
+        await asyncio.gather(*(_answer(actor, layer.coded) for actor in actors))
+
+    return lambda: client.sync(ask)
+
+
+async def _answer(actor: Any, array: np.ndarray) -> Any:
+    return await actor.answer(array)
+
+
+def _submit(client: Client, layer: IdleLayer) -> Callable[[], None]:
+    from distributed import as_completed
+
+    shares = {
+        address: client.scatter(
+            KernelShare(layer.kernel), workers=[address], hash=False
+        )
+        for address in layer.addresses
+    }
+
+    def ask() -> None:
+        futures = [
+            client.submit(
+                run_subtask, share, layer.coded, PLAIN, workers=[address], pure=False
+            )
+            for address, share in shares.items()
+        ]
+        for _, reply in as_completed(futures, loop=client.loop, with_results=True):
+            assert reply["error"] is None
+
+    return ask
+
+
+def _parts(
+    samples: Mapping[str, Sequence[float]], layer: IdleLayer, rounds: int
+) -> dict[str, Any]:
+    records = layer.records[-rounds:]
+    inside = {
+        "encode": [r.encode for r in records],
+        "decode": [r.decode for r in records],
+        # By the trace: until the last input was handed over, and the worker's own.
+        "until_sent": [
+            max(t.sent - r.started for t in r.subtasks if t.sent is not None)
+            for r in records
+        ],
+        "convolution_as_reported": [
+            float(np.median(convolution_seconds(r))) for r in records
+        ],
+    }
+    return {
+        "bytes_each_way": layer.payload,
+        **{
+            f"{name}_ms": median(seconds).scaled(1e3).to_json()
+            for name, seconds in {**samples, **inside}.items()
+        },
+    }

@@ -1,0 +1,51 @@
+"""What peers run on workers: importable there without this process's models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fcdcc_keras.execution.subtask import Convolution, KernelShare, run_subtask
+
+_models: dict[str, Any] = {}
+
+
+class Echo:
+    """An actor that gives back what it gets."""
+
+    def answer(self, array: np.ndarray) -> np.ndarray:
+        """Returns the array."""
+        return array
+
+
+def seconds_of_convolution(
+    share: KernelShare, coded: np.ndarray, conv: Convolution
+) -> float:
+    """Returns the time of one subtask's convolution, nothing sent or received.
+
+    Of one, as a layer has it: a second one right after it would find caches warm.
+    """
+    reply = run_subtask(share, coded, conv)
+    return reply["finished"] - reply["started"]
+
+
+def build_model(key: str, config: str, weights: list[np.ndarray]) -> None:
+    """Builds a whole model in this worker, under a key.
+
+    Args:
+        key: What ``predict_part`` finds it by.
+        config: What its ``to_json`` gave.
+        weights: What its ``get_weights`` gave.
+    """
+    import keras
+
+    model = keras.models.model_from_json(config)
+    model.set_weights(weights)
+    _models[key] = model
+
+
+def predict_part(images: np.ndarray, model_key: str) -> np.ndarray:
+    """Returns the predictions of a model that the worker has for some images."""
+    outputs: np.ndarray = _models[model_key].predict_on_batch(images)
+    return outputs

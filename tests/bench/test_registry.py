@@ -1,0 +1,125 @@
+"""The names of the figures, and what is asked of them."""
+
+import pytest
+
+from fcdcc_keras.bench import registry
+from fcdcc_keras.bench.figure import Figure, Goal, Outcome
+from fcdcc_keras.bench.run import Run, measure
+from fcdcc_keras.bench.statistics import Estimate
+from fcdcc_keras.errors import FcdccError
+
+_ASKED = {
+    "layer_fixed_ms_direct": (10, 4),
+    "layer_tasks_over_submit": (0.65, None),
+    "layer_1mb_over_sockets": (1.5, 1.0),
+    "vgg16_b1_over_plain": (1.8, 1.4),
+    "vgg16_b16_over_plain": (1.5, 1.2),
+    "resnet50_b16_over_plain": (3.0, 1.6),
+    "coded_over_uncoded_auto": (1.05, None),
+    "coded_over_uncoded_crme": (1.15, None),
+    "edge_speedup": (2.0, 3.0),
+    "edge_speedup_two_stopped": (1.8, None),
+    "edge_over_speculation": (1.0, None),
+    "edge_over_replication": (1.0, None),
+    "overhead_slope_ms_per_worker": (None, None),
+}
+
+
+def test_every_figure_that_was_asked_for_is_there() -> None:
+    goals = {entry.goal.name: entry.goal for entry in registry.FIGURES}
+    assert len(goals) == len(registry.FIGURES)
+    for name, (limit, aim) in _ASKED.items():
+        assert (goals[name].limit, goals[name].aim) == (limit, aim)
+        assert goals[name].higher_is_better == name.startswith("edge_")
+
+
+def test_every_figure_has_its_function() -> None:
+    for entry in registry.FIGURES:
+        assert callable(entry.load())
+        assert entry.goal.name in registry.family(entry.family)
+        assert "\n" not in entry.goal.text
+
+
+def test_selection_keeps_the_order_and_refuses_unknown_names() -> None:
+    assert registry.select([]) == registry.FIGURES
+    chosen = registry.select(["vgg16_b1_over_plain", "layer_fixed_ms_direct"])
+    assert [entry.goal.name for entry in chosen] == [
+        "layer_fixed_ms_direct",
+        "vgg16_b1_over_plain",
+    ]
+    with pytest.raises(FcdccError, match=r"Received: vgg19\. Choose from layer_fixed"):
+        registry.select(["vgg19", "vgg16_b1_over_plain"])
+
+
+def test_limits() -> None:
+    at_most, at_least = Goal("a", "", "", 2), Goal("b", "", "", 2, None, True)
+    assert [at_most.keeps(v) for v in (1, 2, 3)] == [True, True, False]
+    assert [at_least.keeps(v) for v in (1, 2, 3)] == [False, True, True]
+    assert Goal("c", "", "").keeps(1) is None
+
+
+def test_a_figure_as_json() -> None:
+    goal = Goal("ratio", "a ratio", "ratio", limit=1.5, aim=1.0)
+    outcome = Outcome(Estimate(1.2, (1.1, 1.4)), 9, 0, {"a_ms": 3.0})
+    found = Figure(goal, outcome).to_json()
+    assert found.pop("spread") == pytest.approx(0.3)
+    assert found == {
+        "name": "ratio",
+        "value": 1.2,
+        "unit": "ratio",
+        "quartiles": [1.1, 1.4],
+        "rounds": 9,
+        "client_convolutions": 0,
+        "limit": 1.5,
+        "aim": 1.0,
+        "better": "lower",
+        "kept": True,
+        "parts": {"a_ms": 3.0},
+    }
+
+
+def _fails(run: Run) -> Outcome:
+    raise FcdccError("A lab needs root. Received: user 7. Use sudo.")
+
+
+def test_what_cannot_be_measured_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = registry.Entry(Goal("edge", "", "ratio"), "edge:speedup")
+    monkeypatch.setattr(registry.Entry, "load", lambda self: _fails)
+    (figure,) = measure([entry], Run(), required=False)
+    found = figure.to_json()
+    assert found["value"] is None
+    assert found["spread"] is None
+    assert found["kept"] is None
+    assert found["error"].startswith("A lab needs root.")
+    with pytest.raises(FcdccError, match="needs root"):
+        list(measure([entry], Run(), required=True))
+
+
+def test_one_cluster_at_a_time() -> None:
+    from contextlib import contextmanager
+
+    events: list[str] = []
+
+    def make(name: str):
+        @contextmanager
+        def resource():
+            events.append(f"+{name}")
+            yield name
+            events.append(f"-{name}")
+
+        return resource
+
+    with Run() as run:
+        assert run.shared("a", make("a")) == "a"
+        assert run.shared("a", make("a")) == "a"
+        assert run.shared("b", make("b")) == "b"
+    assert events == ["+a", "-a", "+b", "-b"]
+
+
+def test_steps_are_announced() -> None:
+    seen: list[int | None] = []
+    run = Run(repeats=None, progress=seen.append)
+    assert run.rounds(7, 2) == 7
+    run.step()
+    assert Run(repeats=3, progress=seen.append).rounds(7) == 3
+    assert seen == [9, None, 4]

@@ -1,0 +1,67 @@
+"""The speculative peer: when it copies, and that its answers are right."""
+
+import keras
+import numpy as np
+
+import fcdcc_keras as fk
+from fcdcc_keras.bench.speculation import SpeculativeExecutor, copies_due
+from fcdcc_keras.execution.connect import connect
+
+
+def test_a_subtask_is_copied_after_three_times_the_usual_time() -> None:
+    sent = {0: 10.0, 1: 10.0, 2: 10.0, 3: 11.0}
+    assert copies_due(sent, [1.0], [1, 2, 3]) == {}
+    assert copies_due(sent, [1.0, 3.0], [2, 3]) == {2: 16.0, 3: 17.0}
+    assert copies_due(sent, [1.0, 3.0, 1.0], [3]) == {3: 14.0}
+    assert copies_due(sent, [1.0, 1.0], []) == {}
+
+
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((24, 24, 3))
+    x = keras.layers.Conv2D(12, 3, padding="same")(inputs)
+    return keras.Model(inputs, keras.layers.Conv2D(10, 3)(x))
+
+
+def _hang(seconds):
+    """Has a worker's subtasks take long."""
+    import time
+
+    from fcdcc_keras.execution import worker_side
+
+    kept = worker_side.run_subtask
+
+    def slow(*args):
+        time.sleep(seconds)
+        return kept(*args)
+
+    worker_side.kept, worker_side.run_subtask = kept, slow
+
+
+def _wake():
+    from fcdcc_keras.execution import worker_side
+
+    worker_side.run_subtask = worker_side.kept
+
+
+def test_late_subtasks_are_copied_and_answers_are_right(client) -> None:
+    plain = model()
+    x = np.random.default_rng(0).normal(size=(2, 24, 24, 3)).astype("float32")
+    executor, cleanup = connect(client, None, 0, "direct")
+    peer = SpeculativeExecutor(executor)
+    options = {"stragglers": 0, "code": "uncoded", "fallback": "raise"}
+    coded = fk.distribute(plain, peer, **options)
+    slow = [peer.addresses[1]]
+    try:
+        for _ in range(3):
+            np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
+        client.run(_hang, 1.0, workers=slow)
+        before = peer.copies
+        with fk.trace(coded) as trace:
+            np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
+        assert peer.copies > before
+        assert trace.local_convolutions == 0
+    finally:
+        client.run(_wake, workers=slow)
+        fk.close(coded)
+        cleanup()
