@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ class Call:
         """Sends coded inputs to those slots whose workers take new work."""
         ready: list[tuple[int, Subtask]] = []
         now = time.monotonic()
+        expected = math.prod(self.job.result_shape) * self.job.dtype.itemsize
         for slot, coded in inputs.items():
             address, health = self._members.roster.address(slot), self._members.of(slot)
             key = self.job.placement, slot, address
@@ -92,7 +94,7 @@ class Call:
                     self._executor.spawn(self._place_and_send(slot, address, coded))
             elif health.accepts(now):
                 self._note_sent(slot, address, coded)
-                ready.append((slot, Subtask(address, share, coded)))
+                ready.append((slot, Subtask(address, share, coded, expected)))
         if not ready:
             return
         tasks = self._executor.transport.start(

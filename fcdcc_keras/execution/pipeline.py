@@ -66,6 +66,7 @@ class CodedConvolution:
 
     def _run(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
+        inputs, geometry = geometry.condense(inputs), geometry.condensed
         record = LayerRecord(self.plan.path, next(_calls), time.time())
         output = output_memory(geometry, inputs)
         if inputs.size == 0:

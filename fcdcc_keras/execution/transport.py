@@ -26,6 +26,8 @@ class Subtask:
     """Stands for the coded kernel in the worker's memory."""
     coded: np.ndarray
     """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
+    result_nbytes: int = 0
+    """Bytes of the result that the worker will give."""
 
 
 class Transport(ABC):

@@ -6,7 +6,7 @@ Symbols: input X ``(B, H, W, C)``, kernel K ``(K_H, K_W, C, N)``, output Y
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -80,6 +80,25 @@ class ConvGeometry:
     def pad_width(self) -> Pair:
         """Columns of zeros that the layer's padding adds (left, right)."""
         return self._pad(1)
+
+    @property
+    def condensed(self) -> ConvGeometry:
+        """The same convolution of those rows and columns only that it reads.
+
+        With strides, a kernel of one row or column reads only every s-th; such a
+        convolution is never padded.
+        """
+        read = [extent == 1 for extent in self.dilated_kernel]
+        sizes = zip(read, self.output_size, self.input_size, strict=True)
+        steps = zip(read, self.strides, strict=True)
+        height, width = (short if alone else long for alone, short, long in sizes)
+        down, right = (1 if alone else stride for alone, stride in steps)
+        return replace(self, input_size=(height, width), strides=(down, right))
+
+    def condense(self, images: np.ndarray) -> np.ndarray:
+        """Returns what ``condensed`` reads of images ``(B, H, W, C)``, as a view."""
+        (rows, columns), (down, right) = self.dilated_kernel, self.strides
+        return images[:, :: down if rows == 1 else 1, :: right if columns == 1 else 1]
 
     @property
     def terms(self) -> int:

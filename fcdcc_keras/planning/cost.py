@@ -81,6 +81,7 @@ def layer_cost(
         hedged: Whether only as many workers as needed are sent to, as long as none
             is late.
     """
+    geometry = geometry.condensed
     part = HeightPartition(geometry, code.k_a)
     block_filters = ChannelPartition(geometry.filters, code.k_b).block_filters
     (width, out_width), (kh, kw) = (

@@ -128,3 +128,26 @@ def test_impossible_convolutions(change: dict[str, Any], match: str) -> None:
     with pytest.raises(PlanError, match=match) as caught:
         ConvGeometry(**(_GOOD | change))
     assert "Received:" in str(caught.value)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 2), (1, 4)])
+@pytest.mark.parametrize("size", [(7, 9), (8, 12)])
+def test_condensed_reads_less_and_gives_the_same(padding, kernel, strides, size):
+    import tensorflow as tf
+
+    geometry = ConvGeometry(size, 2, 3, kernel, strides, padding=padding)
+    rng = np.random.default_rng(0)
+    x, k = rng.normal(size=(2, *size, 2)), rng.normal(size=(*kernel, 2, 3))
+    short, small = geometry.condensed, geometry.condense(x)
+    assert small.shape[1:3] == short.input_size
+    assert short.output_size == geometry.output_size
+    assert short.condensed == short
+    pads = [[0, 0], list(short.pad_height), list(short.pad_width), [0, 0]]
+    y = tf.nn.conv2d(small, k, short.strides, pads)
+    expected = tf.nn.conv2d(x, k, strides, padding.upper())
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+    for axis in (0, 1):
+        read = 1 if kernel[axis] > 1 else strides[axis]
+        assert short.input_size[axis] == -(-size[axis] // read)
