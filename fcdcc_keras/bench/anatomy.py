@@ -46,6 +46,13 @@ class Watched:
         """Convolutions of coded layers that the client computed itself."""
         return sum(r.local is not None for records in self.passes for r in records)
 
+    def coding_seconds(self, passes: int) -> list[float]:
+        """Returns what encoding and decoding took in each of the last passes."""
+        return [
+            sum(r.encode + r.decode for r in records)
+            for records in self.passes[-passes:]
+        ]
+
     def parts(self, seconds: Sequence[float]) -> dict[str, Any]:
         """Returns where the time of a pass went, in milliseconds: medians.
 
@@ -58,7 +65,7 @@ class Watched:
             for s, records in zip(seconds, passes, strict=True)
         ]
         return {
-            "layers": len(passes[-1]),
+            "layers": len({r.call for r in passes[-1]}),
             **{
                 f"{name}_ms": _median_ms(
                     sum(getattr(r, name) for r in records) for records in passes

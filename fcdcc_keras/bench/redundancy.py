@@ -25,6 +25,44 @@ def crme(run: Run) -> Outcome:
     return _over_uncoded(run, "crme")
 
 
+def coding(run: Run) -> Outcome:
+    """Measures ``systematic_over_crme_coding``."""
+    import fcdcc_keras as fk
+
+    rounds = run.rounds(15, _LEARNING)
+    client, model, image = run.loopback(WORKERS), build("VGG16"), random_images(1)
+    systematic, crme = (
+        fk.distribute(
+            model, client, stragglers=STRAGGLERS, code=code, redundancy="hedged"
+        )
+        for code in ("systematic", "crme")
+    )
+    with fk.closing(systematic), fk.closing(crme):
+        watched = {
+            "systematic": Watched(systematic, image),
+            "crme": Watched(crme, image),
+        }
+        samples = interleave(
+            {name: each.turn for name, each in watched.items()},
+            rounds,
+            warm_up=_LEARNING,
+            step=run.step,
+        )
+    seconds = {name: each.coding_seconds(rounds) for name, each in watched.items()}
+    return Outcome(
+        ratio(seconds["systematic"], seconds["crme"]),
+        rounds,
+        sum(each.client_convolutions for each in watched.values()),
+        {
+            name: {
+                "coding_ms": median(seconds[name]).scaled(1e3).to_json(),
+                **each.parts(samples[name]),
+            }
+            for name, each in watched.items()
+        },
+    )
+
+
 def _over_uncoded(run: Run, code: str) -> Outcome:
     import fcdcc_keras as fk
 

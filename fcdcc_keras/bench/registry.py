@@ -158,6 +158,15 @@ FIGURES: tuple[Entry, ...] = (
     ),
     Entry(
         Goal(
+            "systematic_over_crme_coding",
+            "VGG16, hedged, n = 6, δ = 4: encoding and decoding, systematic over CRME",
+            "ratio",
+            limit=0.1,
+        ),
+        "redundancy:coding",
+    ),
+    Entry(
+        Goal(
             "client_memory_growth",
             "growth of the client's resident memory while VGG16 sees many images",
             "%",

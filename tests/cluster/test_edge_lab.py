@@ -1,35 +1,10 @@
-"""Real labs: cut off, as slow as asked for, and gone without a trace.
-
-Programs that make labs run as processes of their own, for they must be isolated.
-"""
+"""Real labs: cut off, and as slow as asked for."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from pathlib import Path
 
 import pytest
+from programs import CUT_OFF, lab_program, program
 
-from cluster.edge_lab import check_requirements
-from cluster.edge_lab.cgroups import find_controller
-from cluster.edge_lab.isolation import with_packages
-from cluster.edge_lab.protocol import MARK
-from fcdcc_keras import ClusterError
-
-try:
-    check_requirements()
-except ClusterError as error:
-    pytestmark = pytest.mark.skip(reason=str(error))
-
-_MODULE = [sys.executable, "-m", "cluster.edge_lab"]
-_HEAD = """
-import errno, json, os, signal, socket, subprocess, sys, time
-from cluster.edge_lab import edge_lab, isolate, warm
-"""
 _BUSY = """
 def share(seconds=1.0):
     wall, cpu = time.perf_counter(), time.process_time()
@@ -39,122 +14,11 @@ def share(seconds=1.0):
 """
 
 
-def program(*parts):
-    return [sys.executable, "-c", _HEAD + "".join(map(textwrap.dedent, parts))]
-
-
-def lab_program(*parts):
-    """Returns the command line of a program that may make labs."""
-    return program("isolate()\n", *parts)
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts programs whose temporary files would be seen."""
-    started = []
-
-    def popen(command):
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=with_packages({**os.environ, "TMPDIR": str(tmp_path)}),
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield popen
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def run(start):
-    """Runs a program; returns what it printed."""
-
-    def wait(command, code=0):
-        process = start(command)
-        output, errors = process.communicate(timeout=100)
-        assert process.returncode == code, errors
-        return output if code == 0 else errors
-
-    return wait
-
-
-def lines(path):
-    try:
-        return {line for line in path.read_text().split("\0") if line}
-    except OSError:  # it has just ended
-        return set()
-
-
-def traces():
-    """What labs are made of, as this machine shows it."""
-    ours, namespaces = set(), set()
-    for process in Path("/proc").glob("[0-9]*"):
-        marks = [x for x in lines(process / "environ") if x.startswith(f"{MARK}=")]
-        if marks or "cluster.edge_lab.keeper" in lines(process / "cmdline"):
-            ours.add(process.name)
-        try:
-            namespaces.add(os.readlink(process / "ns/net"))
-        except OSError:
-            continue
-    named = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
-    return {
-        "processes": ours,
-        "namespaces": namespaces,
-        "named namespaces": set(named.stdout.split()),
-        "interfaces": set(os.listdir("/sys/class/net")),
-        "cgroups": set(find_controller().names()),
-        "mounts": set(Path("/proc/self/mounts").read_text().splitlines()),
-    }
-
-
-@pytest.fixture
-def no_traces(tmp_path):
-    """Checks, when called and at the end, that nothing is there that was not."""
-    before = traces()
-
-    def check(seconds=10.0):
-        deadline = time.monotonic() + seconds
-        while True:
-            left = {kind: found - before[kind] for kind, found in traces().items()}
-            if not any(left.values()):
-                break
-            assert time.monotonic() < deadline, left
-            time.sleep(0.05)
-        assert not list(tmp_path.iterdir())
-
-    yield check
-    check()
-
-
-_CUT_OFF = """
-def check_cut_off(routes):
-    with open("/proc/net/route") as table:
-        found = [line.split()[:3] for line in table][1:]
-    assert [(name, to, gateway) for name, to, gateway in found] == routes, found
-    # Connecting a datagram socket looks for a route, and sends nothing.
-    for address in ("192.0.2.1", "198.51.100.1", "203.0.113.1"):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            assert probe.connect_ex((address, 9)) == errno.ENETUNREACH
-    # So it is safe to try in earnest, with an address that nobody has.
-    started = time.monotonic()
-    with socket.socket() as probe:
-        assert probe.connect_ex(("203.0.113.1", 9)) == errno.ENETUNREACH
-    assert time.monotonic() - started < 1
-"""
-
-
 def test_no_packet_can_leave(run, no_traces):
-    on_device = program(_CUT_OFF, "check_cut_off([('eth0', '000012C6', '00000000')])")
+    on_device = program(CUT_OFF, "check_cut_off([('eth0', '000012C6', '00000000')])")
     run(
         lab_program(
-            _CUT_OFF,
+            CUT_OFF,
             f"""
             from fcdcc_keras import ClusterError
             check_cut_off([])
@@ -278,102 +142,6 @@ def test_quotas_hold(run, no_traces):
     assert warm > 0.35
 
 
-_HOLD = """
-with edge_lab(2, workers=False) as lab:
-    lab.devices[0].start(["sh", "-c", "sleep 100 & sleep 100"])
-    lab.devices[1].stop()
-    print(lab.name, flush=True)
-    {then}
-"""
-
-
-def test_nothing_is_left_after_an_error(run, no_traces):
-    errors = run(lab_program(_HOLD.format(then="raise KeyError('mine')")), code=1)
-    assert errors.endswith("KeyError: 'mine'\n")
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_after_a_signal(ending, start, no_traces):
-    process = start(
-        lab_program(
-            "signal.signal(2, signal.default_int_handler)",
-            _HOLD.format(then="time.sleep(100)"),
-        )
-    )
-    assert process.stdout.readline()
-    os.killpg(process.pid, ending)
-    assert process.wait(20) != 0
-    no_traces()
-
-
-def test_leftovers_of_a_crash_are_found_and_removed(start, run, no_traces):
-    process = start(lab_program(_HOLD.format(then="time.sleep(100)")))
-    name = process.stdout.readline().strip()
-    assert json.loads(run([*_MODULE, "status", "--json"])) == [
-        {
-            "name": name,
-            "alive": True,
-            "devices": [
-                {"cpu": 0.25, "processes": 3},
-                {"cpu": 0.25, "processes": 0},
-            ],
-        }
-    ]
-    os.kill(int(name), signal.SIGKILL)  # the keeper first, so that nobody cleans up
-    process.kill()
-    process.wait()
-    assert f"Lab {name}: dead" in run([*_MODULE, "status"])
-    assert run([*_MODULE, "clean"]) == f"Removed: {name}.\n"
-    no_traces(1.0)
-    assert run([*_MODULE, "clean"]) == "Nothing was left.\n"
-
-
-def test_nothing_is_left_when_the_keeper_is_killed(run, no_traces):
-    then = """
-    os.kill(int(lab.name), signal.SIGKILL)
-    try:
-        lab.run_on_device(0, ["true"])
-    except ClusterError as error:
-        assert "The lab must be up. Received: " in str(error)
-    else:
-        raise AssertionError
-with edge_lab(1, workers=False) as lab:
-    lab.run_on_device(0, ["true"])
-"""
-    run(lab_program("from fcdcc_keras import ClusterError", _HOLD.format(then=then)))
-
-
-def test_interrupted_while_it_comes_up(start, no_traces):
-    setting = "signal.signal(2, signal.default_int_handler)\nprint('now', flush=True)"
-    command = lab_program(setting, _HOLD.format(then="time.sleep(100)"))
-    for delay in (0.0, 0.05, 0.1, 0.2):
-        process = start(command)
-        assert process.stdout.readline() == "now\n"
-        time.sleep(delay)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        assert errors.endswith("KeyboardInterrupt\n"), errors
-        no_traces()
-
-
-def test_labs_side_by_side(start, no_traces):
-    command = lab_program(
-        """
-        with edge_lab(2, workers=False) as lab:
-            print(lab.name, flush=True)
-            sys.stdin.readline()
-            where = lab.run_on_device(1, ["ip", "-brief", "address", "show", "eth0"])
-            assert "198.18.0.11/24" in where.stdout
-        """
-    )
-    both = [start(command), start(command)]
-    names = {process.stdout.readline() for process in both}
-    assert len(names) == 2
-    for process in both:
-        _, errors = process.communicate("go on\n", timeout=20)
-        assert process.returncode == 0, errors
-
-
 def test_answers_arrive_while_a_device_is_stopped(run, no_traces):
     out = run(
         lab_program(
@@ -424,38 +192,3 @@ def test_answers_arrive_while_a_device_is_stopped(run, no_traces):
         )
     )
     assert out == "done\n"
-
-
-def test_run_ends_with_all_that_its_command_started(start, no_traces):
-    command = """
-        assert os.environ["EDGE_LAB_SCHEDULER"] == "tcp://198.18.0.1:8786"
-        subprocess.Popen(["setsid", "sleep", "100"], stdout=subprocess.DEVNULL)
-        print("started", flush=True)
-        time.sleep(100)
-        """
-    lab = [*_MODULE, "run", "--devices", "1", "--cpu", "0.5", "--rate", "none", "--"]
-    process = start([*lab, *program(command)])
-    assert process.stdout.readline() == "started\n", process.stderr.read()
-    process.kill()
-    no_traces()
-
-
-def test_up_is_held_for_other_programs(start, run, no_traces):
-    process = start([*_MODULE, "up", "--devices", "1"])
-    assert (
-        ": 1 devices, scheduler at tcp://198.18.0.1:8786." in process.stdout.readline()
-    )
-    code = """
-        from distributed import Client
-        address = os.environ["EDGE_LAB_SCHEDULER"]
-        with Client(address, set_as_default=False) as client:
-            print(len(client.nthreads()))
-        """
-    assert run([*_MODULE, "exec", "--", *program(_CUT_OFF, code)]) == "1\n"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
-
-
-def test_run_returns_what_its_command_returns(run, no_traces):
-    assert "nonsense" in run([*_MODULE, "isolate", "--", "nonsense"], code=1)
-    run([*_MODULE, "isolate", "--", "sh", "-c", "exit 7"], code=7)

@@ -1,0 +1,40 @@
+"""The commands of the edge lab, as a user runs them."""
+
+import signal
+
+from programs import CUT_OFF, MODULE, program
+
+
+def test_run_ends_with_all_that_its_command_started(start, no_traces):
+    command = """
+        assert os.environ["EDGE_LAB_SCHEDULER"] == "tcp://198.18.0.1:8786"
+        subprocess.Popen(["setsid", "sleep", "100"], stdout=subprocess.DEVNULL)
+        print("started", flush=True)
+        time.sleep(100)
+        """
+    lab = [*MODULE, "run", "--devices", "1", "--cpu", "0.5", "--rate", "none", "--"]
+    process = start([*lab, *program(command)])
+    assert process.stdout.readline() == "started\n", process.stderr.read()
+    process.kill()
+    no_traces()
+
+
+def test_up_is_held_for_other_programs(start, run, no_traces):
+    process = start([*MODULE, "up", "--devices", "1"])
+    assert (
+        ": 1 devices, scheduler at tcp://198.18.0.1:8786." in process.stdout.readline()
+    )
+    code = """
+        from distributed import Client
+        address = os.environ["EDGE_LAB_SCHEDULER"]
+        with Client(address, set_as_default=False) as client:
+            print(len(client.nthreads()))
+        """
+    assert run([*MODULE, "exec", "--", *program(CUT_OFF, code)]) == "1\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
+def test_run_returns_what_its_command_returns(run, no_traces):
+    assert "nonsense" in run([*MODULE, "isolate", "--", "nonsense"], code=1)
+    run([*MODULE, "isolate", "--", "sh", "-c", "exit 7"], code=7)
