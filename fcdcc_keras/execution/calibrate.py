@@ -23,6 +23,9 @@ from fcdcc_keras.planning.cost import narrowness
 ROUNDS = 7
 """Times that each layer is run; medians are taken, the first run is left out."""
 _SMALLEST = 1e-6
+_MEMORY = 2e10
+"""Bytes per second of memory, which no way to a worker exceeds; where they share it,
+what a transfer takes is lost in what the rest takes."""
 
 
 def calibrate(
@@ -69,7 +72,7 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     work = deep_cost.multiply_adds / narrowness(channels)
     return Calibration(
         latency=max(latency, _SMALLEST),
-        bandwidth=wide.moved / max(transfer, _SMALLEST),
+        bandwidth=wide.moved / max(transfer, wide.moved / _MEMORY),
         worker_rate=work / max(median(map(_compute, deep.records)), _SMALLEST),
         client_rate=_client_rate(deep.plan.geometry),
         coding_rate=(wide.moved + wide.crossed) / max(coding, _SMALLEST),
