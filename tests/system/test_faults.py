@@ -201,3 +201,25 @@ def test_stopped_during_the_call(cluster):
     assert 4 not in trace.records[-1].survivors
     assert 1 not in trace.records[-1].survivors
     fk.close(coded)
+
+
+def test_hedged_layers_go_on_when_a_chosen_worker_stops(cluster):
+    plain = model()
+    options = {"stragglers": 2, "redundancy": "hedged", "fallback": "raise"}
+    coded = fk.distribute(plain, cluster, **options)
+    executor = coded.layers[0].session.executor
+    homes = executor.addresses
+    check(plain, coded, 5)
+    chosen = check(plain, coded, 1).records[-1].survivors
+    for worker in chosen[:2]:
+        send(cluster, homes, worker, signal.SIGSTOP)
+    trace = check(plain, coded, 4)
+    assert trace.local_convolutions == 0
+    assert all(set(chosen[:2]).isdisjoint(r.survivors) for r in trace.records)
+    # Lateness is learnt: nobody waits for a stopped worker to be found out.
+    assert max(record.collect for record in trace.records) < 1.0
+    for worker in chosen[:2]:
+        send(cluster, homes, worker, signal.SIGCONT)
+    wait_until_free(executor, WORKERS)
+    assert check(plain, coded, 2).local_convolutions == 0
+    fk.close(coded)
