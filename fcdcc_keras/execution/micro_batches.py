@@ -8,10 +8,10 @@ from functools import lru_cache
 from itertools import pairwise
 from threading import Lock
 
-MOST = 8
-LEAST_BYTES = 8 << 20
-"""Input and output of a micro-batch: with less, its round trip costs more than what
-is gained by overlapping."""
+MOST = 4
+LEAST_BYTES = 64 << 20
+"""Input and output of a micro-batch. On one machine smaller ones lose more by their
+round trips, and by the convolutions' start, than they gain by overlapping."""
 LANES = 2
 """Micro-batches of a layer under way at a time: while workers compute one, the client
 decodes the one before and encodes the next."""

@@ -22,9 +22,10 @@ from fcdcc_keras.execution.subtask import (
 HANDLER = "fcdcc_convolve"
 ATTACH = "fcdcc_attach"
 """Names of the handlers among the worker's own."""
-INLINE = 10_000_000
-"""Multiply-adds up to which a convolution runs on the worker's event loop: handing it
-to a thread would take longer, and the worker hears nothing for a millisecond."""
+INLINE = 500_000_000
+"""Multiply-adds up to which a convolution runs on the worker's event loop: a thread
+would be asked and answer later than that one hears again, after some ten milliseconds,
+or on a small board a tenth of a second."""
 _SMALL = 1 << 16
 """Bytes up to which an array is copied into its message: Dask's own way of sending
 arrays takes longer than the copy."""
