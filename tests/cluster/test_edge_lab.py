@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from programs import CUT_OFF, lab_program, program
+
+from tests.cluster.programs import CUT_OFF, lab_program, program
 
 _BUSY = """
 def share(seconds=1.0):

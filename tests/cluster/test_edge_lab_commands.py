@@ -2,7 +2,7 @@
 
 import signal
 
-from programs import CUT_OFF, MODULE, program
+from tests.cluster.programs import CUT_OFF, MODULE, program
 
 
 def test_run_ends_with_all_that_its_command_started(start, no_traces):

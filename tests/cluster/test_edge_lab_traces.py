@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from programs import MODULE, lab_program
+
+from tests.cluster.programs import MODULE, lab_program
 
 _HOLD = """
 with edge_lab(2, workers=False) as lab:
