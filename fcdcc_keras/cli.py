@@ -17,17 +17,18 @@ from fcdcc_keras.bench.command import bench
 from fcdcc_keras.errors import FcdccError
 
 
-class _Group(click.Group):
+class Commands(click.Group):
     """Shows the package's own errors as one message, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command."""
         try:
             return super().invoke(ctx)
         except FcdccError as error:
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fcdcc-keras", prog_name="fcdcc-keras")
 def main() -> None:
     """Keras CNNs over Dask workers that may stall or die: same answers."""

@@ -20,24 +20,14 @@ from cluster.edge_lab.protocol import MARK
 from cluster.edge_lab.requirements import check_requirements
 from cluster.edge_lab.settings import Settings
 from cluster.edge_lab.workers import SCHEDULER
-from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.cli import Commands
 
 ADDRESS = "EDGE_LAB_SCHEDULER"
 """Environment variable with the scheduler's address, in what runs in a lab."""
 _DEFAULTS = Settings()
 
 
-class _Group(click.Group):
-    """Shows errors as one message, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FcdccError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """A cluster of weak devices on this machine, cut off from any other.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
 from fcdcc_keras.bench.anatomy import Watched
 from fcdcc_keras.bench.figure import Outcome
 from fcdcc_keras.bench.interleave import interleave
 from fcdcc_keras.bench.models import build, random_images
 from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.statistics import median, ratio
+from fcdcc_keras.bench.statistics import Estimate, median, ratio
 
 WORKERS = 6
 STRAGGLERS = 2
@@ -27,20 +31,56 @@ def crme(run: Run) -> Outcome:
 
 def coding(run: Run) -> Outcome:
     """Measures ``systematic_over_crme_coding``."""
+    rounds, watched, samples = _interleaved(
+        run,
+        {
+            name: {"code": name, "stragglers": STRAGGLERS, "redundancy": "hedged"}
+            for name in ("systematic", "crme")
+        },
+    )
+    seconds = {name: each.coding_seconds(rounds) for name, each in watched.items()}
+    value = ratio(seconds["systematic"], seconds["crme"])
+    return _outcome(value, rounds, watched, samples, "coding_ms", seconds)
+
+
+def _over_uncoded(run: Run, code: str) -> Outcome:
+    delta = WORKERS - STRAGGLERS
+    rounds, watched, samples = _interleaved(
+        run,
+        {
+            "coded": {"code": code, "stragglers": STRAGGLERS, "redundancy": "hedged"},
+            "uncoded": {"code": "uncoded", "stragglers": 0, "workers": delta},
+        },
+    )
+    value = ratio(samples["coded"], samples["uncoded"])
+    return _outcome(value, rounds, watched, samples, "ms", samples)
+
+
+def _interleaved(
+    run: Run, options: Mapping[str, Mapping[str, Any]]
+) -> tuple[int, dict[str, Watched], dict[str, list[float]]]:
+    """Distributes VGG16 in several ways, and has each predict in turn.
+
+    Args:
+        run: How often, and on what.
+        options: For each name what ``fk.distribute`` is given.
+
+    Returns:
+        The number of rounds, and for each name what was watched and took how long.
+    """
     import fcdcc_keras as fk
 
     rounds = run.rounds(15, _LEARNING)
     client, model, image = run.loopback(WORKERS), build("VGG16"), random_images(1)
-    systematic, crme = (
-        fk.distribute(
-            model, client, stragglers=STRAGGLERS, code=code, redundancy="hedged"
-        )
-        for code in ("systematic", "crme")
-    )
-    with fk.closing(systematic), fk.closing(crme):
+    with ExitStack() as open_models:
         watched = {
-            "systematic": Watched(systematic, image),
-            "crme": Watched(crme, image),
+            name: Watched(
+                open_models.enter_context(
+                    fk.closing(fk.distribute(model, client, **chosen))
+                ),
+                image,
+            )
+            for name, chosen in options.items()
         }
         samples = interleave(
             {name: each.turn for name, each in watched.items()},
@@ -48,47 +88,24 @@ def coding(run: Run) -> Outcome:
             warm_up=_LEARNING,
             step=run.step,
         )
-    seconds = {name: each.coding_seconds(rounds) for name, each in watched.items()}
+    return rounds, watched, samples
+
+
+def _outcome(
+    value: Estimate,
+    rounds: int,
+    watched: Mapping[str, Watched],
+    samples: Mapping[str, list[float]],
+    shown: str,
+    seconds: Mapping[str, Sequence[float]],
+) -> Outcome:
     return Outcome(
-        ratio(seconds["systematic"], seconds["crme"]),
+        value,
         rounds,
         sum(each.client_convolutions for each in watched.values()),
         {
             name: {
-                "coding_ms": median(seconds[name]).scaled(1e3).to_json(),
-                **each.parts(samples[name]),
-            }
-            for name, each in watched.items()
-        },
-    )
-
-
-def _over_uncoded(run: Run, code: str) -> Outcome:
-    import fcdcc_keras as fk
-
-    rounds = run.rounds(15, _LEARNING)
-    client, model, image = run.loopback(WORKERS), build("VGG16"), random_images(1)
-    coded = fk.distribute(
-        model, client, stragglers=STRAGGLERS, code=code, redundancy="hedged"
-    )
-    uncoded = fk.distribute(
-        model, client, workers=WORKERS - STRAGGLERS, stragglers=0, code="uncoded"
-    )
-    with fk.closing(coded), fk.closing(uncoded):
-        watched = {"coded": Watched(coded, image), "uncoded": Watched(uncoded, image)}
-        samples = interleave(
-            {name: each.turn for name, each in watched.items()},
-            rounds,
-            warm_up=_LEARNING,
-            step=run.step,
-        )
-    return Outcome(
-        ratio(samples["coded"], samples["uncoded"]),
-        rounds,
-        sum(each.client_convolutions for each in watched.values()),
-        {
-            name: {
-                "ms": median(samples[name]).scaled(1e3).to_json(),
+                shown: median(seconds[name]).scaled(1e3).to_json(),
                 **each.parts(samples[name]),
             }
             for name, each in watched.items()

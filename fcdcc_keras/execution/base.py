@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,11 @@ class Job:
     """Largest error amplification with which the layer may be decoded."""
     hedged: bool = False
     """Whether only as many workers as needed are sent to while none is late."""
+
+    @property
+    def kind(self) -> Hashable:
+        """What workers' usual times for such jobs are remembered under."""
+        return self.name, self.result_shape
 
     def check(self, reply: Reply) -> str | None:
         """Returns what is wrong with a worker's reply, or None."""

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class Call:
         wrong = self.job.check(reply)
         health = self._members.health.get(address)
         if health is not None:
-            health.end(task, time.monotonic(), None if wrong else self._kind)
+            health.end(task, time.monotonic(), None if wrong else self.job.kind)
             if not wrong:
                 health.pinged(True)
         if wrong is None and reply["array"] is not None:
@@ -235,12 +235,8 @@ class Call:
         return min((t for t in times if t is not None), default=now)
 
     def _late_after(self, slot: int, now: float) -> float | None:
-        pace = self._members.of(slot).pace(self._kind, now)
+        pace = self._members.of(slot).pace(self.job.kind, now)
         return None if pace is None else pace.late_after
-
-    @property
-    def _kind(self) -> Any:
-        return self.job.name, self.job.result_shape
 
     def _note_sent(self, slot: int, address: str, coded: np.ndarray) -> None:
         self.collector.sent(slot, time.time(), coded.nbytes, address)

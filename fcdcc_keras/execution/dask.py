@@ -133,8 +133,8 @@ class DaskExecutor(Executor):
         """Returns the slots to send to, and whether others may be sent to later."""
         free = self.members.accepting()
         if job.hedged and collector.enough(free):
-            now, kind = time.monotonic(), (job.name, job.result_shape)
-            paces = {slot: self.members.of(slot).pace(kind, now) for slot in free}
+            now = time.monotonic()
+            paces = {slot: self.members.of(slot).pace(job.kind, now) for slot in free}
             known = {slot: pace.mean for slot, pace in paces.items() if pace}
             # Until it is known how long they take, nobody can be said to be late.
             if collector.enough(known):

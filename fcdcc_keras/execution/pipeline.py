@@ -68,12 +68,12 @@ class CodedConvolution:
         geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
         inputs, geometry = geometry.condense(inputs), geometry.condensed
         record = LayerRecord(self.plan.path, next(_calls), time.time())
-        output = output_memory(geometry, inputs)
         if inputs.size == 0:
             return self._local(inputs, kernel, geometry, record, "empty batch")
         with self._using(kernel) as (executor, placement):
             if executor is None or placement is None:
                 return self._local(inputs, kernel, geometry, record, "not on a cluster")
+            output = output_memory(geometry, inputs)
 
             def run(part: slice) -> None:
                 images, target = inputs[part], output[part]
