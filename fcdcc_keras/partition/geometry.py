@@ -30,7 +30,8 @@ class ConvGeometry:
     """(K_H, K_W)."""
     strides: Pair = (1, 1)
     dilation_rate: Pair = (1, 1)
-    padding: Literal["valid", "same"] = "valid"
+    padding: Literal["valid", "same"] | tuple[Pair, Pair] = "valid"
+    """"valid", "same", or the zeros themselves: ((above, below), (left, right))."""
 
     def __post_init__(self) -> None:
         for field in ("input_size", "kernel_size", "strides", "dilation_rate"):
@@ -47,17 +48,18 @@ class ConvGeometry:
                     f"`{field}` must be an integer of at least 1. Received: "
                     f"{field}={getattr(self, field)!r}. Give a positive number."
                 )
-        if self.padding not in ("valid", "same"):
+        if self.padding not in ("valid", "same") and not _is_padding(self.padding):
             raise PlanError(
-                "`padding` must be 'valid' or 'same'. Received: "
-                f"padding={self.padding!r}. Choose one of the two."
+                "`padding` must be 'valid', 'same', or the zeros above, below, left "
+                f"and right as two pairs. Received: padding={self.padding!r}. Choose "
+                "one of these."
             )
         if min(self.output_size) < 1:
             raise PlanError(
                 "The input must be at least as large as the dilated kernel. "
                 f"Received: input_size={self.input_size}, dilated kernel "
-                f"{self.dilated_kernel}, padding='valid'. Use larger inputs or "
-                "padding='same'."
+                f"{self.dilated_kernel}, padding={self.padding!r}. Use larger "
+                "inputs or padding='same'."
             )
 
     @property
@@ -85,10 +87,9 @@ class ConvGeometry:
     def condensed(self) -> ConvGeometry:
         """The same convolution of those rows and columns only that it reads.
 
-        With strides, a kernel of one row or column reads only every s-th; such a
-        convolution is never padded.
+        With strides, a kernel of one row or column reads only every s-th.
         """
-        read = [extent == 1 for extent in self.dilated_kernel]
+        read = self._read_singly
         sizes = zip(read, self.output_size, self.input_size, strict=True)
         steps = zip(read, self.strides, strict=True)
         height, width = (short if alone else long for alone, short, long in sizes)
@@ -97,8 +98,36 @@ class ConvGeometry:
 
     def condense(self, images: np.ndarray) -> np.ndarray:
         """Returns what ``condensed`` reads of images ``(B, H, W, C)``, as a view."""
-        (rows, columns), (down, right) = self.dilated_kernel, self.strides
-        return images[:, :: down if rows == 1 else 1, :: right if columns == 1 else 1]
+        (rows, columns), (down, right) = self._read_singly, self.strides
+        return images[:, :: down if rows else 1, :: right if columns else 1]
+
+    @property
+    def _read_singly(self) -> tuple[bool, bool]:
+        """Whether each output depends on one row, and on one column."""
+        rows, columns = self.dilated_kernel
+        above_or_below, beside = any(self.pad_height), any(self.pad_width)
+        return rows == 1 and not above_or_below, columns == 1 and not beside
+
+    def of_rows(self, output: range) -> tuple[ConvGeometry, slice]:
+        """Returns the convolution that yields only some consecutive output rows.
+
+        Args:
+            output: The rows of Y, at least one.
+
+        Returns:
+            The convolution, its padding written out, and the rows of X that it is of.
+
+        Raises:
+            PlanError: They depend on padding alone.
+        """
+        stride, above = self.strides[0], self.pad_height[0]
+        first = output.start * stride - above
+        last = (output.stop - 1) * stride - above + self.dilated_kernel[0]
+        rows = slice(max(0, first), min(self.input_size[0], last))
+        zeros = max(0, -first), max(0, last - self.input_size[0])
+        size = rows.stop - rows.start, self.input_size[1]
+        geometry = replace(self, input_size=size, padding=(zeros, self.pad_width))
+        return geometry, rows
 
     @property
     def terms(self) -> int:
@@ -115,12 +144,15 @@ class ConvGeometry:
         size, stride = self.input_size[axis], self.strides[axis]
         if self.padding == "same":
             return -(-size // stride)
+        size += sum(self._pad(axis))
         return max(0, (size - self.dilated_kernel[axis]) // stride + 1)
 
     def _pad(self, axis: int) -> Pair:
-        # TensorFlow's rule: what the last window lacks, the odd zero at the end.
         if self.padding == "valid":
             return 0, 0
+        if self.padding != "same":
+            return self.padding[axis]
+        # TensorFlow's rule: what the last window lacks, the odd zero at the end.
         covered = (self._output(axis) - 1) * self.strides[axis]
         covered += self.dilated_kernel[axis]
         total = max(0, covered - self.input_size[axis])
@@ -132,6 +164,15 @@ def _is_pair(value: object) -> bool:
         isinstance(value, tuple | list)
         and len(value) == 2
         and all(map(_is_size, value))
+    )
+
+
+def _is_padding(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+        and all(isinstance(n, int) and n >= 0 for pair in value for n in pair)
     )
 
 

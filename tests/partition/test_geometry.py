@@ -119,7 +119,9 @@ def test_lists_become_tuples_so_that_geometries_can_be_keys() -> None:
         ({"channels": "3"}, "`channels` must be"),
         ({"filters": -4}, r"`filters` must be an integer.*filters=-4"),
         ({"filters": 2.5}, "`filters` must be"),
-        ({"padding": "causal"}, "'valid' or 'same'.*'causal'"),
+        ({"padding": "causal"}, "'valid', 'same', or the zeros.*'causal'"),
+        ({"padding": ((1, -1), (0, 0))}, r"zeros above.*\(1, -1\)"),
+        ({"padding": (1, 1)}, r"zeros above.*\(1, 1\)"),
         ({"kernel_size": (9, 3)}, r"as large as the dilated kernel.*\(9, 3\)"),
         ({"dilation_rate": (1, 4)}, r"as large as the dilated kernel.*\(3, 9\)"),
     ],
@@ -151,3 +153,32 @@ def test_condensed_reads_less_and_gives_the_same(padding, kernel, strides, size)
     for axis in (0, 1):
         read = 1 if kernel[axis] > 1 else strides[axis]
         assert short.input_size[axis] == -(-size[axis] // read)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", ((2, 1), (0, 3))])
+@pytest.mark.parametrize("kernel", [(3, 1), (3, 2), (4, 3)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (3, 2)])
+def test_some_output_rows_are_a_convolution_of_some_input_rows(
+    padding: Any, kernel: tuple[int, int], strides: tuple[int, int]
+) -> None:
+    import tensorflow as tf
+
+    whole = ConvGeometry((11, 9), 2, 3, kernel, strides, padding=padding)
+    rng = np.random.default_rng(0)
+    x, k = rng.normal(size=(2, 11, 9, 2)), rng.normal(size=(*kernel, 2, 3))
+
+    def convolved(geometry: ConvGeometry, images: np.ndarray) -> np.ndarray:
+        assert images.shape[1:3] == geometry.input_size
+        pads = [[0, 0], list(geometry.pad_height), list(geometry.pad_width), [0, 0]]
+        y: np.ndarray = tf.nn.conv2d(images, k, strides, pads).numpy()
+        assert y.shape[1:3] == geometry.output_size
+        return y
+
+    y = convolved(whole, x)
+    rows = whole.output_size[0]
+    for start in range(rows):
+        for stop in range(start + 1, rows + 1):
+            part, taken = whole.of_rows(range(start, stop))
+            np.testing.assert_allclose(
+                convolved(part, x[:, taken]), y[:, start:stop], atol=1e-12
+            )
