@@ -6,16 +6,25 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.micro_batches import NEAR, Way
 from fcdcc_keras.execution.subtask import Convolution, Reply
+from fcdcc_keras.execution.tensors import Allocate
 
 Encode = Callable[[Sequence[int]], np.ndarray]
 """Gives what some workers get, coded: shape ``(len(workers), …)``."""
+
+
+class EncodeInputs(Protocol):
+    """Gives the coded inputs of some workers: ``(len(workers), ℓ_A·B, Ĥ, W, C)``."""
+
+    def __call__(self, workers: Sequence[int], allocate: Allocate = ...) -> np.ndarray:
+        """Encodes; into memory that ``allocate`` gives, if it gives any."""
 
 
 class Placement:
@@ -40,7 +49,7 @@ class Job:
     """Name of the layer."""
     code: Code
     placement: Placement
-    encode: Encode
+    encode: EncodeInputs
     """Gives the coded inputs of some workers: ``(len(workers), ℓ_A·B, Ĥ, W, C)``."""
     convolution: Convolution
     result_shape: tuple[int, ...]
@@ -89,6 +98,11 @@ class Executor(ABC):
     def transport_name(self) -> str:
         """How subtasks reach the workers, as the trace names it."""
         return "in process"
+
+    @property
+    def way(self) -> Way:
+        """How far the workers are."""
+        return NEAR
 
     @abstractmethod
     def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:

@@ -13,10 +13,11 @@ from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.call import Call
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.members import Members
+from fcdcc_keras.execution.micro_batches import FAR, NEAR, Way
 from fcdcc_keras.execution.shares import Key, Shares
 from fcdcc_keras.execution.targets import choose_few, choose_targets
 from fcdcc_keras.execution.tasks import TaskTransport
-from fcdcc_keras.execution.transport import Transport
+from fcdcc_keras.execution.transport import Transport, on_this_machine
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -63,6 +64,11 @@ class DaskExecutor(Executor):
         return self.transport.name
 
     @property
+    def way(self) -> Way:
+        """Far, where a worker is on another machine than the client."""
+        return NEAR if all(map(on_this_machine, self.addresses)) else FAR
+
+    @property
     def free(self) -> list[int]:
         """Shares whose workers are there and owe nothing."""
         of = self.members.of
@@ -96,7 +102,8 @@ class DaskExecutor(Executor):
             loop: Any = self.client.loop
             loop.add_callback(members.look)
         targets, hedging = self._targets(job, collector)
-        self.client.sync(self._run, call, targets, list(job.encode(targets)), hedging)
+        inputs = job.encode(targets, self.transport.memory)
+        self.client.sync(self._run, call, targets, list(inputs), hedging)
         return collector
 
     def release(self, placement: Placement) -> None:

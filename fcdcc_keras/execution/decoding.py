@@ -36,7 +36,8 @@ def decode(
         recipe: What to make of the results.
         height: Where the outputs of the k_A parts lie.
         results: Of each survivor, shape ``(ℓ_A, B, h', W', ℓ_B, f)``, C-contiguous.
-        output: Y, shape ``(B, H', W', N)``, dtype of the results, C-contiguous.
+        output: Y, shape ``(B, H', W', N)``, dtype of the results, each image
+            C-contiguous.
     """
     f = results[0].shape[5]
     for copy in recipe.copies:

@@ -11,14 +11,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.execution.shared_memory import SharedMemory, rounded
+from fcdcc_keras.execution.line import Line
+from fcdcc_keras.execution.shared_memory import SharedMemory
 from fcdcc_keras.execution.subtask import Convolution, Reply
-from fcdcc_keras.execution.transport import Subtask, Transport, no_reply
+from fcdcc_keras.execution.transport import (
+    Subtask,
+    Transport,
+    no_reply,
+    on_this_machine,
+)
 from fcdcc_keras.execution.worker_side import ATTACH, HANDLER, packed
 
 if TYPE_CHECKING:
@@ -49,6 +56,7 @@ class DirectTransport(Transport):
             connection_args=client.security.get_connection_args("client"),
         )
         self._started = False
+        self._lines: dict[str, Line] = {}
         self._memory = SharedMemory()
         self._shares_memory: dict[str, bool] = {}
 
@@ -62,79 +70,94 @@ class DirectTransport(Transport):
             for subtask in subtasks
         ]
 
+    def memory(self, nbytes: int) -> np.ndarray | None:
+        """Returns memory that workers of this machine see, if there are such."""
+        if nbytes < _SHARED_FROM or not any(self._shares_memory.values()):
+            return None
+        try:
+            return self._memory.lend(nbytes)
+        except OSError:  # none is left
+            return None
+
     async def ping(self, address: str) -> None:
         """Asks the worker itself."""
         await self._rpc(address, "echo", data=1)
 
     async def close(self) -> None:
         """Closes the connections to the workers."""
+        for line in self._lines.values():
+            line.close()
         await self._pool.close()
         self._memory.close()
 
     async def _request(self, subtask: Subtask, parameters: dict[str, Any]) -> Reply:
-        coded, segment = subtask.coded, None
+        target, data = None, None
+        coded = subtask.coded
         about = {
             "shape": coded.shape,
             "dtype": coded.dtype.str,
             "convolution": parameters,
         }
         try:
-            if coded.nbytes + subtask.result_nbytes >= _SHARED_FROM:
-                segment = await self._segment(subtask)
-            if segment is None:
+            if await self._shares(subtask):
+                with suppress(OSError):  # no memory of this kind is left
+                    # Kept until the answer: nothing else may be put there before.
+                    coded = self._in_shared_memory(coded)
+                    target = self._memory.take(subtask.result_nbytes)
+            if target is None:
                 data = packed(coded)
             else:
-                start = rounded(coded.nbytes)
-                within = np.frombuffer(segment.memory, np.uint8, coded.nbytes)
-                within[:] = coded.reshape(-1).view(np.uint8)
-                data = None
-                about["memory"] = [segment.name, segment.size, start]
-            answer = await self._rpc(
-                subtask.address,
+                about["input"] = self._memory.find(coded)
+                about["output"] = [target.name, target.size]
+            answer = await self._line(subtask.address).ask(
                 HANDLER,
                 share=subtask.share.key,
                 about=json.dumps(about),
                 data=data,
             )
-            return self._read(answer, segment)
+            return self._read(answer, target)
         except BaseException as error:
-            if segment is not None:
-                segment.forget()  # the worker may be writing to it yet
+            if target is not None:
+                target.forget()  # the worker may be writing to it yet
             if not isinstance(error, Exception):
                 raise
             # Whatever it was, there is no result.
             return no_reply(f"the worker gave no result: {error!r}")
 
-    async def _segment(self, subtask: Subtask) -> Segment | None:
-        """Returns memory for the input and the result, if the worker can share it."""
+    async def _shares(self, subtask: Subtask) -> bool:
+        """Returns whether the worker sees this machine's memory, and it is worth it."""
         address = subtask.address
+        if subtask.coded.nbytes + subtask.result_nbytes < _SHARED_FROM:
+            return False
         if address not in self._shares_memory:
             self._shares_memory[address] = await self._can_attach(address)
-        if not self._shares_memory[address]:
-            return None
-        try:
-            needed = rounded(subtask.coded.nbytes) + subtask.result_nbytes
-            return self._memory.take(needed)
-        except OSError:  # no memory of this kind is left
-            return None
+        return self._shares_memory[address]
+
+    def _in_shared_memory(self, coded: np.ndarray) -> np.ndarray:
+        if self._memory.find(coded) is not None:
+            return coded
+        shared = self._memory.lend(coded.nbytes)
+        shared[:] = coded.reshape(-1).view(np.uint8)
+        return shared
 
     async def _can_attach(self, address: str) -> bool:
-        from distributed.comm.addressing import get_address_host
-        from distributed.utils import get_ip
-
+        if address.startswith("inproc://") or not on_this_machine(address):
+            return False
         try:
-            host = get_address_host(address)
-            # Where a worker has a network of its own, its machine counts as another.
-            if not address.startswith(("tcp://", "tls://")) or get_ip(host) != host:
-                return False
             probe = self._memory.take(1)
-        except (OSError, ValueError):
+        except OSError:
             return False
         probe.memory[:8] = b"fcdcc is"
         seen = await self._rpc(address, ATTACH, name=probe.name, size=probe.size)
         same = bool(seen and probe.memory[:8] == b"here too")
         self._memory.give_back(probe)
         return same
+
+    def _line(self, address: str) -> Line:
+        if address not in self._lines:
+            arguments = self._client.security.get_connection_args("client")
+            self._lines[address] = Line(address, arguments)
+        return self._lines[address]
 
     async def _rpc(self, address: str, op: str, **message: Any) -> Any:
         if not self._started:
@@ -147,8 +170,7 @@ class DirectTransport(Transport):
         about, array = json.loads(answer["about"]), None
         shape, dtype = about["shape"], about["dtype"]
         if about["shared"] and segment is not None:
-            start = about["shared"]
-            array = self._memory.array(segment, start, shape, dtype)
+            array = self._memory.array(segment, shape, dtype)
         else:
             if about["error"] is None:
                 array = np.frombuffer(_bytes(answer["data"]), dtype).reshape(shape)

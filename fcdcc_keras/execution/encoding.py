@@ -8,16 +8,22 @@ dimension is h'·s·W·C, and BLAS reads them where they are.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import EncodeRecipe
+from fcdcc_keras.execution.tensors import Allocate
 from fcdcc_keras.partition import HeightPartition
 
 
 def encode(
-    recipe: EncodeRecipe, height: HeightPartition, images: np.ndarray
+    recipe: EncodeRecipe,
+    height: HeightPartition,
+    images: np.ndarray,
+    allocate: Allocate = lambda nbytes: None,
 ) -> np.ndarray:
     """Returns coded inputs.
 
@@ -25,20 +31,30 @@ def encode(
         recipe: What to make of the parts.
         height: Where the k_A parts lie.
         images: X, shape ``(B, H, W, C)``, C-contiguous.
+        allocate: Where to put them.
 
     Returns:
         Shape ``(recipe.count, B, Ĥ, W, C)``, dtype of ``images``. Where each is the
         whole image, they are all the memory of ``images``.
     """
-    batch, rows, width, channels = images.shape
+    batch, _, width, channels = images.shape
     if height.parts == 1 and not recipe.mixtures:
+        memory = allocate(images.nbytes)
+        if memory is not None:
+            shared = memory.view(images.dtype).reshape(images.shape)
+            shared[...] = images
+            images = shared
         return as_strided(images, (recipe.count, *images.shape), (0, *images.strides))
     shape = (recipe.count, batch, height.input_rows, width, channels)
-    coded = np.empty(shape, images.dtype)
+    memory = allocate(math.prod(shape) * images.itemsize)
+    if memory is None:
+        coded = np.empty(shape, images.dtype)
+    else:
+        coded = memory.view(images.dtype).reshape(shape)
     # All that is left of the rows of pixels is columns of matrices.
     row, step, offset = width * channels, height.step, height.offset
     columns = coded.reshape(recipe.count, batch, height.input_rows * row)
-    strides = [n * row * images.itemsize for n in (rows, step)]
+    strides = [images.strides[0], step * row * images.itemsize]
     mixtures = [(run, f.astype(images.dtype)) for run, f in recipe.mixtures]
     for band in height.input_bands:
         target = columns[:, :, band.rows.start * row : band.rows.stop * row]

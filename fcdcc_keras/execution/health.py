@@ -13,8 +13,8 @@ from typing import Literal
 
 State = Literal["idle", "busy", "late", "suspect", "lost", "back"]
 
-DEPTH = 2
-"""Subtasks that a worker may have at a time: the next waits while one computes."""
+DEPTH = 4
+"""Subtasks that a worker may have at a time: one computed, others on their way."""
 _GAIN, _DEVIATION_GAIN = 1 / 8, 1 / 4
 _LATE_FACTOR = 2.0
 _LATE_DEVIATIONS = 4.0

@@ -1,36 +1,80 @@
-"""Cutting a batch so that one part is coded while another is on its way."""
+"""Cutting a layer so that one part is coded while others are on their way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from threading import Lock
 
+from fcdcc_keras.partition import ConvGeometry
+
 MOST = 4
-LEAST_BYTES = 64 << 20
-"""Input and output of a micro-batch. On one machine smaller ones lose more by their
-round trips, and by the convolutions' start, than they gain by overlapping."""
-LANES = 2
-"""Micro-batches of a layer under way at a time: while workers compute one, the client
-decodes the one before and encodes the next."""
 
 
-def micro_batches(images: int, nbytes: int) -> list[slice]:
-    """Returns parts of a batch, nearly equal.
+@dataclass(frozen=True)
+class Way:
+    """How far the workers are, as far as it matters here."""
+
+    least_bytes: int
+    """Input and output of a micro-batch."""
+    lanes: int
+    """Micro-batches of a layer under way at a time."""
+
+
+NEAR = Way(least_bytes=64 << 20, lanes=2)
+"""On one machine smaller micro-batches lose more by their round trips, and by the
+convolutions' start, than they gain by overlapping: while workers compute one, the
+client decodes the one before and encodes the next."""
+FAR = Way(least_bytes=1 << 20, lanes=MOST)
+"""Over a network one is sent, one computed and one sent back at the same time."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A micro-batch: some output rows of some images."""
+
+    images: slice
+    rows: range
+
+
+def micro_batches(
+    images: int, geometry: ConvGeometry, k_a: int, nbytes: int, way: Way
+) -> list[Part]:
+    """Returns parts of a layer, nearly equal: of the batch, or else of the rows.
 
     Args:
         images: B, size of the batch.
+        geometry: The layer's sizes.
+        k_a: Parts that each micro-batch's input is cut into by height.
         nbytes: Bytes of the layer's input and output.
+        way: To the workers and back.
     """
-    count = max(1, min(images, MOST, nbytes // LEAST_BYTES))
-    edges = [images * i // count for i in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(edges)]
+    count = max(1, min(MOST, nbytes // way.least_bytes))
+    across = min(images, count)
+    rows = geometry.output_size[0]
+    # Cut where no row is wasted, into parts no lower than the kernel is high: of
+    # lower ones more than half would be sent twice.
+    steps = -(-rows // k_a)
+    down = max(1, min(count // across, steps // geometry.dilated_kernel[0]))
+    columns = [images * i // across for i in range(across + 1)]
+    edges = [min(rows, steps * i // down * k_a) for i in range(down + 1)]
+    return [
+        Part(slice(a, b), range(c, d))
+        for a, b in pairwise(columns)
+        for c, d in pairwise(edges)
+    ]
 
 
-def in_lanes(parts: Sequence[slice], run: Callable[[slice], None]) -> None:
-    """Runs every part, ``LANES`` at a time, in this thread and another.
+def in_lanes(parts: Sequence[Part], run: Callable[[Part], None], lanes: int) -> None:
+    """Runs every part, some at a time, in this thread and others.
+
+    Args:
+        parts: What to run, begun in this order.
+        run: Runs one.
+        lanes: How many at a time.
 
     Raises:
         Exception: What the first part that failed raised; parts not begun are left.
@@ -54,7 +98,7 @@ def in_lanes(parts: Sequence[slice], run: Callable[[slice], None]) -> None:
                 if not isinstance(error, Exception):
                     raise  # Ctrl-C waits for nobody
 
-    others = [_threads().submit(lane) for _ in range(LANES - 1)]
+    others = [_threads().submit(lane) for _ in range(min(lanes, len(parts)) - 1)]
     lane()
     for other in others:
         if not other.cancel():  # it has begun
@@ -66,4 +110,4 @@ def in_lanes(parts: Sequence[slice], run: Callable[[slice], None]) -> None:
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     # A lane that finds no thread free never begins; the caller's own does all.
-    return ThreadPoolExecutor(8, thread_name_prefix="fcdcc-lane")
+    return ThreadPoolExecutor(12, thread_name_prefix="fcdcc-lane")

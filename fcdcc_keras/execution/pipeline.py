@@ -16,7 +16,7 @@ import numpy as np
 from fcdcc_keras.errors import FcdccError, NotEnoughWorkersError
 from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
-from fcdcc_keras.execution.micro_batches import in_lanes, micro_batches
+from fcdcc_keras.execution.micro_batches import Part, in_lanes, micro_batches
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.execution.stages import (
     Stages,
@@ -75,13 +75,17 @@ class CodedConvolution:
                 return self._local(inputs, kernel, geometry, record, "not on a cluster")
             output = output_memory(geometry, inputs)
 
-            def run(part: slice) -> None:
-                images, target = inputs[part], output[part]
+            def run(part: Part) -> None:
+                piece, rows = geometry.of_rows(part.rows)
+                images, target = inputs[part.images, rows], output[part.images]
+                target = target[:, part.rows.start : part.rows.stop]
                 mine = replace(record, started=time.time())
-                self._coded(executor, placement, geometry, images, kernel, target, mine)
+                self._coded(executor, placement, piece, images, kernel, target, mine)
 
-            parts = micro_batches(len(inputs), inputs.nbytes + output.nbytes)
-            in_lanes(parts, run)
+            nbytes, way = inputs.nbytes + output.nbytes, executor.way
+            k_a = self.plan.code.k_a
+            parts = micro_batches(len(inputs), geometry, k_a, nbytes, way)
+            in_lanes(parts, run, way.lanes)
         return output
 
     def _coded(

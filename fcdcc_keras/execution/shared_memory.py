@@ -11,15 +11,22 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
+_KEPT = 16
+"""Segments of a client that a worker keeps mapped: mapping is quick, but each page is
+asked for anew afterwards."""
 _LEAST = 1 << 16
 """Bytes of the smallest segment; below, a socket is as fast."""
-_PAGE = 4096
+
+
+Found = tuple[tuple[int, int, int, int], int, int]
+"""Name and size of a segment, and an offset in it, in bytes."""
 
 
 class Segment:
@@ -30,6 +37,8 @@ class Segment:
         self._close = weakref.finalize(self, os.close, file)
         self.memory = mmap.mmap(file, size)
         found = os.fstat(file)
+        self.start = np.frombuffer(self.memory, "u1").ctypes.data
+        """Its address in this process."""
         self.name = (os.getpid(), file, found.st_dev, found.st_ino)
         """What a worker finds it by: process, file, and the file's device and inode."""
 
@@ -43,11 +52,32 @@ class Segment:
         self._close()
 
 
+class Attachments:
+    """Segments of other processes, kept mapped for when they are used again."""
+
+    def __init__(self) -> None:
+        self._mapped: OrderedDict[tuple[int, ...], mmap.mmap] = OrderedDict()
+
+    def get(self, name: Sequence[int], size: int) -> mmap.mmap:
+        """Returns a segment; see ``attach``.
+
+        Raises:
+            OSError: It is not there, or something else is in its place.
+        """
+        key = (*name, size)
+        memory = self._mapped.pop(key, None) or attach(name, size)
+        self._mapped[key] = memory
+        while len(self._mapped) > _KEPT:
+            self._mapped.popitem(last=False)
+        return memory
+
+
 class SharedMemory:
     """The client's segments, used again and again."""
 
     def __init__(self) -> None:
         self._free: list[Segment] = []
+        self._lent: set[Segment] = set()
         self._lock = Lock()
         self._closed = False
 
@@ -72,17 +102,37 @@ class SharedMemory:
         and it lives as long as the worker maps it.
         """
         with self._lock:
+            self._lent.discard(segment)
             if not self._closed:
                 self._free.append(segment)
                 return
         segment.forget()
 
-    def array(
-        self, segment: Segment, offset: int, shape: Sequence[int], dtype: str
-    ) -> np.ndarray:
+    def lend(self, nbytes: int) -> np.ndarray:
+        """Returns ``(nbytes,)`` bytes, given back when they and their views are gone.
+
+        Raises:
+            OSError: The system has no such memory.
+        """
+        segment = self.take(nbytes)
+        array = self.array(segment, (nbytes,), "u1")
+        with self._lock:
+            self._lent.add(segment)
+        return array
+
+    def find(self, array: np.ndarray) -> Found | None:
+        """Returns where memory that was lent begins with this array, or None."""
+        address = array.ctypes.data
+        with self._lock:
+            for segment in self._lent:
+                if segment.start <= address < segment.start + segment.size:
+                    return segment.name, segment.size, address - segment.start
+        return None
+
+    def array(self, segment: Segment, shape: Sequence[int], dtype: str) -> np.ndarray:
         """Returns an array in a segment, which is given back when the array is gone."""
         count = int(np.prod(shape))
-        array = np.frombuffer(segment.memory, dtype, count, offset)
+        array = np.frombuffer(segment.memory, dtype, count)
         weakref.finalize(array, self.give_back, segment).atexit = False
         return array.reshape(shape)
 
@@ -123,8 +173,3 @@ def _new(nbytes: int) -> Segment:
         os.close(segment_file)
         raise
     return Segment(segment_file, size)
-
-
-def rounded(nbytes: int) -> int:
-    """Returns a number of bytes rounded up to whole pages."""
-    return -(-nbytes // _PAGE) * _PAGE

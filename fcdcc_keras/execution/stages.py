@@ -15,7 +15,7 @@ from fcdcc_keras.execution.decoding import decode
 from fcdcc_keras.execution.encoding import encode
 from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
 from fcdcc_keras.execution.subtask import Convolution
-from fcdcc_keras.execution.tensors import aligned_empty
+from fcdcc_keras.execution.tensors import Allocate, aligned_empty
 from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
 
 
@@ -38,15 +38,21 @@ class Stages:
         self.convolution = replace(convolution_of(geometry), pad_height=padding)
         self.encode_time = 0.0
 
-    def encode(self, workers: Sequence[int]) -> np.ndarray:
+    def encode(
+        self, workers: Sequence[int], allocate: Allocate = lambda nbytes: None
+    ) -> np.ndarray:
         """Returns the coded inputs: ``(len(workers), ℓ_A·B, Ĥ, W, C)``.
 
         They may share memory with each other and with the input.
+
+        Args:
+            workers: Whose.
+            allocate: Gives memory to put them into.
         """
         start = time.time()
         with single_threaded_blas():
             recipe = encode_recipe(self.code, tuple(workers))
-            coded = encode(recipe, self._height, self._inputs)
+            coded = encode(recipe, self._height, self._inputs, allocate)
         self.encode_time += time.time() - start
         return coded.reshape(len(workers), -1, *coded.shape[2:])
 

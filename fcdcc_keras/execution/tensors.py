@@ -6,6 +6,7 @@ Importable without TensorFlow.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
+Allocate = Callable[[int], "np.ndarray | None"]
+"""Gives so many bytes of memory that is sent from at less cost, or None."""
 _ALIGNMENT = 64
 """Bytes. TensorFlow copies memory that is aligned to less, or ends the process."""
 

@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
@@ -67,6 +68,10 @@ class Transport(ABC):
             none; while the worker is silent it does not end. Never raises.
         """
 
+    def memory(self, nbytes: int) -> np.ndarray | None:
+        """Returns ``(nbytes,)`` bytes that are sent from at less cost, or None."""
+        return None
+
     @abstractmethod
     async def ping(self, address: str) -> None:
         """Returns when a worker answers, even a busy one; raises or hangs otherwise."""
@@ -84,3 +89,19 @@ class Transport(ABC):
 def no_reply(why: str) -> Reply:
     """Returns the reply of a worker that gives none."""
     return Reply(array=None, error=why, started=0.0, finished=0.0)
+
+
+@lru_cache(maxsize=4096)
+def on_this_machine(address: str) -> bool:
+    """Returns whether a worker's address is one of this machine's own."""
+    from distributed.comm.addressing import get_address_host
+    from distributed.utils import get_ip
+
+    if address.startswith("inproc://"):
+        return True
+    try:
+        host = get_address_host(address)
+        # Where a worker has a network of its own, its machine counts as another.
+        return bool(get_ip(host) == host)
+    except (OSError, ValueError):
+        return False

@@ -7,11 +7,11 @@ import pytest
 
 from fcdcc_keras.codes import CRME
 from fcdcc_keras.errors import NotEnoughWorkersError
-from fcdcc_keras.execution import micro_batches as module
 from fcdcc_keras.execution.local import LOST, LocalExecutor
 from fcdcc_keras.execution.micro_batches import (
-    LEAST_BYTES,
     MOST,
+    Part,
+    Way,
     in_lanes,
     micro_batches,
 )
@@ -22,17 +22,46 @@ from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
 
+FINE = Way(least_bytes=1000, lanes=2)
 
-@pytest.mark.parametrize("images", [1, 2, 7, 16, 100])
-@pytest.mark.parametrize("nbytes", [0, LEAST_BYTES, 3 * LEAST_BYTES, 1 << 40])
-def test_parts_cover_the_batch_once_and_are_large_enough(images, nbytes):
-    parts = micro_batches(images, nbytes)
-    covered = [i for part in parts for i in range(part.start, part.stop)]
-    assert covered == list(range(images))
+
+def geometry_of(rows, high=3, **options):
+    return ConvGeometry((rows, 4), 1, 1, (high, 1), padding="same", **options)
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 7, 16, 100])
+@pytest.mark.parametrize("nbytes", [0, 1000, 3500, 1 << 40])
+@pytest.mark.parametrize("rows", [1, 5, 14, 56, 224])
+@pytest.mark.parametrize("k_a", [1, 4, 8])
+def test_parts_cover_the_output_once_and_are_large_enough(images, nbytes, rows, k_a):
+    parts = micro_batches(images, geometry_of(rows), k_a, nbytes, FINE)
+    covered = np.zeros((images, rows), int)
+    for part in parts:
+        covered[part.images, part.rows.start : part.rows.stop] += 1
+    assert (covered == 1).all()
     assert len(parts) <= MOST
-    assert len(parts) == 1 or nbytes / len(parts) >= LEAST_BYTES
-    sizes = [part.stop - part.start for part in parts]
+    assert len(parts) == 1 or nbytes / len(parts) >= FINE.least_bytes
+    sizes = [part.images.stop - part.images.start for part in parts]
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("images", "rows", "high", "edges"),
+    [
+        (1, 224, 3, [0, 56, 112, 168, 224]),  # 28 rows a part, in four bands
+        (1, 56, 3, [0, 24, 56]),  # bands of less than 3 rows a part would be three
+        (1, 40, 3, [0, 40]),
+        (1, 56, 1, [0, 8, 24, 40, 56]),
+        (1, 100, 3, [0, 24, 48, 72, 100]),  # a row is wasted at the end alone
+        (2, 224, 3, [0, 112, 224]),
+        (4, 224, 3, [0, 224]),
+        (9, 224, 3, [0, 224]),
+    ],
+)
+def test_few_images_are_cut_into_bands_of_rows(images, rows, high, edges):
+    parts = micro_batches(images, geometry_of(rows, high), 8, 1 << 40, FINE)
+    first = [part.rows for part in parts if part.images.start == 0]
+    assert [first[0].start, *(rows.stop for rows in first)] == edges
 
 
 def test_two_parts_are_under_way_at_a_time():
@@ -42,44 +71,45 @@ def test_two_parts_are_under_way_at_a_time():
         both.wait()
         seen.append(part)
 
-    in_lanes([slice(i, i + 1) for i in range(6)], run)
-    assert sorted(part.start for part in seen) == list(range(6))
+    in_lanes([Part(slice(0), range(i)) for i in range(6)], run, 2)
+    assert sorted(len(part.rows) for part in seen) == list(range(6))
 
 
 def test_the_first_failure_is_raised_and_ends_the_rest():
     ran = []
 
     def run(part):
-        ran.append(part.start)
-        raise ValueError(str(part.start))
+        ran.append(part)
+        raise ValueError(str(len(part.rows)))
 
-    with pytest.raises(ValueError, match=r"[01]"):
-        in_lanes([slice(i, i + 1) for i in range(50)], run)
-    assert len(ran) <= module.LANES
+    with pytest.raises(ValueError, match=r"[012]"):
+        in_lanes([Part(slice(0), range(i)) for i in range(50)], run, 3)
+    assert len(ran) <= 3
 
 
 class Layer:
-    def __init__(self, faults=None, **policy):
-        geometry = ConvGeometry((12, 10), 3, 8, (3, 3), padding="same")
+    def __init__(self, faults=None, images=11, **policy):
+        geometry = ConvGeometry((50, 10), 3, 8, (3, 3), padding="same")
         self.plan = LayerPlan.of("conv", geometry, CRME(4, 4, 6))
         self.records = []
         policy = Policy(listeners=[self.records.append], **policy)
         self.executor = LocalExecutor(6, faults)
         self.coded = CodedConvolution(self.plan, self.executor, policy)
         rng = np.random.default_rng(0)
-        self.x = rng.normal(size=(11, 12, 10, 3))
+        self.x = rng.normal(size=(images, 50, 10, 3))
         self.k = rng.normal(size=(3, 3, 3, 8))
         self.expected = convolve(self.x, self.k, convolution_of(geometry))
 
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(module, "LEAST_BYTES", 1000)
+    monkeypatch.setattr(LocalExecutor, "way", FINE)
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_layer_in_micro_batches_gives_the_same():
-    layer = Layer(lambda call, worker: LOST if worker == call % 6 else None)
+@pytest.mark.parametrize("images", [1, 2, 11])
+def test_a_layer_in_micro_batches_gives_the_same(images):
+    layer = Layer(lambda call, worker: LOST if worker == call % 6 else None, images)
     np.testing.assert_allclose(layer.coded(layer.x, layer.k), layer.expected, atol=1e-9)
     assert len(layer.records) == MOST
     assert len({record.survivors for record in layer.records}) > 1

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.shared_memory import SharedMemory, attach
+from fcdcc_keras.execution.shared_memory import (
+    _KEPT,
+    Attachments,
+    SharedMemory,
+    attach,
+)
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="needs Linux's anonymous files"
@@ -58,7 +63,7 @@ def test_segments_are_used_again_and_the_smallest_that_fits():
 def test_an_array_gives_its_segment_back_when_it_is_gone():
     memory = SharedMemory()
     segment = memory.take(1 << 20)
-    array = memory.array(segment, 4096, (10, 20), "<f4")
+    array = memory.array(segment, (10, 20), "<f4")
     assert array.shape == (10, 20)
     part = array[3:, :5]
     del array
@@ -66,6 +71,37 @@ def test_an_array_gives_its_segment_back_when_it_is_gone():
     del part
     gc.collect()
     assert memory.take(1 << 20) is segment
+    memory.close()
+
+
+def test_lent_memory_is_found_by_its_views_while_there_are_any():
+    memory = SharedMemory()
+    array = memory.lend(100_000)
+    name, size, offset = memory.find(array)
+    assert (offset, size >= 100_000) == (0, True)
+    array[640:645] = list(b"hello")
+    part = array.view("f4").reshape(-1, 4)[40:]
+    del array
+    assert memory.find(part) == (name, size, 640)
+    assert attach(name, size)[640:645] == b"hello"
+    assert memory.find(np.zeros(3)) is None
+    # Nobody else is given it, and afterwards nothing is found in it.
+    other = memory.lend(100_000)
+    assert memory.find(other)[0] != name
+    del part
+    assert memory.find(memory.lend(100_000))[0] == name
+    memory.close()
+
+
+def test_a_worker_keeps_few_segments_mapped():
+    memory, attached = SharedMemory(), Attachments()
+    segments = [memory.take(100) for _ in range(_KEPT + 1)]
+    for segment in segments:
+        mapped = attached.get(segment.name, segment.size)
+        assert attached.get(segment.name, segment.size) is mapped
+    first = attached.get(segments[1].name, segments[1].size)
+    assert attached.get(segments[1].name, segments[1].size) is first
+    assert len(attached._mapped) == _KEPT
     memory.close()
 
 
@@ -94,22 +130,28 @@ def test_large_layers_share_memory_and_leave_none(client):
     plain = model()
     coded = fk.distribute(plain, client, fallback="raise")
     transport = coded.layers[1].session.executor.transport
-    for seed in range(4):
+    for seed in range(12):
         x = np.random.default_rng(seed).normal(size=(4, 64, 64, 8)).astype("float32")
         np.testing.assert_allclose(coded(x), plain(x), atol=1e-4)
     assert set(transport._shares_memory.values()) == {True}
-    # Inputs and results of four workers, late ones too; each map has a file of its own.
-    assert 0 < files() <= 2 * (2 * 2 * 4)
-    mapped = client.run(
-        lambda: sum("memfd:fcdcc" in line for line in open("/proc/self/maps"))
-    )
-    assert set(mapped.values()) == {0}
+    # Of twelve passes, each of two layers with an input and four results, the last
+    # and what came late; in the first, each worker had an input of its own. A map has
+    # a file of its own too.
+    assert 0 < files() <= 2 * (4 + 3 * 2 * (1 + 4))
+
+    def mapped():
+        def count():
+            return sum("memfd:fcdcc" in line for line in open("/proc/self/maps"))
+
+        return sum(client.run(count).values())
+
+    assert 0 < mapped() <= 4 * _KEPT
     fk.close(coded)
     del coded, transport
     deadline = time.monotonic() + 10
-    while files() and time.monotonic() < deadline:
+    while (files() or mapped()) and time.monotonic() < deadline:
         gc.collect()
-    assert files() == 0
+    assert (files(), mapped()) == (0, 0)
 
 
 def test_workers_that_cannot_open_it_are_sent_everything(client, monkeypatch):
