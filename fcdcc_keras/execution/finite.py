@@ -38,4 +38,5 @@ def bounded(code: Code, inputs: np.ndarray, kernel: np.ndarray) -> bool:
         mixed = np.multiply(gains, sizes)
         largest = float(mixed.max()), terms * float(mixed[0]) * float(mixed[1])
     # NaN is not below anything.
-    return all(size < np.finfo(inputs.dtype).max for size in largest)
+    limit = float(np.finfo(inputs.dtype).max)
+    return all(size < limit for size in largest)
