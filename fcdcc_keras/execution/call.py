@@ -244,7 +244,7 @@ class Call:
                 hopeful.append(slot)
                 self.collector.again(slot)
                 self._executor.spawn(self._encode_and_send(slot))
-        if not self.collector.enough(hopeful) and self.collector.hopeless:
+        if self.collector.hopeless:
             self.over.set()
 
     def _hopeful(self, slot: int) -> bool:

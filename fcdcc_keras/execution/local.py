@@ -79,7 +79,7 @@ class LocalExecutor(Executor):
             self._calls += 1
         collector = collector_for(job, self.addresses)
         faults = [self._fault(call, worker) for worker in range(self.workers)]
-        for worker in self._distrusted:
+        for worker in tuple(self._distrusted):
             collector.failed(worker, 0.0, DISTRUSTED)
         for targets in self._waves(job, collector, faults):
             if collector.complete or collector.abandoned:

@@ -234,8 +234,9 @@ class CodedConvolution:
 
     def _warn(self, subject: str, message: str) -> None:
         """Warns once of each subject."""
-        if subject not in self._policy.warned:
-            self._policy.warned.add(subject)
+        mine = object()
+        # Two lanes may come to it at the same time.
+        if self._policy.warned.setdefault(subject, mine) is mine:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _local(

@@ -60,7 +60,7 @@ class Policy:
     """How results are checked, beyond their shape and type."""
     listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
     """Called with the record of every call of every layer."""
-    warned: set[str] = field(default_factory=set)
+    warned: dict[str, object] = field(default_factory=dict)
     """What has been warned of: each is once."""
     error: FcdccError | None = None
     """The last error that a layer raised, which TensorFlow would turn into text."""

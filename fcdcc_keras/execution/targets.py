@@ -67,7 +67,20 @@ def _best(code: Code, pool: tuple[int, ...], spare: int) -> tuple[int, ...] | No
     orders = [pool, pool[::2] + pool[1::2]]
     orders += [tuple(rng.sample(pool, len(pool))) for _ in range(_TRIES)]
     found = {_thinned(code, order, spare): None for order in orders}  # in this order
-    return min(found, key=lambda chosen: (len(chosen), _amplification(code, chosen)))
+    return min(
+        found,
+        key=lambda chosen: (
+            len(chosen),
+            plain_copies(code, chosen) is None,
+            _amplification(code, chosen),
+        ),
+    )
+
+
+def plain_copies(code: Code, workers: Collection[int]) -> tuple[int, ...] | None:
+    """Returns workers whose plain blocks are the whole output, or None."""
+    plain = tuple(sorted(w for w in workers if w < code.plain_workers))
+    return _thinned(code, plain, 0) if code.decodable(plain) else None
 
 
 def _thinned(code: Code, order: tuple[int, ...], spare: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from fcdcc_keras.codes.parity import redundant
 from fcdcc_keras.execution.agreement import agree
 from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.collector import Collector, Verdict
+from fcdcc_keras.execution.targets import plain_copies
 
 CONTRADICTS = "its result contradicts those of the others"
 DISTRUSTED = "the worker gave a result that contradicted those of the others"
@@ -91,8 +92,10 @@ class VerifiedCollector(Collector):
             self._complete = True
             for worker in self._answers.keys() - verdict.agreeing:
                 # It came while the others were checked: nothing is known of it.
-                del self._answers[worker]
                 self.records[worker].outcome = "late"
+            # Where blocks are there as they are, the others were but witnesses.
+            needed = plain_copies(self.code, verdict.agreeing) or verdict.agreeing
+            self._answers = {w: self._answers[w] for w in needed}
         return tuple(named)
 
     def settle(self) -> None:
