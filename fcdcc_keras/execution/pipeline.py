@@ -62,6 +62,8 @@ class CodedConvolution:
         Raises:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 policy's fallback is "raise".
+            CorruptResultError: Likewise, where their results contradict each other
+                and none can be told to be wrong.
         """
         try:
             return self._run(inputs, kernel)

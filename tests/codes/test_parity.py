@@ -47,6 +47,24 @@ def test_errors_show_exactly_of_workers_whom_the_others_do_without(code: Code) -
             assert (of_worker.min() > 1e-7) == code.decodable(others)
 
 
+def test_what_hardly_shows_hardly_matters(code: Code) -> None:
+    """An error of one worker, and the residual that it leaves."""
+    if not code.stragglers:
+        return
+    each = code.ell_a * code.ell_b
+    for count in range(code.recovery_threshold + 1, code.workers + 1):
+        workers = _some(code, count)
+        equations, decoder = parity(code, workers), code.decoder(workers)
+        for index, worker in enumerate(workers):
+            mine = slice(index * each, (index + 1) * each)
+            error_of_residual = np.linalg.pinv(equations.matrix[mine].T)
+            gains = decoder.matrix[mine].T @ error_of_residual
+            others = [w for w in workers if w != worker]
+            alpha = code.decoder(others).amplification
+            worst = np.linalg.norm(gains, axis=1).max()
+            assert worst <= np.sqrt(1 + alpha**2) * (1 + 1e-9)
+
+
 def test_redundant_is_decodable_without_any_so_many(code: Code) -> None:
     for spare in (0, 1, 2):
         for count in range(code.workers + 1):
