@@ -169,8 +169,12 @@ class Collector:
         return None
 
     def judged(self, verdict: Verdict) -> tuple[str, ...]:
-        """Takes a verdict into account; returns the addresses of workers that lied."""
-        raise NotImplementedError("nothing was asked")
+        """Takes a verdict into account.
+
+        Returns:
+            Addresses of the workers that it shows to have lied.
+        """
+        return ()
 
     def settle(self) -> None:
         """Ends collecting: what came on top is used where it lowers the error.

@@ -70,11 +70,7 @@ class VerifiedCollector(Collector):
         return partial(_judge, self._job, answers, homes)
 
     def judged(self, verdict: Verdict) -> tuple[str, ...]:
-        """Takes a verdict into account.
-
-        Returns:
-            Address of the worker that it names, if any.
-        """
+        """Takes a verdict into account; see ``Collector.judged``."""
         if self._complete or self._settled:
             return ()
         self._checked = verdict.agreeing or verdict.asked
