@@ -173,6 +173,28 @@ def test_two_liars_at_a_time_are_no_answer_at_once(client, alter, transport):
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_liar_and_a_broken_worker_at_once_give_no_wrong_answer(
+    client, alter, transport
+):
+    plain = model()
+    with (
+        distribute(client, plain, transport, fallback="local", timeout=1e4) as coded,
+        fk.trace(coded) as trace,
+    ):
+        homes = coded.layers[0].session.executor.addresses
+        alter(homes[0], "one number")
+        alter(homes[2], "fail")
+        # Another takes over the broken worker's share: perhaps the liar.
+        with pytest.warns(RuntimeWarning, match="contradict"):
+            outputs = [coded.predict_on_batch(images(seed)) for seed in range(6)]
+    for seed, y in enumerate(outputs):
+        expected = plain.predict_on_batch(images(seed))
+        np.testing.assert_allclose(y, expected, atol=1e-5)
+    for record in trace.records:
+        assert record.local or len(used(record)) >= 3
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_threads_meet_a_liar_together(client, alter, transport):
     plain = model()
     expected = [plain.predict_on_batch(images(seed)) for seed in range(4)]
