@@ -1,4 +1,4 @@
-"""What redundancy costs while nobody straggles: coded over an uncoded split."""
+"""What redundancy, and checking by it, cost while nobody straggles or lies."""
 
 from __future__ import annotations
 
@@ -41,6 +41,28 @@ def coding(run: Run) -> Outcome:
     seconds = {name: each.coding_seconds(rounds) for name, each in watched.items()}
     value = ratio(seconds["systematic"], seconds["crme"])
     return _outcome(value, rounds, watched, samples, "coding_ms", seconds)
+
+
+def finite(run: Run) -> Outcome:
+    """Measures ``finite_over_off``."""
+    return _over_unchecked(run, "finite")
+
+
+def parity(run: Run) -> Outcome:
+    """Measures ``parity_over_off``."""
+    return _over_unchecked(run, "parity")
+
+
+def _over_unchecked(run: Run, verify: str) -> Outcome:
+    rounds, watched, samples = _interleaved(
+        run,
+        {
+            name: {"stragglers": STRAGGLERS, "verify": name, "fallback": "raise"}
+            for name in (verify, "off")
+        },
+    )
+    value = ratio(samples[verify], samples["off"])
+    return _outcome(value, rounds, watched, samples, "ms", samples)
 
 
 def _over_uncoded(run: Run, code: str) -> Outcome:

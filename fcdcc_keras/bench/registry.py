@@ -167,6 +167,22 @@ FIGURES: tuple[Entry, ...] = (
     ),
     Entry(
         Goal(
+            "finite_over_off",
+            'VGG16, n = 6, γ = 2: results checked to be finite, over verify="off"',
+            "ratio",
+        ),
+        "redundancy:finite",
+    ),
+    Entry(
+        Goal(
+            "parity_over_off",
+            'VGG16, n = 6, γ = 2: results checked by parity, over verify="off"',
+            "ratio",
+        ),
+        "redundancy:parity",
+    ),
+    Entry(
+        Goal(
             "client_memory_growth",
             "growth of the client's resident memory while VGG16 sees many images",
             "%",

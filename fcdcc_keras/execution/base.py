@@ -6,15 +6,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from fcdcc_keras.codes import Code
+from fcdcc_keras.codes.certificate import TYPICAL_TERMS
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.finite import NOT_FINITE, all_finite
 from fcdcc_keras.execution.micro_batches import NEAR, Way
 from fcdcc_keras.execution.subtask import Convolution, Reply
 from fcdcc_keras.execution.tensors import Allocate
+
+Verify = Literal["off", "finite", "parity"]
+VERIFY: tuple[Verify, ...] = ("off", "finite", "parity")
 
 Encode = Callable[[Sequence[int]], np.ndarray]
 """Gives what some workers get, coded: shape ``(len(workers), …)``."""
@@ -62,6 +67,12 @@ class Job:
     """Largest error amplification with which the layer may be decoded."""
     hedged: bool = False
     """Whether only as many workers as needed are sent to while none is late."""
+    verify: Verify = "finite"
+    """How results are checked, beyond their shape and type."""
+    terms: int = TYPICAL_TERMS
+    """Products in the sum of one output, K_H·K_W·C."""
+    bounded: Callable[[], bool] = lambda: True
+    """Returns whether input and kernel are such that true results are finite."""
 
     @property
     def kind(self) -> Hashable:
@@ -78,6 +89,8 @@ class Job:
                 f"result of shape {array.shape} and type {array.dtype} in place of "
                 f"{self.result_shape} and {self.dtype}"
             )
+        if self.verify != "off" and not all_finite(array):
+            return NOT_FINITE
         return None
 
 

@@ -22,11 +22,13 @@ def multiply(factors: np.ndarray, known: np.ndarray, out: np.ndarray) -> None:
         known: Shape ``(B, k, columns)``.
         out: Shape ``(B, m, columns)``, set to the products.
     """
-    if factors.shape[1] == 1:
-        # NumPy gives outer products to a slow loop of its own, not to BLAS.
-        np.multiply(factors, known, out=out)
-    else:
-        np.matmul(factors, known, out=out)
+    # What is not finite is judged where the results are checked.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if factors.shape[1] == 1:
+            # NumPy gives outer products to a slow loop of its own, not to BLAS.
+            np.multiply(factors, known, out=out)
+        else:
+            np.matmul(factors, known, out=out)
 
 
 @contextmanager

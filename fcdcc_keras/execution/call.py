@@ -12,16 +12,19 @@ import numpy as np
 
 from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.execution.members import LOOK_EVERY
 from fcdcc_keras.execution.subtask import Reply
 from fcdcc_keras.execution.transport import Subtask
+from fcdcc_keras.execution.verify import DISTRUSTED
 
 if TYPE_CHECKING:
     from fcdcc_keras.execution.dask import DaskExecutor
 
-_LEFT = "the worker left the cluster"
 _MOST_TRIES = 3
 """Workers that a share is tried on before it is given up."""
+_LARGE = 1 << 20
+"""Bytes from which on a result is checked beside the loop."""
 _RECHECK = 0.01
 """Least seconds between looks at whether somebody is late."""
 
@@ -39,6 +42,7 @@ class Call:
         self._unfinished: dict[tuple[int, str], object] = {}
         self._tried: dict[int, set[str]] = {}
         self._hedging = False
+        self._judging = False
 
     async def run(
         self, targets: Sequence[int], inputs: Sequence[np.ndarray], hedging: bool
@@ -51,8 +55,8 @@ class Call:
             hedging: Whether the other slots are sent to when one is late.
         """
         self._hedging = hedging
-        for slot in self._members.lost():
-            self.collector.failed(slot, time.time(), _LEFT)
+        for slot, why in self._members.gone().items():
+            self.collector.failed(slot, time.time(), why)
         self.send(dict(zip(targets, inputs, strict=True)))
         self._replace_missing()
         deadline = time.monotonic() + self.job.timeout
@@ -89,7 +93,7 @@ class Call:
             share = self._executor.shares.held(key)
             if share is None:
                 # With its share on the way it is offered the layer when that is there.
-                if not health.owes and not (health.lost or health.suspect):
+                if not health.owes and not health.absent:
                     self._note_sent(slot, address, coded)
                     self._executor.spawn(self._place_and_send(slot, address, coded))
             elif health.accepts(now):
@@ -131,22 +135,60 @@ class Call:
     async def _follow(self, slot: int, address: str, task: asyncio.Task[Reply]) -> None:
         """Follows a subtask to its end, however late, and frees its worker."""
         reply = await task
+        received, arrived = time.time(), time.monotonic()
         self._unfinished.pop((slot, address), None)
-        wrong = self.job.check(reply)
+        wrong = await self._wrong(reply)
         health = self._members.health.get(address)
         if health is not None:
-            health.end(task, time.monotonic(), None if wrong else self.job.kind)
+            health.end(task, arrived, None if wrong else self.job.kind)
             if not wrong:
                 health.pinged(True)
-        if wrong is None and reply["array"] is not None:
-            self.collector.answered(
-                slot, time.time(), reply["array"], reply["started"], reply["finished"]
-            )
+        if not self._members.trusts(address):
+            wrong = DISTRUSTED
+        array = reply["array"]
+        if wrong is None and array is not None:
+            times = reply["started"], reply["finished"]
+            self.collector.answered(slot, received, array, *times, address)
             if self.collector.complete:
                 self.over.set()
+            elif self.collector.spare and not self._judging:
+                self._executor.spawn(self._judge())
         elif self._members.roster.address(slot) == address:
             self.fail(slot, wrong or "no result")
         self._executor.offer(address)
+
+    async def _wrong(self, reply: Reply) -> str | None:
+        """Returns what is wrong with a reply, or None."""
+        array = reply["array"]
+        if array is None or array.nbytes < _LARGE:
+            wrong = self.job.check(reply)
+        else:
+            wrong = await asyncio.to_thread(self.job.check, reply)
+        if wrong != NOT_FINITE or self.over.is_set():
+            return wrong
+        if not await asyncio.to_thread(self.job.bounded):
+            self.collector.abandoned = UNBOUNDED
+            self.over.set()
+        return wrong
+
+    async def _judge(self) -> None:
+        """Finds out whether the answers agree, as long as there are new ones."""
+        self._judging = True
+        try:
+            while not self.over.is_set():
+                question = self.collector.question()
+                if question is None:
+                    break
+                verdict = await asyncio.to_thread(question)
+                for address in self.collector.judged(verdict):
+                    self._members.distrust(address)
+                if self.collector.complete:
+                    self.over.set()
+                else:
+                    self._hedge(at_once=True)
+                    self._replace_missing()
+        finally:
+            self._judging = False
 
     async def _place_and_send(self, slot: int, address: str, coded: np.ndarray) -> None:
         shares, placement = self._executor.shares, self.job.placement
@@ -170,17 +212,17 @@ class Call:
     async def _look(self, patience: float) -> None:
         """Asks who is there, and whether those who owe an answer are well."""
         members = self._members
-        answered = self.collector.survivors
+        answered, gone = self.collector.survivors, members.gone()
         waiting = {
             members.roster.address(slot)
             for slot in range(self._executor.workers)
-            if slot not in answered and not members.of(slot).lost
+            if slot not in answered and slot not in gone
         }
         await asyncio.gather(members.look(patience), *map(members.ping, waiting))
         if self.over.is_set():
             return
-        for slot in members.lost():
-            self.collector.failed(slot, time.time(), _LEFT)
+        for slot, why in members.gone().items():
+            self.collector.failed(slot, time.time(), why)
         self._replace_missing()
         for address in members.sound():
             self.offer(address)
@@ -202,7 +244,7 @@ class Call:
                 hopeful.append(slot)
                 self.collector.again(slot)
                 self._executor.spawn(self._encode_and_send(slot))
-        if not self.collector.enough(hopeful) and self.collector.hopeless:
+        if self.collector.hopeless:
             self.over.set()
 
     def _hopeful(self, slot: int) -> bool:
@@ -211,7 +253,7 @@ class Call:
             return True
         failed = self.collector.records[slot].outcome == "failed"
         health = self._members.of(slot)
-        return not (failed or health.lost or health.suspect)
+        return not (failed or health.absent)
 
     def _hedge(self, at_once: bool = False) -> None:
         """Sends to all other slots when one of those sent to is late, or has failed."""

@@ -6,9 +6,9 @@ Both executors feed it what happened and when, and ask it what to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -42,8 +42,21 @@ class SubtaskRecord:
     """Why it failed."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What came of comparing answers with each other."""
+
+    asked: frozenset[int]
+    """Workers whose answers were compared."""
+    agreeing: frozenset[int]
+    """Those of them whose answers agree; empty where it cannot be told."""
+
+
 class Collector:
     """Gathers the workers' results of one layer until they can be decoded well."""
+
+    spare: ClassVar[int] = 0
+    """Workers without any of whom the others' answers must still do."""
 
     def __init__(
         self, code: Code, addresses: Sequence[str], limit: float = math.inf
@@ -63,6 +76,12 @@ class Collector:
         self._spare: dict[int, np.ndarray] = {}
         self.records = [SubtaskRecord(w, a) for w, a in enumerate(addresses)]
         """What became of each worker's share, by worker."""
+        self.disputed = False
+        """Whether the answers contradict each other; whose is wrong is not known."""
+        self.exposed: list[str] = []
+        """Addresses of workers that gave an answer which contradicts the others'."""
+        self.abandoned: str | None = None
+        """Why the workers' answers are of no use, whatever they are."""
 
     @property
     def complete(self) -> bool:
@@ -116,19 +135,46 @@ class Collector:
         array: np.ndarray,
         started: float | None = None,
         finished: float | None = None,
+        address: str | None = None,
     ) -> None:
-        """Notes a worker's result; ignored once the answers are settled."""
+        """Notes a worker's result; ignored once the answers are settled.
+
+        Args:
+            worker: Index of the worker.
+            now: Seconds.
+            array: Its result.
+            started: When it began, by its clock.
+            finished: When it ended, by its clock.
+            address: Who answered, where another may meanwhile be in its place.
+        """
         record = self.records[worker]
         if self._settled or worker in self._answers or record.outcome == "failed":
             return
         record.received, record.bytes_received = now, array.nbytes
         record.started, record.finished = started, finished
+        record.address = record.address if address is None else address
         if self._complete:
             self._spare[worker] = array
             return
         self._answers[worker] = array
         record.outcome = "used"
-        self._complete = self.enough(self._answers)
+        self._complete = self._suffices()
+
+    def question(self) -> Callable[[], Verdict] | None:
+        """Returns what must be found out about the answers before they are complete.
+
+        It may take long, and may run in any thread; ``judged`` is to be given what
+        it returns.
+        """
+        return None
+
+    def judged(self, verdict: Verdict) -> tuple[str, ...]:
+        """Takes a verdict into account.
+
+        Returns:
+            Addresses of the workers that it shows to have lied.
+        """
+        return ()
 
     def settle(self) -> None:
         """Ends collecting: what came on top is used where it lowers the error.
@@ -159,6 +205,9 @@ class Collector:
         if not self._code.decodable(workers):
             return False
         return math.isinf(self._limit) or self._amplification(workers) <= self._limit
+
+    def _suffices(self) -> bool:
+        return self.enough(self._answers)
 
     def _amplification(self, workers: Collection[int]) -> float:
         try:

@@ -18,6 +18,7 @@ from fcdcc_keras.execution.shares import Key, Shares
 from fcdcc_keras.execution.targets import choose_few, choose_targets
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Transport, on_this_machine
+from fcdcc_keras.execution.verify import collector_for
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -71,9 +72,9 @@ class DaskExecutor(Executor):
     @property
     def free(self) -> list[int]:
         """Shares whose workers are there and owe nothing."""
-        of = self.members.of
+        gone = self.members.gone()
         slots = range(self.workers)
-        return [s for s in slots if not of(s).lost and not of(s).owes]
+        return [s for s in slots if s not in gone and not self.members.of(s).owes]
 
     def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
         """Starts giving every free worker its share; see ``Executor.place``."""
@@ -86,7 +87,7 @@ class DaskExecutor(Executor):
 
     def run(self, job: Job) -> Collector:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
-        collector = Collector(job.code, self.addresses, job.limit)
+        collector = collector_for(job, self.addresses)
         call = Call(job, collector, self)
         if self.client.status != "running":
             for slot in range(self.workers):
@@ -131,10 +132,8 @@ class DaskExecutor(Executor):
 
     def _give_up(self, collector: Collector, timeout: float) -> None:
         for slot in set(range(self.workers)) - set(self.members.alive(timeout)):
-            why = (
-                "left the cluster" if self.members.of(slot).lost else "does not answer"
-            )
-            collector.failed(slot, time.time(), f"the worker {why}")
+            why = self.members.gone().get(slot, "the worker does not answer")
+            collector.failed(slot, time.time(), why)
 
     def _targets(self, job: Job, collector: Collector) -> tuple[list[int], bool]:
         """Returns the slots to send to, and whether others may be sent to later."""

@@ -18,7 +18,7 @@ from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import DecodeRecipe
 from fcdcc_keras.partition import HeightPartition
 
-_AT_HAND = 1 << 20
+AT_HAND = 1 << 20
 """Bytes of gathered results and computed blocks: about what a core's cache holds."""
 _SHORT = 64
 """Bytes of channels up to which copying them as one item is faster."""
@@ -63,7 +63,7 @@ def _compute(
     weights = recipe.weights.astype(output.dtype)
     # Numbers that one row of one image has in all blocks, and in all results.
     in_blocks, in_results = (count * width * f for count in weights.shape)
-    many = max(1, _AT_HAND // ((in_blocks + in_results) * output.itemsize))
+    many = max(1, AT_HAND // ((in_blocks + in_results) * output.itemsize))
     gathered = np.empty(many * in_results, output.dtype)
     computed = np.empty(many * in_blocks, output.dtype)
     for band in height.output_bands:
@@ -71,8 +71,8 @@ def _compute(
         if not blocks:
             continue
         first, in_place = blocks[0][0], f == output.shape[3] and _in_line(blocks)
-        for images, rows in _pieces(batch, band.rows, many):
-            known = _gather(results, images, rows, gathered)
+        for images, rows in pieces(batch, band.rows, many):
+            known = gather(results, images, rows, gathered)
             shape = (len(known), len(blocks), known.shape[2])
             if in_place:
                 below = output[images, first * height.output_rows + rows.start :]
@@ -86,7 +86,7 @@ def _compute(
                 _scatter(target, blocks, height, output[images], rows)
 
 
-def _gather(
+def gather(
     results: Sequence[np.ndarray], images: slice, rows: slice, memory: np.ndarray
 ) -> np.ndarray:
     """Returns the results of some rows as matrices: ``(images, m, rows·W'·f)``."""
@@ -132,7 +132,7 @@ def _in_line(blocks: Sequence[tuple[int, int]]) -> bool:
     return blocks[-1][0] - blocks[0][0] + 1 == len(blocks)
 
 
-def _pieces(batch: int, rows: range, many: int) -> Iterator[tuple[slice, slice]]:
+def pieces(batch: int, rows: range, many: int) -> Iterator[tuple[slice, slice]]:
     """Yields images and rows, up to ``many`` rows in all."""
     images = max(1, many // len(rows))
     for image in range(0, batch, images):

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["idle", "busy", "late", "suspect", "lost", "back"]
+State = Literal["idle", "busy", "late", "suspect", "lost", "back", "distrusted"]
 
 DEPTH = 4
 """Subtasks that a worker may have at a time: one computed, others on their way."""
@@ -70,6 +70,8 @@ class Health:
     """Whether it has left the cluster."""
     suspect: bool = False
     """Whether it did not answer when it was asked."""
+    distrusted: bool = False
+    """Whether it gave a result that contradicted the others'; for good."""
     _items: dict[Hashable, _Item] = field(default_factory=dict)
     _paces: dict[Hashable, Pace] = field(default_factory=dict)
     _recovering: bool = False
@@ -80,6 +82,8 @@ class Health:
         "late": it owes work that its layer went on without, or that is overdue;
         "back": it was late, suspect or lost, has answered, and has not worked since.
         """
+        if self.distrusted:
+            return "distrusted"
         if self.lost:
             return "lost"
         if self.suspect:
@@ -98,6 +102,11 @@ class Health:
         """
         sound = self.state(now) in ("idle", "busy", "back")
         return sound and len(self._items) < DEPTH
+
+    @property
+    def absent(self) -> bool:
+        """Whether nothing can be expected of it: lost, suspect or distrusted."""
+        return self.lost or self.suspect or self.distrusted
 
     @property
     def owes(self) -> int:

@@ -12,8 +12,10 @@ import numpy as np
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.execution.subtask import KernelShare, run_subtask
 from fcdcc_keras.execution.targets import choose_few
+from fcdcc_keras.execution.verify import DISTRUSTED, collector_for
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Fault:
     """Virtual seconds by which its answer is late; ``math.inf``: it never comes."""
     error: str | None = None
     """Text of an exception that its subtask raises."""
+    alter: Callable[[np.ndarray], np.ndarray] | None = None
+    """Gives what it answers in place of its result."""
 
 
 LOST = Fault(delay=math.inf)
@@ -49,6 +53,7 @@ class LocalExecutor(Executor):
         self._addresses = tuple(f"local-{w}" for w in range(workers))
         self._calls = 0
         self._lock = threading.Lock()
+        self._distrusted: set[int] = set()
         self.faults: Script = faults or {}
         """The script; may be replaced between calls."""
         self.placements: list[Placement] = []
@@ -72,9 +77,20 @@ class LocalExecutor(Executor):
         with self._lock:
             call = self._calls
             self._calls += 1
-        collector = Collector(job.code, self.addresses, job.limit)
+        collector = collector_for(job, self.addresses)
         faults = [self._fault(call, worker) for worker in range(self.workers)]
-        targets = self._targets(job, collector, faults)
+        for worker in tuple(self._distrusted):
+            collector.failed(worker, 0.0, DISTRUSTED)
+        for targets in self._waves(job, collector, faults):
+            if collector.complete or collector.abandoned:
+                break
+            self._wave(job, collector, targets, faults)
+        return collector
+
+    def _wave(
+        self, job: Job, collector: Collector, targets: list[int], faults: list[Fault]
+    ) -> None:
+        """Sends to some workers, and takes their answers until they suffice."""
         inputs = dict(zip(targets, job.encode(targets), strict=True))
         arrivals: list[tuple[float, int, Fault]] = []
         for worker, coded in inputs.items():
@@ -82,10 +98,12 @@ class LocalExecutor(Executor):
             if faults[worker].delay <= job.timeout:
                 arrivals.append((faults[worker].delay, worker, faults[worker]))
         for now, worker, fault in sorted(arrivals, key=lambda arrival: arrival[:2]):
-            if collector.complete:
+            if collector.complete or collector.abandoned:
                 break
             self._answer(job, collector, worker, inputs[worker], fault, now)
-        return collector
+            while (question := collector.question()) is not None:
+                for address in collector.judged(question()):
+                    self._distrusted.add(self._addresses.index(address))
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares."""
@@ -103,15 +121,18 @@ class LocalExecutor(Executor):
             return self.faults.get(worker, Fault())
         return self.faults(call, worker) or Fault()
 
-    def _targets(
+    def _waves(
         self, job: Job, collector: Collector, faults: list[Fault]
-    ) -> list[int]:
-        everyone = list(range(self.workers))
+    ) -> list[list[int]]:
+        """Returns whom to send to at first, and whom to send to if they do not do."""
+        everyone = [w for w in range(self.workers) if w not in self._distrusted]
         if not job.hedged:
-            return everyone
+            return [everyone]
         few = choose_few(collector, everyone, dict.fromkeys(everyone, 1.0))
-        # Whoever has a fault is late at once: the others are sent to as well.
-        return few if all(faults[w] == Fault() for w in few) else everyone
+        # Whoever is slow or fails is late at once: the others are sent to as well.
+        if any(faults[w].delay or faults[w].error is not None for w in few):
+            return [everyone]
+        return [few, [w for w in everyone if w not in few]]
 
     @staticmethod
     def _answer(
@@ -130,7 +151,11 @@ class LocalExecutor(Executor):
             collector.failed(worker, now, "the worker has lost its kernel share")
             return
         reply = run_subtask(share, coded, job.convolution)
+        if fault.alter is not None and reply["array"] is not None:
+            reply["array"] = fault.alter(reply["array"])
         wrong = job.check(reply)
+        if wrong == NOT_FINITE and not job.bounded():
+            collector.abandoned = UNBOUNDED
         if wrong is not None or reply["array"] is None:
             collector.failed(worker, now, wrong or "no result")
             return

@@ -12,6 +12,7 @@ from fcdcc_keras.execution.health import Health
 from fcdcc_keras.execution.probe import admit
 from fcdcc_keras.execution.roster import Roster
 from fcdcc_keras.execution.transport import Transport
+from fcdcc_keras.execution.verify import DISTRUSTED
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds between looks at which workers the scheduler has."""
+LEFT = "the worker left the cluster"
 PING_TIMEOUT = 1.0
 """Seconds within which even a busy worker answers; one that does not is suspect."""
 
@@ -36,6 +38,7 @@ class Members:
         self.health = {address: Health(address) for address in addresses}
         self._admitting: set[str] = set()
         self._refused: set[str] = set()
+        self._distrusted: set[str] = set()
         self._pinging: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._looked = time.monotonic()
@@ -52,11 +55,11 @@ class Members:
 
     def alive(self, timeout: float) -> list[int]:
         """Returns the slots whose workers are there, and owe nothing for too long."""
-        now = time.monotonic()
+        now, gone = time.monotonic(), self.gone()
         return [
             s
             for s in self._slots
-            if not self.of(s).lost and now - (self.of(s).oldest() or now) <= timeout
+            if s not in gone and now - (self.of(s).oldest() or now) <= timeout
         ]
 
     def sound(self) -> list[str]:
@@ -65,9 +68,23 @@ class Members:
         states = ("idle", "busy", "back")
         return [a for a, h in list(self.health.items()) if h.state(now) in states]
 
-    def lost(self) -> list[int]:
-        """Returns the slots whose workers have left the cluster."""
-        return [s for s in self._slots if self.of(s).lost]
+    def gone(self) -> dict[int, str]:
+        """Returns the slots whose workers will not be asked, and why not."""
+        reasons = {}
+        for slot in self._slots:
+            health = self.of(slot)
+            if health.lost or health.distrusted:
+                reasons[slot] = LEFT if health.lost else DISTRUSTED
+        return reasons
+
+    def distrust(self, address: str) -> None:
+        """Takes no more answers from a worker; its slots go to others."""
+        self._refused.add(address)
+        self._distrusted.add(address)
+        if address in self.health:
+            self.health[address].distrusted = True
+        logger.warning("%s is not used any more: %s", address, DISTRUSTED)
+        self.heal()
 
     @property
     def needs_look(self) -> bool:
@@ -76,6 +93,7 @@ class Members:
         whole = len(set(addresses)) == len(addresses) and not any(
             health.lost or health.suspect for health in self.health.values()
         )
+        whole = whole and not any(self.of(s).distrusted for s in self._slots)
         return not whole and time.monotonic() - self._looked > LOOK_EVERY
 
     async def look(self, patience: float = LOOK_EVERY) -> None:
@@ -99,11 +117,13 @@ class Members:
                 self._start(self._admit(address))
         self.heal()
 
+    def trusts(self, address: str) -> bool:
+        """Returns whether a worker never was found to give a wrong result."""
+        return address not in self._distrusted
+
     def heal(self) -> None:
         """Gives slots to workers that have none, as far as there are any."""
-        gone = ("lost", "suspect")
-        now = time.monotonic()
-        there = [a for a, h in self.health.items() if h.state(now) not in gone]
+        there = [a for a, h in self.health.items() if not h.absent]
         for slot in self.roster.heal(there, self.sound()):
             logger.info("%s takes over share %d", self.roster.address(slot), slot)
 

@@ -13,9 +13,14 @@ from itertools import count
 
 import numpy as np
 
-from fcdcc_keras.errors import FcdccError, NotEnoughWorkersError
+from fcdcc_keras.errors import (
+    CorruptResultError,
+    FcdccError,
+    NotEnoughWorkersError,
+)
 from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.finite import bounded
 from fcdcc_keras.execution.micro_batches import Part, in_lanes, micro_batches
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.execution.stages import (
@@ -57,6 +62,8 @@ class CodedConvolution:
         Raises:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 policy's fallback is "raise".
+            CorruptResultError: Likewise, where their results contradict each other
+                and none can be told to be wrong.
         """
         try:
             return self._run(inputs, kernel)
@@ -113,6 +120,9 @@ class CodedConvolution:
                 timeout=policy.timeout,
                 limit=policy.amplification_limit(dtype.name, geometry.terms),
                 hedged=policy.redundancy == "hedged",
+                verify=policy.verify,
+                terms=geometry.terms,
+                bounded=lambda: bounded(self.plan.code, inputs, kernel),
             )
         )
         collector.settle()
@@ -124,8 +134,15 @@ class CodedConvolution:
             subtasks=tuple(collector.records),
             transport=executor.transport_name,
         )
+        for address in collector.exposed:
+            self._warn(
+                address,
+                f"The worker {address} gave a result of layer {self.plan.path!r} that "
+                "contradicts those of the others. It is not used any more: check that "
+                "machine.",
+            )
         if not collector.complete:
-            reason = self._too_few(collector)
+            reason = collector.abandoned or self._fall_back(collector)
             output[...] = self._local(inputs, kernel, geometry, record, reason)
             return
         stages.decode(collector, output)
@@ -188,32 +205,45 @@ class CodedConvolution:
                     if executor is not None and replaced and not placement.users:
                         executor.release(placement)
 
-    def _too_few(self, collector: Collector) -> str:
-        fates = "; ".join(
-            f"{r.address}: {r.outcome}{f' ({r.detail})' if r.detail else ''}"
-            for r in collector.records
-            if r.outcome != "used"
-        )
-        message = (
-            f"Layer {self.plan.path!r} needs the results of "
-            f"{self.plan.code.recovery_threshold} workers, and of more where those "
-            "would exceed the tolerance. Received: "
-            f"{len(collector.survivors)} (timeout={self._policy.timeout:g} s); {fates}."
-        )
+    def _fall_back(self, collector: Collector) -> str:
+        """Warns that the client computes a layer itself, and returns why."""
+        error: type[FcdccError]
+        if collector.disputed:
+            error, reason = CorruptResultError, "results contradict each other"
+            answered = [collector.records[w].address for w in collector.survivors]
+            message = (
+                f"The results of layer {self.plan.path!r} must agree. Received: those "
+                f"of {', '.join(answered)}, which contradict each other, and no others "
+                "to tell whose is wrong"
+            )
+            remedy = "Check the workers' machines, "
+        else:
+            error, reason = NotEnoughWorkersError, "too few workers"
+            needed = self.plan.code.recovery_threshold + collector.spare
+            message = (
+                f"Layer {self.plan.path!r} needs the results of {needed} workers, and "
+                "of more where those would exceed the tolerance. Received: "
+                f"{len(collector.survivors)} (timeout={self._policy.timeout:g} s)"
+            )
+            remedy = "Distribute the model again over the workers that are there, "
+        message = "; ".join([message, *_fates(collector)]) + "."
         if self._policy.fallback == "raise":
-            raise NotEnoughWorkersError(
-                f"{message} Distribute the model again over the workers that are "
-                "there, allow more `stragglers`, or use fallback='local'."
+            raise error(
+                f"{message} {remedy}allow more `stragglers`, or use fallback='local'."
             )
-        if not self._policy.warned:
-            self._policy.warned = True
-            warnings.warn(
-                f"{message} The client computes such a layer itself, which is slow; "
-                "further cases are only in the trace.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return "too few workers"
+        self._warn(
+            reason,
+            f"{message} The client computes such a layer itself, which is slow; "
+            "further cases are only in the trace.",
+        )
+        return reason
+
+    def _warn(self, subject: str, message: str) -> None:
+        """Warns once of each subject."""
+        mine = object()
+        # Two lanes may come to it at the same time.
+        if self._policy.warned.setdefault(subject, mine) is mine:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _local(
         self,
@@ -230,6 +260,15 @@ class CodedConvolution:
     def _emit(self, record: LayerRecord) -> None:
         for listener in tuple(self._policy.listeners):
             listener(record)
+
+
+def _fates(collector: Collector) -> list[str]:
+    """Returns what became of each worker whose answer is not used."""
+    return [
+        f"{r.address}: {r.outcome}{f' ({r.detail})' if r.detail else ''}"
+        for r in collector.records
+        if r.outcome != "used"
+    ]
 
 
 @lru_cache(maxsize=1024)

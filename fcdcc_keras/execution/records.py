@@ -8,6 +8,7 @@ from typing import Literal
 
 from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.execution.base import Verify
 from fcdcc_keras.execution.collector import SubtaskRecord
 from fcdcc_keras.planning import check_tolerance
 
@@ -55,10 +56,12 @@ class Policy:
     redundancy: Redundancy = "eager"
     """"eager" sends to all workers at once; "hedged" to as many as needed, and to the
     others when one is late."""
+    verify: Verify = "finite"
+    """How results are checked, beyond their shape and type."""
     listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
     """Called with the record of every call of every layer."""
-    warned: bool = False
-    """Whether the fallback has been warned of."""
+    warned: dict[str, object] = field(default_factory=dict)
+    """What has been warned of: each is once."""
     error: FcdccError | None = None
     """The last error that a layer raised, which TensorFlow would turn into text."""
 

@@ -87,9 +87,10 @@ def output_memory(geometry: ConvGeometry, inputs: np.ndarray) -> np.ndarray:
 def kernel_shares(code: Code, kernel: np.ndarray, workers: Sequence[int]) -> np.ndarray:
     """Returns ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``, coded in float64."""
     blocks = ChannelPartition(kernel.shape[-1], code.k_b).split(kernel)
-    with single_threaded_blas():
+    # What is not finite is judged where the results are checked.
+    with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):
         coded = code.encode_kernel(blocks.astype(np.float64), workers)
-    side_by_side = np.moveaxis(coded, 1, -2).astype(kernel.dtype)
+        side_by_side = np.moveaxis(coded, 1, -2).astype(kernel.dtype)
     return side_by_side.reshape(*side_by_side.shape[:-2], -1)
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from statistics import median
 
 from fcdcc_keras.codes import Code
+from fcdcc_keras.codes.parity import redundant
 from fcdcc_keras.errors import DecodeError
 from fcdcc_keras.execution.collector import Collector
 
@@ -51,30 +52,43 @@ def choose_few(
     middle = median(usual[w] for w in free) if free else 0.0
     quick = tuple(sorted(w for w in free if usual[w] <= _SLOW * middle))
     for pool in (quick, tuple(sorted(free))):
-        chosen = _best(collector.code, pool)
+        chosen = _best(collector.code, pool, collector.spare)
         if chosen is not None and collector.enough(chosen):
             return list(chosen)
     return sorted(free)
 
 
 @lru_cache(maxsize=1024)
-def _best(code: Code, pool: tuple[int, ...]) -> tuple[int, ...] | None:
-    if not code.decodable(pool):
+def _best(code: Code, pool: tuple[int, ...], spare: int) -> tuple[int, ...] | None:
+    if not redundant(code, pool, spare):
         return None
     rng = random.Random(0)
     # Neighbours first (systematic codes), then every second one, then by chance.
     orders = [pool, pool[::2] + pool[1::2]]
     orders += [tuple(rng.sample(pool, len(pool))) for _ in range(_TRIES)]
-    found = {_thinned(code, order): None for order in orders}  # in this order
-    return min(found, key=lambda chosen: (len(chosen), _amplification(code, chosen)))
+    found = {_thinned(code, order, spare): None for order in orders}  # in this order
+    return min(
+        found,
+        key=lambda chosen: (
+            len(chosen),
+            plain_copies(code, chosen) is None,
+            _amplification(code, chosen),
+        ),
+    )
 
 
-def _thinned(code: Code, order: tuple[int, ...]) -> tuple[int, ...]:
+def plain_copies(code: Code, workers: Collection[int]) -> tuple[int, ...] | None:
+    """Returns workers whose plain blocks are the whole output, or None."""
+    plain = tuple(sorted(w for w in workers if w < code.plain_workers))
+    return _thinned(code, plain, 0) if code.decodable(plain) else None
+
+
+def _thinned(code: Code, order: tuple[int, ...], spare: int) -> tuple[int, ...]:
     """Returns the first of these workers that suffice, without any needless one."""
     kept = list(order)
     for worker in reversed(order):
         without = [w for w in kept if w != worker]
-        if code.decodable(without):
+        if redundant(code, without, spare):
             kept = without
     return tuple(sorted(kept))
 

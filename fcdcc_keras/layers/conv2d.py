@@ -60,6 +60,8 @@ class CodedConv2D(keras.layers.Conv2D):
         Raises:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 model was distributed with ``fallback="raise"``.
+            CorruptResultError: Likewise, where their results contradict each other
+                and none can be told to be wrong.
         """
         if self._coded is None:
             return super().convolution_op(inputs, kernel)

@@ -11,6 +11,7 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.base import VERIFY, Verify
 from fcdcc_keras.execution.calibrate import measure
 from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice, connect
 from fcdcc_keras.execution.records import (
@@ -43,6 +44,7 @@ def distribute(
     plan: Plan | str | Path | None = None,
     transport: TransportChoice = "auto",
     redundancy: Redundancy = "eager",
+    verify: Verify = "finite",
     fallback: Fallback = "local",
     timeout: float = 60.0,
 ) -> keras.Model:
@@ -72,6 +74,10 @@ def distribute(
             scheduler; "auto" takes "direct" where the workers can be reached.
         redundancy: "eager" sends every layer to all workers at once; "hedged" sends
             it to as many as needed, and to the others when one is late.
+        verify: "finite" takes a result that holds NaN or infinity for none, unless
+            input or kernel do; "parity" also waits for one result more than needed,
+            and checks that they agree: where they do not, for another, to find out
+            who is wrong and leave that worker out from then on; "off" does neither.
         fallback: With too few workers left, "local" computes the layer in this
             process, with a warning the first time; "raise" raises.
         timeout: Seconds that a layer may take before the fallback.
@@ -88,6 +94,7 @@ def distribute(
     _check_options(workers, stragglers, timeout)
     _check_choice("transport", transport, TRANSPORTS)
     _check_choice("redundancy", redundancy, REDUNDANCIES)
+    _check_choice("verify", verify, VERIFY)
     _check_choice("fallback", fallback, FALLBACKS)
     check_tolerance(tolerance, "float32")
     options: dict[str, Any] = {
@@ -100,6 +107,8 @@ def distribute(
         plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
         workers = plan.workers if workers is None else workers
         stragglers = plan.stragglers if stragglers == 1 else stragglers
+    if verify == "parity":
+        _check_parity(stragglers)
     # All that can be wrong without a cluster, before one is started.
     check_choices(model, layers, code, stragglers)
     if workers is not None and layers != GAINING:
@@ -114,7 +123,7 @@ def distribute(
         cleanup()
         raise
     session = Session(
-        executor, cleanup, Policy(fallback, timeout, tolerance, redundancy)
+        executor, cleanup, Policy(fallback, timeout, tolerance, redundancy, verify)
     )
     session.not_coded = plan.not_coded
     try:
@@ -176,6 +185,15 @@ def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise PlanError(
             f"`{name}` must be one of {allowed}. Received: {name}={value!r}. Choose "
             "one of them."
+        )
+
+
+def _check_parity(stragglers: int) -> None:
+    if stragglers < 1:
+        raise PlanError(
+            "verify='parity' needs the result of one worker more than decoding does. "
+            f"Received: stragglers={stragglers}. Use at least 1, or 2 to find out who "
+            "is wrong, or another `verify`."
         )
 
 

@@ -17,6 +17,7 @@ _ASKED = {
     "resnet50_b16_over_plain": (3.0, 1.6),
     "coded_over_uncoded_auto": (1.05, None),
     "coded_over_uncoded_crme": (1.15, None),
+    "parity_over_off": (None, None),
     "edge_speedup": (2.0, 3.0),
     "edge_speedup_two_stopped": (1.8, None),
     "edge_over_speculation": (1.0, None),

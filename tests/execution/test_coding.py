@@ -190,7 +190,7 @@ def test_decoding_is_combining_and_merging(
     )
     results = layer.results(survivors)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "_AT_HAND", at_hand)  # few rows at a time, or all
+        patch.setattr(decoding, "AT_HAND", at_hand)  # few rows at a time, or all
         output = layer.decode(survivors, results)
     largest = np.abs(code.decoder(survivors).matrix).max()
     terms = int(np.ceil(largest * len(code.decoder(survivors).matrix)))

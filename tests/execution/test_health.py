@@ -128,3 +128,24 @@ def test_what_is_unknown_is_ignored(health: Health) -> None:
     assert health.deadline("never begun") is None
     assert health.state(1.0) == "idle"
     assert health.pace("conv", 1.0) is None
+
+
+def test_trust_does_not_come_back(health: Health) -> None:
+    now = teach(health, 0.1)
+    health.distrusted = True
+    for event in (lambda: health.pinged(True), lambda: health.seen(True)):
+        event()
+        assert health.state(now) == "distrusted"
+        assert health.absent
+        assert not health.accepts(now)
+
+
+def test_absent_is_whoever_nothing_can_be_expected_of(health: Health) -> None:
+    assert not health.absent
+    health.seen(False)
+    assert health.absent
+    health.seen(True)
+    health.pinged(False)
+    assert health.absent
+    health.pinged(True)
+    assert not health.absent

@@ -3,8 +3,9 @@
 import pytest
 
 from fcdcc_keras.codes import CRME, Replication, Systematic
+from fcdcc_keras.codes.parity import redundant
 from fcdcc_keras.execution.collector import Collector
-from fcdcc_keras.execution.targets import choose_few
+from fcdcc_keras.execution.targets import choose_few, plain_copies
 
 
 def few(code, free=None, usual=None, limit=float("inf")):
@@ -51,6 +52,29 @@ def test_one_of_each_group_of_a_replicating_code():
     assert code.decodable(chosen)
     assert not any(code.decodable([v for v in chosen if v != w]) for w in chosen)
     assert len(chosen) < code.recovery_threshold
+
+
+class Verified(Collector):
+    """Needs one answer more than decoding does."""
+
+    spare = 1
+
+    def enough(self, workers):
+        return redundant(self.code, workers, 1)
+
+
+@pytest.mark.parametrize(
+    "code", [Systematic(4, 1, 6), CRME(4, 4, 6), Replication(4, 1, 12)]
+)
+def test_one_more_where_the_answers_must_show_a_lie(code):
+    collector = Verified(code, [str(w) for w in range(code.workers)])
+    everyone = range(code.workers)
+    chosen = choose_few(collector, everyone, dict.fromkeys(everyone, 1.0))
+    assert redundant(code, chosen, 1)
+    assert not any(redundant(code, set(chosen) - {w}, 1) for w in chosen)
+    assert (plain_copies(code, chosen) is not None) == (code.plain_workers > 0)
+    free = chosen[1:]
+    assert choose_few(collector, free, dict.fromkeys(free, 1.0)) == free
 
 
 @pytest.mark.parametrize("workers", [20, 60])

@@ -1,0 +1,141 @@
+"""Whether the results of some workers can all be true: parity on whole results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcdcc_keras.codes.parity import Parity, parity, rounding_limit
+from fcdcc_keras.execution.base import Job
+from fcdcc_keras.execution.blas import multiply, single_threaded_blas
+from fcdcc_keras.execution.decoding import AT_HAND, gather, pieces
+
+Position = tuple[int, int, int, int]
+"""Image, row, column and channel of a number in every block."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What is left of results that parity should turn into zeros."""
+
+    largest: float
+    """Largest number left; NaN where the sums overflow."""
+    position: Position
+    """Where it is."""
+    size: float
+    """Largest of the results, each over its g_m."""
+
+
+def agree(job: Job, results: Mapping[int, np.ndarray]) -> bool:
+    """Returns whether results of workers agree, up to rounding.
+
+    Rounding is measured by the results themselves. Where they are small only since
+    larger numbers cancelled, it may exceed that; so before results are said to
+    disagree, one number of each is computed anew, where they do so most.
+
+    Args:
+        job: What the workers were asked.
+        results: For each worker its result, of the shape and type of the job, finite.
+    """
+    workers = sorted(results)
+    arrays = [results[w] for w in workers]
+    equations = parity(job.code, workers)
+    with single_threaded_blas():
+        residual = residual_of(job, equations, arrays)
+    count = arrays[0].size // job.code.ell_a // job.code.ell_b
+    count *= equations.matrix.shape[1]
+    limit = rounding_limit(job.dtype.name, job.terms, residual.size, count)
+    if residual.largest <= limit:
+        return True
+    if not np.isfinite(residual.largest):
+        return False
+    numbers = np.array(
+        [_blocks(job, array)[_at(residual.position)] for array in arrays]
+    )
+    expected, sizes = _recompute(job, workers, residual.position)
+    limits = rounding_limit(job.dtype.name, job.terms, sizes, count)
+    return bool(np.all(np.abs(numbers - expected) <= limits))
+
+
+def residual_of(job: Job, equations: Parity, arrays: list[np.ndarray]) -> Residual:
+    """Applies parity equations to results, some rows at a time."""
+    results = [_blocks(job, array) for array in arrays]
+    _, batch, rows, width, _, f = results[0].shape
+    norms, factors = equations.norms, equations.matrix.T.astype(job.dtype)
+    left, many = factors.shape
+    row = width * f
+    at_once = max(1, AT_HAND // ((left + many) * row * job.dtype.itemsize))
+    gathered = np.empty(many * at_once * row, job.dtype)
+    remains = np.empty(left * at_once * row, job.dtype)
+    largest, size = 0.0, 0.0
+    position = 0, 0, 0, 0
+    # Sums of numbers that are too large are not finite: they agree with nothing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for images, part in pieces(batch, range(rows), at_once):
+            known = gather(results, images, part, gathered)
+            count, _, columns = known.shape
+            target = remains[: count * left * columns].reshape(count, left, columns)
+            multiply(factors, known, target)
+            high, low = target.max(), target.min()
+            worst = float(np.maximum(high, -low))
+            if worst > largest:
+                flat = int(target.argmax() if high >= -low else target.argmin())
+                image, _, place = np.unravel_index(flat, target.shape)
+                r, c, channel = np.unravel_index(place, (columns // row, width, f))
+                image, r = image + images.start, r + part.start
+                position = int(image), int(r), int(c), int(channel)
+            largest = float(np.maximum(largest, worst))
+            bounds = np.maximum(known.max(axis=(0, 2)), -known.min(axis=(0, 2)))
+            size = max(size, float((bounds / norms).max()))
+    return Residual(largest, position, size)
+
+
+def _recompute(
+    job: Job, workers: list[int], position: Position
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes one number of each result, in float64.
+
+    Returns:
+        The numbers, and the sums of the magnitudes of what is summed: both of shape
+        ``(len(workers), ℓ_A, ℓ_B)``.
+    """
+    image, row, column, channel = position
+    conv, code = job.convolution, job.code
+    shares = job.placement.encode(workers)
+    kernels = shares.reshape(*shares.shape[:4], code.ell_b, -1)[..., channel]
+    coded = job.encode(workers)
+    coded = coded.reshape(len(workers), code.ell_a, -1, *coded.shape[2:])[:, :, image]
+    starts = row * conv.strides[0], column * conv.strides[1]
+    pads, sizes = (conv.pad_height[0], conv.pad_width[0]), coded.shape[2:4]
+    for axis in (0, 1):
+        taps = np.arange(kernels.shape[1 + axis])
+        places = starts[axis] + taps * conv.dilation_rate[axis] - pads[axis]
+        inside = (places >= 0) & (places < sizes[axis])
+        coded = coded.take(places[inside], axis=2 + axis)
+        kernels = kernels.take(taps[inside], axis=1 + axis)
+    patches, kernels = coded.astype(np.float64), kernels.astype(np.float64)
+    subscripts = "mahwc,mhwcb->mab"
+    return (
+        np.einsum(subscripts, patches, kernels),
+        np.einsum(subscripts, np.abs(patches), np.abs(kernels)),
+    )
+
+
+def _blocks(job: Job, array: np.ndarray) -> np.ndarray:
+    """Returns a result as blocks: ``(ℓ_A, B, h', W', ℓ_B, f)``."""
+    _, rows, width, _ = array.shape
+    return array.reshape(
+        job.code.ell_a,
+        -1,
+        rows,
+        width,
+        job.code.ell_b,
+        array.shape[3] // job.code.ell_b,
+    )
+
+
+def _at(position: Position) -> tuple[slice | int, ...]:
+    image, row, column, channel = position
+    return slice(None), image, row, column, slice(None), channel
