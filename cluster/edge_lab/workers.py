@@ -74,7 +74,7 @@ def wait_until_warm(
     """
     from distributed import Client
 
-    from fcdcc_keras.execution.probe import warm_up
+    from fcdcc_keras.execution.probe import prepare
 
     deadline = time.monotonic() + _START_TIMEOUT
     with Client(SCHEDULER, timeout=_START_TIMEOUT, set_as_default=False) as client:
@@ -97,7 +97,7 @@ def wait_until_warm(
                     f"{[processes[host].log()[-1000:] for host in ended]}."
                 )
             time.sleep(0.05)
-        client.sync(warm_up, client, sorted(found.values()))
+        client.sync(prepare, client, sorted(found.values()))
     return found
 
 

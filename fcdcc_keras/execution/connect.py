@@ -17,7 +17,7 @@ from fcdcc_keras.execution.embedded import (
     stop_local_cluster,
 )
 from fcdcc_keras.execution.message_logs import keep_no_messages
-from fcdcc_keras.execution.probe import check_software, install_handler, warm_up
+from fcdcc_keras.execution.probe import prepare
 from fcdcc_keras.execution.tasks import TaskTransport
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def connect(
     client, disconnect = _client(cluster, workers, stragglers)
     try:
         addresses = sorted(_addresses(client, workers))
-        client.sync(check_software, client, addresses)
+        client.sync(prepare, client, addresses)
         client.sync(keep_no_messages, client)
-        client.sync(warm_up, client, addresses)
         executor = client.sync(_executor, client, addresses, transport)
     except BaseException:
         disconnect()
@@ -81,7 +80,6 @@ def connect(
 async def _executor(
     client: Client, addresses: list[str], transport: TransportChoice
 ) -> DaskExecutor:
-    await install_handler(client, addresses)
     if transport == "tasks" or (
         transport == "auto" and client.direct_to_workers is False
     ):

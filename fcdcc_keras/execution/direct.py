@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcdcc_keras.execution.answers import About
 from fcdcc_keras.execution.line import Line
+from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.shared_memory import SharedMemory
-from fcdcc_keras.execution.subtask import Convolution, Reply
-from fcdcc_keras.execution.transport import (
-    Subtask,
-    Transport,
-    no_reply,
-    on_this_machine,
-)
+from fcdcc_keras.execution.subtask import Convolution, Reply, no_reply
+from fcdcc_keras.execution.transport import Subtask, Transport, on_this_machine
 from fcdcc_keras.execution.worker_side import ATTACH, HANDLER, packed
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 
     from fcdcc_keras.execution.shared_memory import Segment
 
-_CONNECTIONS = 4096
-"""Connections that may be open at a time, over all workers."""
 _SHARED_FROM = 1 << 16
 """Bytes of input and result from which they are shared with workers of this machine."""
 
@@ -46,16 +41,7 @@ class DirectTransport(Transport):
 
     def __init__(self, client: Client) -> None:
         """Takes a client whose workers have the handler; see ``worker_side``."""
-        from distributed.core import ConnectionPool
-
         super().__init__(client)
-        # Not the client's own pool, which would deserialize what workers send.
-        self._pool = ConnectionPool(
-            limit=_CONNECTIONS,
-            deserialize=False,
-            connection_args=client.security.get_connection_args("client"),
-        )
-        self._started = False
         self._lines: dict[str, Line] = {}
         self._memory = SharedMemory()
         self._shares_memory: dict[str, bool] = {}
@@ -81,13 +67,13 @@ class DirectTransport(Transport):
 
     async def ping(self, address: str) -> None:
         """Asks the worker itself."""
-        await self._rpc(address, "echo", data=1)
+        await self.requests.ask(address, "echo", data=1)
 
     async def close(self) -> None:
         """Closes the connections to the workers."""
         for line in self._lines.values():
             line.close()
-        await self._pool.close()
+        await super().close()
         self._memory.close()
 
     async def _request(self, subtask: Subtask, parameters: dict[str, Any]) -> Reply:
@@ -148,7 +134,9 @@ class DirectTransport(Transport):
         except OSError:
             return False
         probe.memory[:8] = b"fcdcc is"
-        seen = await self._rpc(address, ATTACH, name=probe.name, size=probe.size)
+        seen = await self.requests.ask(
+            address, ATTACH, name=probe.name, size=probe.size
+        )
         same = bool(seen and probe.memory[:8] == b"here too")
         self._memory.give_back(probe)
         return same
@@ -159,40 +147,15 @@ class DirectTransport(Transport):
             self._lines[address] = Line(address, arguments)
         return self._lines[address]
 
-    async def _rpc(self, address: str, op: str, **message: Any) -> Any:
-        if not self._started:
-            await self._pool
-            self._started = True
-        return await getattr(self._pool(address), op)(**message)
-
     def _read(self, answer: dict[str, Any], segment: Segment | None) -> Reply:
         """Returns the reply that a worker sent as plain data and bytes."""
-        about, array = json.loads(answer["about"]), None
-        shape, dtype = about["shape"], about["dtype"]
-        if about["shared"] and segment is not None:
-            array = self._memory.array(segment, shape, dtype)
+        said, array = About.read(answer["about"]), None
+        if said.shared and segment is not None:
+            array = self._memory.array(segment, said.shape, said.dtype)
         else:
-            if about["error"] is None:
-                array = np.frombuffer(_bytes(answer["data"]), dtype).reshape(shape)
+            if said.error is None:
+                array = np.frombuffer(bytes_of(answer["data"]), said.dtype)
+                array = array.reshape(said.shape)
             if segment is not None:
                 self._memory.give_back(segment)
-        return Reply(
-            array=array,
-            error=about["error"],
-            started=about["started"],
-            finished=about["finished"],
-        )
-
-
-def _bytes(sent: Any) -> Any:
-    from distributed.protocol.compression import decompress
-    from distributed.protocol.serialize import Serialize
-
-    if isinstance(sent, bytes):
-        return sent
-    if isinstance(sent, Serialize):  # from a worker in this process
-        return sent.data
-    frames = sent.frames
-    if "compression" in sent.header:
-        frames = decompress(sent.header, frames)
-    return frames[0] if len(frames) == 1 else b"".join(frames)
+        return said.reply(array)

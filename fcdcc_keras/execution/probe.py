@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution.subtask import Convolution, KernelShare, run_subtask
+from fcdcc_keras.execution.plain import PlainRequests
+from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
+from fcdcc_keras.execution.tasks import TaskTransport
+from fcdcc_keras.execution.transport import Subtask
 from fcdcc_keras.execution.worker_side import install
 from fcdcc_keras.version import __version__
 
@@ -22,19 +25,41 @@ WARM_UP_TIMEOUT = 180.0
 """Seconds that the workers get to load TensorFlow, all at once on one machine."""
 
 
-async def check_software(client: Client, addresses: Sequence[str]) -> None:
-    """Checks that scheduler and workers have this version of the package.
+async def prepare(client: Client, addresses: Sequence[str]) -> None:
+    """Checks scheduler and workers, and gets the workers ready for subtasks.
+
+    Runs on the client's loop.
 
     Raises:
-        ClusterError: One of them does not, or says nothing.
+        ClusterError: One of them has another version of the package or none, cannot
+            convolve, or says nothing.
     """
-    probe = _make_probe()
+    tasks = TaskTransport(client)
+    try:
+        await _check_software(tasks.requests, addresses)
+        await _warm_up(tasks, addresses)
+        await asyncio.gather(*(tasks.requests.run(install, a) for a in addresses))
+    finally:
+        await tasks.close()
+
+
+async def admit(client: Client, address: str) -> str | None:
+    """Gets one worker ready that has joined later.
+
+    Returns:
+        What is wrong with it, or None.
+    """
+    try:
+        await prepare(client, [address])
+    except Exception as error:  # whatever it was, the worker cannot be used
+        return str(error)
+    return None
+
+
+async def _check_software(requests: PlainRequests, addresses: Sequence[str]) -> None:
     answers = await asyncio.gather(
-        _said(client.run_on_scheduler(probe, False, asynchronous=True)),
-        *(
-            _said(_ask_worker(client, probe, address), PROBE_TIMEOUT)
-            for address in addresses
-        ),
+        _said(requests.run(_make_probe(False))),
+        *(_said(requests.run(_make_probe(True), address)) for address in addresses),
     )
     wrong = [
         f"{where}: {said}"
@@ -50,19 +75,17 @@ async def check_software(client: Client, addresses: Sequence[str]) -> None:
         )
 
 
-async def warm_up(client: Client, addresses: Sequence[str]) -> None:
+async def _warm_up(tasks: TaskTransport, addresses: Sequence[str]) -> None:
     """Has every worker load TensorFlow and convolve once.
 
     It takes a weak machine tens of seconds, which would count as straggling.
-
-    Raises:
-        ClusterError: A worker cannot.
     """
+    ones = np.ones((1, 1, 1, 1), np.float32)
+    subtasks = [Subtask(address, KernelShare(ones), ones) for address in addresses]
+    conv = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
+    replies = tasks.start("warm_up", subtasks, conv)
     answers = await asyncio.gather(
-        *(
-            _said(_convolve_once(client, address), WARM_UP_TIMEOUT)
-            for address in addresses
-        )
+        *(_said(_outcome(reply), WARM_UP_TIMEOUT) for reply in replies)
     )
     wrong = [
         f"{where}: {said}"
@@ -77,49 +100,8 @@ async def warm_up(client: Client, addresses: Sequence[str]) -> None:
         )
 
 
-async def admit(client: Client, address: str) -> str | None:
-    """Gets one worker ready that has joined later.
-
-    Returns:
-        What is wrong with it, or None.
-    """
-    try:
-        await check_software(client, [address])
-        await warm_up(client, [address])
-        await install_handler(client, [address])
-    except Exception as error:  # whatever it was, the worker cannot be used
-        return str(error)
-    return None
-
-
-async def install_handler(client: Client, addresses: Sequence[str]) -> None:
-    """Installs what answers ``direct`` requests."""
-    await client.run(install, workers=list(addresses), asynchronous=True)
-
-
-async def _ask_worker(
-    client: Client, probe: Callable[[bool], str], address: str
-) -> str:
-    answers = await client.run(
-        probe, True, workers=[address], on_error="return", asynchronous=True
-    )
-    return str(answers.get(address, "it left the cluster"))
-
-
-async def _convolve_once(client: Client, address: str) -> str:
-    conv = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
-    ones = np.ones((1, 1, 1, 1), np.float32)
-    future = client.submit(
-        run_subtask,
-        KernelShare(ones),
-        ones,
-        conv,
-        key=f"fcdcc:warm_up-{client.id}-{address}",
-        workers=[address],
-        pure=False,
-    )
-    reply = await future
-    return reply["error"] or "ready"
+async def _outcome(reply: asyncio.Task[Reply]) -> str:
+    return (await reply)["error"] or "ready"
 
 
 async def _said(asking: Awaitable[Any], timeout: float = PROBE_TIMEOUT) -> str:
@@ -131,18 +113,18 @@ async def _said(asking: Awaitable[Any], timeout: float = PROBE_TIMEOUT) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def _make_probe() -> Callable[[bool], str]:
+def _make_probe(needs_tensorflow: bool) -> Callable[[], bytes]:
     # A function made inside a function travels by value: it runs even where the
     # package is missing, and can say so.
-    def probe(needs_tensorflow: bool) -> str:
+    def probe() -> bytes:
         from importlib.util import find_spec
 
         if find_spec("fcdcc_keras") is None:
-            return "fcdcc_keras is not installed"
+            return b"fcdcc_keras is not installed"
         if needs_tensorflow and find_spec("tensorflow") is None:
-            return "TensorFlow is not installed"
+            return b"TensorFlow is not installed"
         from fcdcc_keras.version import __version__ as version
 
-        return version
+        return version.encode()
 
     return probe

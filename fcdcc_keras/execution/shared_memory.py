@@ -129,7 +129,9 @@ class SharedMemory:
                     return segment.name, segment.size, address - segment.start
         return None
 
-    def array(self, segment: Segment, shape: Sequence[int], dtype: str) -> np.ndarray:
+    def array(
+        self, segment: Segment, shape: Sequence[int], dtype: str | np.dtype[Any]
+    ) -> np.ndarray:
         """Returns an array in a segment, which is given back when the array is gone."""
         count = int(np.prod(shape))
         array = np.frombuffer(segment.memory, dtype, count)

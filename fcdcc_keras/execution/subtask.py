@@ -97,9 +97,23 @@ def run_subtask(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Rep
     try:
         array = convolve(coded, share.tensor(), conv)
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        return Reply(array=None, error=text, started=started, finished=time.time())
+        return Reply(
+            array=None, error=text_of(error), started=started, finished=time.time()
+        )
     return Reply(array=array, error=None, started=started, finished=time.time())
+
+
+def no_reply(why: str) -> Reply:
+    """Returns the reply of a worker that gives none."""
+    return Reply(array=None, error=why, started=0.0, finished=0.0)
+
+
+def text_of(error: BaseException) -> str:
+    """Returns what an exception says, even where it cannot say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # it may be anything
+        return type(error).__name__
 
 
 def convolve(

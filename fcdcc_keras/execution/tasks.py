@@ -5,16 +5,40 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from fcdcc_keras.execution.subtask import Convolution, Reply, run_subtask
-from fcdcc_keras.execution.transport import Subtask, Transport, no_reply
+import numpy as np
+
+from fcdcc_keras.execution.answers import joined, parted, plain_reply
+from fcdcc_keras.execution.plain import bytes_of
+from fcdcc_keras.execution.subtask import (
+    Convolution,
+    KernelShare,
+    Reply,
+    no_reply,
+    run_subtask,
+    text_of,
+)
+from fcdcc_keras.execution.transport import Subtask, Transport
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 
 _config_lock = threading.Lock()
+
+
+def answer(share: KernelShare, coded: np.ndarray, conv: Convolution) -> bytearray:
+    """Runs a subtask as a Dask task; see ``run_subtask``.
+
+    Returns:
+        Its reply as bytes: Dask pickles what a task returns otherwise, and whatever
+        exception it raises.
+    """
+    try:
+        return joined(plain_reply(lambda: run_subtask(share, coded, conv)))
+    except BaseException as error:
+        return joined(no_reply(text_of(error)))
 
 
 class TaskTransport(Transport):
@@ -62,7 +86,7 @@ class TaskTransport(Transport):
         layers = {}
         for subtask in subtasks:
             key = self._key("conv", name, subtask.address)
-            task = (run_subtask, subtask.share, subtask.coded, conv)
+            task = (answer, subtask.share, subtask.coded, conv)
             pinned = {
                 "workers": [subtask.address],
                 "allow_other_workers": False,
@@ -102,13 +126,14 @@ class TaskTransport(Transport):
 
         key = future.key
         if self._client.direct_to_workers:
-            data, *_ = await gather_from_workers({key: [address]}, self._client.rpc)
+            pool = await self.requests.pool()
+            data, *_ = await gather_from_workers({key: [address]}, pool)
         else:
-            scheduler: Any = self._client.scheduler
-            data = (await scheduler.gather(keys=[key])).get("data", {})
+            answer = await self.requests.ask_scheduler("gather", keys=[key])
+            data = answer.get("data", {})
         if key not in data:
             return no_reply("the result was lost with its worker")
-        return cast("Reply", data[key])
+        return parted(bytes_of(data[key]))
 
 
 async def _watch(

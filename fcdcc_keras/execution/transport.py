@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from fcdcc_keras.execution.plain import PlainRequests
 from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ class Subtask:
     """One worker's part of one layer."""
 
     address: str
-    share: Future[Any]
-    """Stands for the coded kernel in the worker's memory."""
+    share: Any
+    """The future that stands for the coded kernel in the worker's memory. As a Dask
+    task, a subtask can have the ``KernelShare`` itself."""
     coded: np.ndarray
     """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
     result_nbytes: int = 0
@@ -39,6 +41,7 @@ class Transport(ABC):
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.requests = PlainRequests(client)
         self._token = uuid4().hex[:8]
         self._count = 0
 
@@ -78,17 +81,13 @@ class Transport(ABC):
 
     async def close(self) -> None:
         """Closes connections."""
+        await self.requests.close()
 
     def _key(self, what: str, name: str, address: str) -> str:
         # Dask's dashboard groups by what stands before the first hyphen.
         self._count += 1
         safe = name.replace("-", "_")
         return f"fcdcc:{what}:{safe}-{self._token}-{self._count}-{address}"
-
-
-def no_reply(why: str) -> Reply:
-    """Returns the reply of a worker that gives none."""
-    return Reply(array=None, error=why, started=0.0, finished=0.0)
 
 
 @lru_cache(maxsize=4096)

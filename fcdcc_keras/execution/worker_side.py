@@ -13,12 +13,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from fcdcc_keras.execution.answers import about, plain_reply
 from fcdcc_keras.execution.shared_memory import Attachments, attach
 from fcdcc_keras.execution.subtask import (
     Convolution,
     KernelShare,
     Reply,
+    no_reply,
     run_subtask,
+    text_of,
 )
 
 HANDLER = "fcdcc_convolve"
@@ -33,8 +36,8 @@ _SMALL = 1 << 16
 arrays takes longer than the copy."""
 
 
-def install(dask_worker: Any) -> str:
-    """Adds the handlers to a worker; ``client.run`` calls this there."""
+def install(dask_worker: Any) -> bytes:
+    """Adds the handlers to a worker; ``PlainRequests.run`` calls this there."""
 
     async def answer_attach(name: Sequence[int], size: int) -> bool:
         try:
@@ -47,7 +50,7 @@ def install(dask_worker: Any) -> str:
 
     dask_worker.handlers[HANDLER] = _Desk(dask_worker).convolve
     dask_worker.handlers[ATTACH] = answer_attach
-    return "ready"
+    return b"ready"
 
 
 class _Desk:
@@ -75,7 +78,7 @@ class _Desk:
         kernel, request = self._worker.data.get(share), json.loads(about)
         attached = self._attached.setdefault(comm, Attachments())
         if kernel is None:
-            answer = _answer(_refused("the worker has lost its kernel share"))
+            answer = _answer(no_reply("the worker has lost its kernel share"))
         elif math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
             answer = _run(kernel, request, data, attached)
         else:
@@ -101,6 +104,16 @@ def packed(array: np.ndarray) -> Any:
 def _run(
     kernel: KernelShare, request: dict[str, Any], data: Any, attached: Attachments
 ) -> dict[str, Any]:
+    """Returns the answer to a request, whatever happens: the client waits for it."""
+    try:
+        return _convolved(kernel, request, data, attached)
+    except Exception as error:
+        return _answer(no_reply(text_of(error)))
+
+
+def _convolved(
+    kernel: KernelShare, request: dict[str, Any], data: Any, attached: Attachments
+) -> dict[str, Any]:
     shape, dtype = request["shape"], request["dtype"]
     parameters: dict[str, Any] = request["convolution"]
     conv = Convolution(**{name: tuple(pair) for name, pair in parameters.items()})
@@ -112,39 +125,23 @@ def _run(
         if "output" in request:
             target = attached.get(*request["output"])
     except OSError as error:
-        return _answer(_refused(f"the client's memory is gone: {error}"))
+        return _answer(no_reply(f"the client's memory is gone: {error}"))
     coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
-    return _answer(run_subtask(kernel, coded, conv), target)
-
-
-def _refused(why: str) -> Reply:
-    return Reply(array=None, error=why, started=0.0, finished=0.0)
+    return _answer(plain_reply(lambda: run_subtask(kernel, coded, conv)), target)
 
 
 def _answer(reply: Reply, memory: mmap.mmap | None = None) -> dict[str, Any]:
-    """Returns a reply as plain data and bytes, whatever the subtask returned.
+    """Returns a plain reply as it goes into a message.
 
     Args:
         reply: The subtask's.
         memory: Shared memory to put the result into, if it has the room.
     """
-    array, error, data = reply["array"], reply["error"], None
-    if error is None and (type(array) is not np.ndarray or array.dtype.hasobject):
-        error = f"the subtask returned a {type(array).__name__}, not an array"
-    about: dict[str, Any] = {
-        "started": float(reply["started"]),
-        "finished": float(reply["finished"]),
-        "error": None if error is None else str(error),
-        "shape": None,
-        "dtype": None,
-        "shared": False,
-    }
-    if error is None and array is not None:
-        about["shape"], about["dtype"] = array.shape, array.dtype.str
-        if memory is not None and array.nbytes <= len(memory):
-            target = np.frombuffer(memory, array.dtype, array.size)
-            target.reshape(array.shape)[...] = array
-            about["shared"] = True
-        else:
-            data = packed(array)
-    return {"about": json.dumps(about), "data": data}
+    array = reply["array"]
+    if array is None:
+        return {"about": about(reply), "data": None}
+    if memory is None or array.nbytes > len(memory):
+        return {"about": about(reply), "data": packed(array)}
+    target = np.frombuffer(memory, array.dtype, array.size)
+    target.reshape(array.shape)[...] = array
+    return {"about": about(reply, shared=True), "data": None}

@@ -1,5 +1,8 @@
 """The two ways to the workers: which is taken, and what they let through."""
 
+import os
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -68,39 +71,110 @@ def test_unknown_choices_are_refused(option):
         fk.distribute(model(), fk.LocalExecutor(2), **{option: "fast"})
 
 
-def _plant(path):
-    """Has a worker's subtasks return, in place of an array, what touches a file."""
-    from fcdcc_keras.execution import worker_side
+def _plant(path, kind):
+    """Has a worker's subtasks return, or raise, what touches a file when unpickled."""
+    from fcdcc_keras.execution import tasks, worker_side
 
     class Trap:
         def __reduce__(self):
             return open, (path, "w")
 
-    def evil(share, coded, conv):
-        return {"array": Trap(), "error": None, "started": 0.0, "finished": 0.0}
+    class TrapError(Trap, Exception):
+        pass
 
-    worker_side.kept, worker_side.run_subtask = worker_side.run_subtask, evil
+    class TrapExit(Trap, SystemExit):
+        def __str__(self):
+            raise self
+
+    class TrapArray(Trap, np.ndarray):
+        pass
+
+    def evil(share, coded, conv):
+        reply = {"array": None, "error": None, "started": 0.0, "finished": 0.0}
+        if kind == "raised":
+            raise TrapError("boom")
+        if kind == "exit":
+            raise TrapExit
+        if kind == "reply":
+            return Trap()
+        if kind == "array":
+            return {**reply, "array": Trap()}
+        if kind == "subclass":  # of no consequence: only its bytes are sent
+            return {**reply, "array": np.zeros(3).view(TrapArray)}
+        if kind == "objects":
+            return {**reply, "array": np.array([Trap()], dtype=object)}
+        return {**reply, "error": Trap(), "array": np.zeros(3)}
+
+    for module in (tasks, worker_side):
+        module.kept, module.run_subtask = module.run_subtask, evil
 
 
 def _lift():
-    from fcdcc_keras.execution import worker_side
+    from fcdcc_keras.execution import tasks, worker_side
 
-    worker_side.run_subtask = worker_side.kept
+    for module in (tasks, worker_side):
+        module.run_subtask = module.kept
 
 
-def test_what_a_worker_returns_is_not_unpickled(client, tmp_path):
+_TRAPS = {
+    "array": "returned a Trap, not an array",
+    "objects": "returned objects, not numbers",
+    "subclass": "result of shape",
+    "reply": "'Trap' object is not subscriptable",
+    "error": "Trap object at",
+    "raised": "TrapError: boom",
+    "exit": "TrapExit",
+}
+
+
+@pytest.mark.parametrize(
+    ("transport", "direct"), [("tasks", True), ("tasks", False), ("direct", True)]
+)
+def test_what_a_worker_returns_is_not_unpickled(client, tmp_path, transport, direct):
     plain, path = model(), tmp_path / "touched"
-    with fk.closing(fk.distribute(plain, client, fallback="raise")) as coded:
+    options = {"transport": transport, "fallback": "raise"}
+    address = client.scheduler.address
+    with (
+        Client(address, direct_to_workers=direct, set_as_default=False) as own,
+        fk.closing(fk.distribute(plain, own, **options)) as coded,
+    ):
         bad = coded.layers[1].session.executor.addresses[1]
-        client.run(_plant, str(path), workers=[bad])
-        try:
-            trace = check(plain, coded, 3)
-        finally:
-            client.run(_lift, workers=[bad])
-    assert not path.exists()
-    assert all(1 not in record.survivors for record in trace.records)
-    fates = {record.subtasks[1].detail for record in trace.records}
-    assert any("returned a Trap, not an array" in fate for fate in fates)
+        for kind, fate in _TRAPS.items():
+            client.run(_plant, str(path), kind, workers=[bad])
+            try:
+                trace = check(plain, coded, 2)
+            finally:
+                client.run(_lift, workers=[bad])
+            assert not path.exists(), kind
+            assert all(1 not in record.survivors for record in trace.records)
+            fates = {record.subtasks[1].detail for record in trace.records}
+            assert any(fate in detail for detail in fates), (kind, fates)
+        # It is used again as soon as it answers.
+        until_used(plain, coded, worker=1)
+    assert bad in client.nthreads()
+
+
+def until_used(plain, coded, worker):
+    deadline = time.monotonic() + 30
+    while True:
+        trace = check(plain, coded, 1)
+        if any(worker in record.survivors for record in trace.records):
+            return
+        assert time.monotonic() < deadline, f"worker {worker} is not used again"
+
+
+def test_what_a_worker_says_when_a_model_is_distributed_is_not_unpickled(
+    client, tmp_path
+):
+    path = str(tmp_path / "touched")
+    bad = min(client.nthreads())
+    client.run(_plant, path, "raised", workers=[bad])
+    try:
+        with pytest.raises(fk.ClusterError, match=rf"Received: {bad}: TrapError: boom"):
+            fk.distribute(model(), client)
+    finally:
+        client.run(_lift, workers=[bad])
+    assert not os.path.exists(path)
 
 
 @pytest.mark.parametrize("transport", ["tasks", "direct"])

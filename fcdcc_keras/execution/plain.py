@@ -1,0 +1,104 @@
+"""Requests whose answers are taken as they are: what comes back is not unpickled.
+
+Dask's own connections deserialize what a worker returns. These leave it in its frames,
+which our workers fill with bytes. What Dask itself marks as pickled in a message it
+unpickles even here; see docs/security.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CONNECTIONS = 4096
+"""Connections that may be open at a time, over all workers."""
+
+
+class PlainRequests:
+    """Asks workers and the scheduler. Made anywhere, used on the client's loop."""
+
+    def __init__(self, client: Client) -> None:
+        """Takes the client whose cluster is asked, with its certificates."""
+        from distributed.core import ConnectionPool
+
+        self._client = client
+        self._pool = ConnectionPool(
+            limit=_CONNECTIONS,
+            deserialize=False,
+            connection_args=client.security.get_connection_args("client"),
+        )
+        self._started = False
+
+    async def pool(self) -> Any:
+        """Returns Dask's pool of connections, ready to be used."""
+        if not self._started:
+            await self._pool
+            self._started = True
+        return self._pool
+
+    async def ask(self, address: str, op: str, **message: Any) -> Any:
+        """Returns what a handler of a worker or of the scheduler answers."""
+        pool = await self.pool()
+        return await getattr(pool(address), op)(**message)
+
+    async def ask_scheduler(self, op: str, **message: Any) -> Any:
+        """Returns what a handler of the scheduler answers."""
+        scheduler: Any = self._client.scheduler
+        return await self.ask(scheduler.address, op, **message)
+
+    async def run(
+        self, function: Callable[..., bytes], address: str | None = None
+    ) -> str:
+        """Runs a function on a worker's loop, as ``Client.run`` does.
+
+        Args:
+            function: Returns a text as bytes.
+            address: The worker's, whom the scheduler asks; None: the scheduler's own.
+
+        Returns:
+            The text; that of the exception, where it raised one.
+        """
+        from distributed.protocol.pickle import dumps
+
+        message = {"function": dumps(function), "wait": True}
+        if address is None:
+            answer = await self.ask_scheduler("run_function", **message)
+        else:
+            answers = await self.ask_scheduler(
+                "broadcast",
+                msg={"op": "run", **message},
+                workers=[address],
+                on_error="ignore",
+            )
+            if address not in answers:
+                return "it left the cluster"
+            answer = answers[address]
+        if answer["status"] != "OK":
+            return str(answer["exception_text"])
+        return bytes(bytes_of(answer["result"])).decode(errors="replace")
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._pool.close()
+
+
+def bytes_of(sent: Any) -> Any:
+    """Returns the bytes of a worker's answer, as they came.
+
+    Raises:
+        TypeError: It is something else, from a worker in this process.
+    """
+    from distributed.protocol.compression import decompress
+    from distributed.protocol.serialize import Serialize, Serialized
+
+    if isinstance(sent, Serialize):  # from a worker in this process
+        sent = sent.data
+    if isinstance(sent, Serialized):
+        frames = sent.frames
+        if "compression" in sent.header:
+            frames = decompress(sent.header, frames)
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+    return memoryview(sent)
