@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _config_lock = threading.Lock()
+_RELEASE_AFTER = 0.1
+"""Seconds after which results that were fetched are released at the latest."""
 
 
 def answer(share: KernelShare, coded: np.ndarray, conv: Convolution) -> bytearray:
@@ -49,12 +51,15 @@ class TaskTransport(Transport):
     def __init__(self, client: Client) -> None:
         super().__init__(client)
         self._watching: set[asyncio.Task[None]] = set()
+        self._done: list[Future[Any]] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution
     ) -> list[asyncio.Task[Reply]]:
         """Submits the subtasks; see ``Transport.start``."""
         futures = self._submit(name, subtasks, conv)
+        self._release_done()
         loop = asyncio.get_running_loop()
         ends = [loop.create_future() for _ in futures]
         watching = asyncio.ensure_future(_watch(futures, ends))
@@ -64,6 +69,11 @@ class TaskTransport(Transport):
             asyncio.ensure_future(self._reply(s.address, future, end))
             for s, future, end in zip(subtasks, futures, ends, strict=True)
         ]
+
+    async def close(self) -> None:
+        """Releases what has been fetched, and closes connections."""
+        self._release_done()
+        await super().close()
 
     async def ping(self, address: str) -> None:
         """Asks through the scheduler."""
@@ -113,6 +123,24 @@ class TaskTransport(Transport):
         except Exception as error:  # whatever it was, there is no result
             return no_reply(f"the result could not be fetched: {error!r}")
         finally:
+            self._release_soon(future)
+
+    def _release_soon(self, future: Future[Any]) -> None:
+        """Lets the scheduler forget a subtask, after the next layer is submitted.
+
+        Dask's connections pause for some milliseconds after a message, that from the
+        client for 10: a release just before would hold up the layer.
+        """
+        self._done.append(future)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_RELEASE_AFTER, self._release_done)
+
+    def _release_done(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, done, self._done = None, self._done, []
+        for future in done:
             future.release()
 
     async def _fetch(self, address: str, future: Future[Any]) -> Reply:
