@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -82,6 +83,15 @@ def demo(only: str | None, weights: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:
+    return click.option(
+        f"--tls-{name}",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        help=f"For tls:// addresses: {what}, in PEM.",
+    )
+
+
 @main.command()
 @click.argument("address")
 @click.option("--name", help="The worker's name.  [default: its address]")
@@ -111,29 +121,35 @@ def demo(only: str | None, weights: str, as_json: bool) -> None:
     metavar="INDEX",
     help="The one GPU to use.  [default: all that TensorFlow sees]",
 )
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a scheduler that does not answer yet.",
+)
+@_tls_file("ca-file", "the authority's certificate")
+@_tls_file("cert", "the worker's certificate")
+@_tls_file("key", "the worker's private key")
 def worker(
     address: str,
-    name: str | None,
-    nthreads: int,
-    memory_limit: str,
-    nanny: bool,
-    gpu: int | None,
+    tls_ca_file: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    **options: Any,
 ) -> None:
     """Run one worker for the scheduler at ADDRESS until the scheduler ends it.
 
     ADDRESS is what the scheduler printed when it was started, for example
-    tcp://192.168.1.10:8786.
+    tcp://192.168.1.10:8786. A worker that was cut off from its scheduler comes back,
+    as soon as one answers there.
     """
     from fcdcc_keras.execution.worker_process import serve
 
-    serve(
-        address,
-        name=name,
-        nthreads=nthreads,
-        memory_limit=memory_limit,
-        nanny=nanny,
-        gpu=gpu,
-    )
+    files = {"ca-file": tls_ca_file, "cert": tls_cert, "key": tls_key}
+    tls = {name: file for name, file in files.items() if file is not None}
+    serve(address, tls=tls, **options)
 
 
 def _partition(

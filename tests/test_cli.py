@@ -63,6 +63,8 @@ def test_worker_has_sane_defaults(served: list[tuple[str, dict[str, Any]]]) -> N
                 "memory_limit": "auto",
                 "nanny": True,
                 "gpu": None,
+                "wait": 300,
+                "tls": {},
             },
         )
     ]
@@ -72,6 +74,7 @@ def test_worker_passes_its_options_on(
     served: list[tuple[str, dict[str, Any]]],
 ) -> None:
     options = "--name board-3 --nthreads 2 --memory-limit 1GB --no-nanny --gpu 1"
+    options += f" --wait 5 --tls-ca-file {__file__} --tls-key {__file__}"
     arguments = ["worker", "tcp://192.0.2.7:8786", *options.split()]
     assert CliRunner().invoke(cli.main, arguments).exit_code == 0
     assert served[0][1] == {
@@ -80,6 +83,8 @@ def test_worker_passes_its_options_on(
         "memory_limit": "1GB",
         "nanny": False,
         "gpu": 1,
+        "wait": 5,
+        "tls": {"ca-file": __file__, "key": __file__},
     }
 
 
@@ -98,6 +103,8 @@ def test_own_errors_have_no_traceback(
         ["worker"],
         ["worker", "tcp://192.0.2.7:8786", "--nthreads", "0"],
         ["worker", "tcp://192.0.2.7:8786", "--gpu", "-1"],
+        ["worker", "tcp://192.0.2.7:8786", "--wait", "soon"],
+        ["worker", "tls://192.0.2.7:8786", "--tls-cert", "no-such-file"],
         ["demo", "--weights", "mine"],
         ["demo", "--only", "alexnet"],
         ["codes"],

@@ -138,6 +138,8 @@ class Call:
         received, arrived = time.time(), time.monotonic()
         self._unfinished.pop((slot, address), None)
         wrong = await self._wrong(reply)
+        if wrong is not None:
+            self._members.doubt()
         health = self._members.health.get(address)
         if health is not None:
             health.end(task, arrived, None if wrong else self.job.kind)
@@ -195,6 +197,8 @@ class Call:
         key = placement, slot, address
         share = await asyncio.to_thread(placement.encode, [slot])
         await shares.start(key, share[0])
+        if shares.held(key) is None:
+            self._members.doubt()
         if self.over.is_set() or self._members.roster.address(slot) != address:
             return
         if shares.held(key) is None:

@@ -42,6 +42,7 @@ class Members:
         self._pinging: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._looked = time.monotonic()
+        self._doubted = False
         self._known: Collection[str] = tuple(addresses)
 
     def of(self, slot: int) -> Health:
@@ -88,13 +89,18 @@ class Members:
 
     @property
     def needs_look(self) -> bool:
-        """Whether a slot has no worker of its own, and nobody looked for long."""
+        """Whether a slot may have no worker of its own, and nobody looked for long."""
         addresses = self.roster.addresses
         whole = len(set(addresses)) == len(addresses) and not any(
             health.lost or health.suspect for health in self.health.values()
         )
         whole = whole and not any(self.of(s).distrusted for s in self._slots)
-        return not whole and time.monotonic() - self._looked > LOOK_EVERY
+        doubted = self._doubted or not whole
+        return doubted and time.monotonic() - self._looked > LOOK_EVERY
+
+    def doubt(self) -> None:
+        """Notes that a worker has failed: it may have left the cluster."""
+        self._doubted = True
 
     async def look(self, patience: float = LOOK_EVERY) -> None:
         """Asks the scheduler who is there; new workers are admitted, slots moved."""
@@ -104,6 +110,7 @@ class Members:
             self._known = await asyncio.wait_for(scheduler.ncores(), patience)
         except (asyncio.TimeoutError, OSError, AttributeError):
             return  # the scheduler is slow or gone: the call's own timeout decides
+        self._doubted = False
         for address, health in list(self.health.items()):
             health.seen(address in self._known)
             if health.lost and address not in self.roster.addresses:

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
+
+WAIT = 300.0
+"""Seconds that a worker waits for its scheduler: boards boot before the head node."""
 
 # Without these, glibc maps every large array from the kernel and faults it anew.
 ALLOCATOR = {
@@ -73,21 +78,35 @@ def command(
     ]
 
 
-def serve(
+def lasting_command(
     address: str,
     *,
-    name: str | None = None,
-    nthreads: int = 1,
-    memory_limit: str = "auto",
-    nanny: bool = True,
-    gpu: int | None = None,
+    wait: float = WAIT,
+    tls: Mapping[str, str] | None = None,
+    **options: Any,
+) -> list[str]:
+    """Returns the command line of a worker that comes back when it was cut off.
+
+    Args:
+        address: Address of the scheduler.
+        wait: Seconds to wait for the scheduler at first; when the worker comes back it
+            waits as long as it takes.
+        tls: Paths of "ca-file", "cert" and "key", in PEM.
+        **options: As for ``command``.
+    """
+    interpreter, flag, _, *arguments = command(address, **options)
+    files = [f"--tls-{name}={path}" for name, path in (tls or {}).items()]
+    module = "fcdcc_keras.execution.worker_main"
+    return [interpreter, flag, module, str(wait), *arguments, *files]
+
+
+def serve(
+    address: str, *, nthreads: int = 1, gpu: int | None = None, **options: Any
 ) -> None:
-    """Becomes a worker until it is told to end; see ``command`` for arguments.
+    """Becomes a worker until it is told to end; see ``lasting_command`` for arguments.
 
     The process is replaced, for the allocator and TensorFlow read their settings
     only once.
     """
-    line = command(
-        address, name=name, nthreads=nthreads, memory_limit=memory_limit, nanny=nanny
-    )
+    line = lasting_command(address, nthreads=nthreads, **options)
     os.execve(line[0], line, environment(nthreads, gpu))

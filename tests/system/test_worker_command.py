@@ -1,0 +1,195 @@
+"""``fcdcc-keras worker``: it waits, joins, comes back when cut off, ends when told."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import psutil
+import pytest
+from distributed import Client
+
+import fcdcc_keras as fk
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts programs; gives a process whose standard error can be read in a file."""
+    started = []
+
+    def popen(*command):
+        log = tmp_path / f"log-{len(started)}"
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        process.log = log
+        started.append(process)
+        return process
+
+    yield popen
+    for process in started:
+        for one in family(process):
+            one.kill()
+        process.wait()
+
+
+@pytest.fixture
+def address():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+def scheduler(start, address):
+    host, port = address.removeprefix("tcp://").split(":")
+    return start(
+        *("-m", "distributed.cli.dask_scheduler", "--host", host, "--port", port),
+        *("--no-dashboard", "--no-jupyter"),
+    )
+
+
+def worker(start, address, *options):
+    run = "from fcdcc_keras.cli import main; main()"
+    return start("-c", run, "worker", address, *options)
+
+
+def family(process):
+    try:
+        parent = psutil.Process(process.pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def until(condition, seconds=40):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def ended(process, seconds):
+    """Waits until a process and all its children are gone; returns its exit code."""
+    children = [p for p in family(process) if p.pid != process.pid]
+    code = process.wait(seconds)
+    until(lambda: not any(p.is_running() for p in children), seconds)
+    return code
+
+
+def joined(client, count=1, but=()):
+    """Waits until so many workers are there that were not; returns their addresses."""
+    return until(
+        lambda: (
+            len(there := sorted(set(client.nthreads()) - set(but))) >= count and there
+        )
+    )
+
+
+def test_worker_waits_for_its_scheduler_and_for_the_next(start, address):
+    process = worker(start, address, "--no-nanny")
+    # It is there before its scheduler, as boards are before the head node.
+    until(lambda: f"No scheduler answers at {address}" in process.log.read_text())
+    for ending in (signal.SIGKILL, signal.SIGINT):
+        head = scheduler(start, address)
+        with Client(address, timeout=30, set_as_default=False) as client:
+            joined(client)
+        head.send_signal(ending)
+        head.wait(20)
+    assert ended(process, 20) == 0  # the second took its workers along
+    assert process.log.read_text().count("It comes back") == 1
+
+
+async def _drop(address, dask_scheduler):
+    await dask_scheduler.remove_worker(address, stimulus_id="test")
+
+
+def _busy():
+    while True:
+        sum(range(10**6))
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "ending"),
+    [
+        ("waiting", [], signal.SIGTERM),
+        ("working", [], signal.SIGINT),
+        ("working", ["--no-nanny"], signal.SIGTERM),
+        ("frozen scheduler", [], signal.SIGTERM),
+    ],
+)
+def test_worker_ends_at_once_when_interrupted(start, address, state, options, ending):
+    process = worker(start, address, *options)
+    if state == "waiting":
+        until(lambda: "No scheduler answers" in process.log.read_text())
+        process.send_signal(ending)
+        ended(process, 10)
+        return
+    head = scheduler(start, address)
+    with Client(address, timeout=30, set_as_default=False) as client:
+        joined(client)
+        future = client.submit(_busy)
+        until(lambda: future.key in str(client.processing()))
+        if state == "frozen scheduler":
+            head.send_signal(signal.SIGSTOP)
+        process.send_signal(ending)
+        ended(process, 10)
+        head.kill()
+
+
+def test_worker_that_comes_back_takes_shares_again(start, address):
+    scheduler(start, address)
+    processes = [worker(start, address) for _ in range(2)]
+    layers = [keras.layers.Conv2D(8, 3, name="one")]
+    plain = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+    with Client(address, timeout=30, set_as_default=False) as client:
+        first, _ = joined(client, 2)
+        coded = fk.distribute(plain, client, stragglers=1, fallback="raise")
+        executor = coded.layers[0].session.executor
+        # As after a frozen worker, or half a minute without its link.
+        client.run_on_scheduler(_drop, first)
+
+        def used_again():
+            with fk.trace(coded) as trace:
+                np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
+            assert trace.local_convolutions == 0
+            addresses = set(executor.addresses)
+            used = {t.address for t in trace.records[0].subtasks if t.received}
+            return first not in addresses and used == addresses and len(used) == 2
+
+        until(used_again)
+        fk.close(coded)
+        said = [process.log.read_text().count("It comes back") for process in processes]
+        assert sorted(said) == [0, 1]
+        client.retire_workers(list(client.nthreads()))
+        assert [ended(process, 20) for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("nonsense", "host and port, as tcp://.*Received: 'nonsense'"),
+        ("tcp://127.0.0.1:1", "must answer within 0 s.*Received: 'tcp://127.0.0.1:1'"),
+        ("tls://127.0.0.1:1", "Received: 'tls://127.0.0.1:1'.*three --tls options"),
+    ],
+)
+def test_wrong_addresses_are_told_without_a_traceback(start, wrong, message):
+    process = worker(start, wrong, "--wait", "0")
+    assert process.wait(30) == 1
+    assert re.search(rf"^Error: .*{message}", process.log.read_text(), re.MULTILINE)
+    assert "Traceback" not in process.log.read_text()
+
+
+def test_address_of_another_worker_is_told(start, client):
+    process = worker(start, min(client.nthreads()))
+    assert process.wait(30) == 1
+    assert "where a Worker does" in process.log.read_text()
