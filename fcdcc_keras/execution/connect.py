@@ -143,6 +143,12 @@ def _client(
                 f"cluster={cluster!r}, {type(error).__name__}: {error}. Start one "
                 "with `dask scheduler`, or check the address and the firewall."
             ) from error
+        except TypeError as error:  # of Dask, where there is no certificate for tls://
+            raise ClusterError(
+                "A scheduler with TLS takes clients that show a certificate. Received: "
+                f"cluster={cluster!r}, {error}. Pass Client(address, "
+                "security=Security(...)), or name the files in Dask's configuration."
+            ) from error
         return client, client.close
     raise ClusterError(
         "`cluster` must be a distributed.Client, a scheduler address, a Dask "
