@@ -1,0 +1,258 @@
+"""Nothing is left on scheduler, workers and client, however a model ends."""
+
+import _thread
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import pytest
+from distributed import Client
+
+import fcdcc_keras as fk
+from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.execution.stages import Stages
+
+WORKERS = 3
+LAYERS = 2
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    client = start_local_cluster(WORKERS)
+    yield client
+    stop_local_cluster(client)
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Conv2D(8, 3, name=f"conv_{i}") for i in range(LAYERS)]
+    return keras.Sequential([keras.Input((24, 24, 3)), *layers])
+
+
+def images(seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(2, 24, 24, 3)).astype("float32")
+
+
+def check(plain, coded, calls=1):
+    with fk.trace(coded) as trace:
+        for call in range(calls):
+            x = images(call)
+            np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
+    return trace
+
+
+def left(client):
+    """What there is of ours: keys, by where they are."""
+
+    def on_scheduler(dask_scheduler):
+        keys = [*dask_scheduler.tasks, *dask_scheduler.unrunnable]
+        return [str(key) for key in keys] + [
+            f"an actor on {w}" for w, s in dask_scheduler.workers.items() if s.actors
+        ]
+
+    def on_worker(dask_worker):
+        return [str(key) for key in (*dask_worker.data, *dask_worker.state.tasks)]
+
+    found = {
+        "scheduler": client.run_on_scheduler(on_scheduler),
+        **client.run(on_worker),
+        "client": [str(key) for key in client.futures],
+    }
+    ours = {
+        place: {k for k in keys if "fcdcc" in k or "actor" in k}
+        for place, keys in found.items()
+    }
+    return {place: keys for place, keys in ours.items() if keys}
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def nothing_is_left(client):
+    try:
+        until(lambda: not left(client))
+    except AssertionError:
+        pytest.fail(f"left: {left(client)}")
+
+
+def only_kernels_are_left(client, workers=WORKERS):
+    def only_kernels():
+        keys = left(client).get("scheduler", set())
+        return len(keys) == LAYERS * workers and all(":kernel:" in k for k in keys)
+
+    until(only_kernels)
+
+
+@contextmanager
+def stopped(client, address):
+    pid = client.run(os.getpid, workers=[address])[address]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["tasks", "direct"])
+
+
+@TRANSPORTS
+def test_closed(cluster, transport):
+    plain = model()
+    coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
+    check(plain, coded, 3)
+    only_kernels_are_left(cluster)
+    fk.close(coded)
+    nothing_is_left(cluster)
+
+
+@TRANSPORTS
+def test_garbage_collected(cluster, transport):
+    coded = fk.distribute(model(), cluster, transport=transport, fallback="raise")
+    coded.predict(images(), verbose=0)
+    del coded
+    until(lambda: gc.collect() >= 0 and not left(cluster))
+
+
+@TRANSPORTS
+def test_client_closed(cluster, transport):
+    plain = model()
+    address = cluster.scheduler.address
+    with Client(address, set_as_default=False, direct_to_workers=True) as own:
+        coded = fk.distribute(plain, own, transport=transport, fallback="local")
+        check(plain, coded)
+    nothing_is_left(cluster)
+    with pytest.warns(RuntimeWarning, match="the client is closed"):
+        assert check(plain, coded).local_convolutions == LAYERS
+    fk.close(coded)
+    nothing_is_left(cluster)
+
+
+def test_client_process_killed(cluster):
+    script = f"""
+    import keras, numpy as np
+    import fcdcc_keras as fk
+    from distributed import Client
+    client = Client({cluster.scheduler.address!r}, direct_to_workers=True)
+    layers = [keras.layers.Conv2D(8, 3) for _ in range({LAYERS})]
+    model = keras.Sequential([keras.Input((24, 24, 3)), *layers])
+    coded = fk.distribute(model, client, fallback="raise")
+    x = np.zeros((2, 24, 24, 3), "float32")
+    coded(x)
+    print("started", flush=True)
+    while True:
+        coded(x)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "started\n"
+        assert left(cluster)
+        process.kill()
+    nothing_is_left(cluster)
+
+
+def test_cluster_restarted(cluster):
+    plain = model()
+    coded = fk.distribute(plain, cluster, fallback="local")
+    check(plain, coded)
+    before = set(cluster.nthreads())
+    cluster.restart()
+    assert before.isdisjoint(cluster.nthreads())
+
+    def on_workers_again():
+        with warnings.catch_warnings():
+            # New workers load TensorFlow first; until then the client computes.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return check(plain, coded).local_convolutions == 0
+
+    until(on_workers_again)
+    until(lambda: check(plain, coded) and len(set(addresses(coded))) == WORKERS)
+    assert before.isdisjoint(addresses(coded))
+    fk.close(coded)
+    nothing_is_left(cluster)
+
+
+def addresses(coded):
+    return coded.layers[0].session.executor.addresses
+
+
+@TRANSPORTS
+def test_exception_in_the_middle_of_a_layer(cluster, transport, monkeypatch):
+    plain = model()
+    coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
+    check(plain, coded)
+
+    def fail(*args):
+        raise RuntimeError("no memory for this")
+
+    for method in ("encode", "decode"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Stages, method, fail)
+            with pytest.raises(RuntimeError, match="no memory for this"):
+                coded(images())
+        only_kernels_are_left(cluster)
+        assert check(plain, coded, 2).local_convolutions == 0
+    fk.close(coded)
+    nothing_is_left(cluster)
+
+
+@TRANSPORTS
+def test_interrupted_in_the_middle_of_a_layer(cluster, transport):
+    plain = model()
+    options = {"transport": transport, "stragglers": 0, "fallback": "raise"}
+    coded = fk.distribute(plain, cluster, **options)
+    check(plain, coded)
+    executor = coded.layers[0].session.executor
+    with stopped(cluster, executor.addresses[1]):
+        waiting = threading.Timer(0.3, lambda: _interrupt(executor))
+        waiting.start()
+        with pytest.raises(KeyboardInterrupt):
+            coded(images())
+        waiting.join()
+        until(lambda: not executor._calls)  # though the layer's time is not up
+    until(lambda: len(executor.free) == WORKERS)
+    only_kernels_are_left(cluster)
+    assert check(plain, coded, 2).local_convolutions == 0
+    fk.close(coded)
+    nothing_is_left(cluster)
+
+
+def _interrupt(executor):
+    until(lambda: executor._calls)
+    _thread.interrupt_main()
+
+
+@TRANSPORTS
+def test_late_results(cluster, transport):
+    plain = model()
+    coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
+    check(plain, coded)
+    executor = coded.layers[0].session.executor
+    with stopped(cluster, executor.addresses[0]):
+        assert check(plain, coded, 2).local_convolutions == 0
+    until(lambda: len(executor.free) == WORKERS)
+    only_kernels_are_left(cluster)
+    with stopped(cluster, executor.addresses[0]):
+        check(plain, coded, 2)
+        fk.close(coded)  # does not wait for it
+    nothing_is_left(cluster)
