@@ -94,6 +94,14 @@ FIGURES: tuple[Entry, ...] = (
     ),
     Entry(
         Goal(
+            "weights_check_ms_per_pass",
+            "comparing VGG16's kernels with those that the workers hold, once a pass",
+            "ms",
+        ),
+        "weights:check_per_pass",
+    ),
+    Entry(
+        Goal(
             "overhead_slope_ms_per_worker",
             "growth of a layer's overhead from 2 to 32 idle workers",
             "ms/worker",

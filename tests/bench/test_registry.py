@@ -23,6 +23,7 @@ _ASKED = {
     "edge_over_speculation": (1.0, None),
     "edge_over_replication": (1.0, None),
     "overhead_slope_ms_per_worker": (None, None),
+    "weights_check_ms_per_pass": (None, None),
 }
 
 
