@@ -90,13 +90,17 @@ class Members:
     @property
     def needs_look(self) -> bool:
         """Whether a slot may have no worker of its own, and nobody looked for long."""
-        addresses = self.roster.addresses
-        whole = len(set(addresses)) == len(addresses) and not any(
-            health.lost or health.suspect for health in self.health.values()
+        now, addresses = time.monotonic(), self.roster.addresses
+        if now - self._looked <= LOOK_EVERY:
+            return False
+        # One that is late may have left: Dask connects to it for half a minute.
+        wrong = ("lost", "suspect", "late")
+        return (
+            self._doubted
+            or len(set(addresses)) < len(addresses)
+            or any(h.state(now) in wrong for h in list(self.health.values()))
+            or any(self.of(slot).distrusted for slot in self._slots)
         )
-        whole = whole and not any(self.of(s).distrusted for s in self._slots)
-        doubted = self._doubted or not whole
-        return doubted and time.monotonic() - self._looked > LOOK_EVERY
 
     def doubt(self) -> None:
         """Notes that a worker has failed: it may have left the cluster."""

@@ -151,7 +151,7 @@ def test_large_inputs_do_not_warn(client):
     assert trace.local_convolutions == 0
 
 
-def test_error_in_a_subtask_is_an_erasure(client):
+def test_a_subtask_raises(client):
     plain = model()
     coded = fk.distribute(plain, client, stragglers=1, fallback="raise")
     placements = [layer.coded.place(layer.kernel_array()) for layer in coded.layers[1:]]

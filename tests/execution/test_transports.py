@@ -130,7 +130,9 @@ _TRAPS = {
 @pytest.mark.parametrize(
     ("transport", "direct"), [("tasks", True), ("tasks", False), ("direct", True)]
 )
-def test_what_a_worker_returns_is_not_unpickled(client, tmp_path, transport, direct):
+def test_a_worker_returns_or_raises_what_runs_code_when_unpickled(
+    client, tmp_path, transport, direct
+):
     plain, path = model(), tmp_path / "touched"
     options = {"transport": transport, "fallback": "raise"}
     address = client.scheduler.address

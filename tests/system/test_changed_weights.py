@@ -95,7 +95,7 @@ def predictions(changed):
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("where", ["local", "direct"])
-def test_changed_weights(request, tmp_path, way, where):
+def test_weights_change(request, tmp_path, way, where):
     cluster = fk.LocalExecutor(4)
     if where == "direct":
         cluster = request.getfixturevalue("client")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.execution import worker_process
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 from fcdcc_keras.execution.members import LOOK_EVERY, PING_TIMEOUT
 
@@ -66,7 +68,7 @@ def outcomes(trace, worker):
     return [record.subtasks[worker].outcome for record in trace.records]
 
 
-def test_stopped_workers_get_nothing_new_and_are_used_again(cluster):
+def test_workers_freeze(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
     executor = coded.layers[0].session.executor
@@ -90,7 +92,7 @@ def test_stopped_workers_get_nothing_new_and_are_used_again(cluster):
     fk.close(coded)
 
 
-def test_workers_die_one_after_another(cluster):
+def test_workers_are_killed_one_after_another(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
     executor = coded.layers[0].session.executor
@@ -126,7 +128,7 @@ def test_workers_die_one_after_another(cluster):
     fk.close(coded)
 
 
-def test_all_workers_hang(cluster):
+def test_all_workers_freeze(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, timeout=3)
     executor = coded.layers[0].session.executor
@@ -142,7 +144,7 @@ def test_all_workers_hang(cluster):
     fk.close(coded)
 
 
-def test_raises_when_asked_to(cluster):
+def test_too_few_workers_are_left_and_the_fallback_is_raise(cluster):
     plain = model()
     options = {"stragglers": 1, "fallback": "raise", "timeout": 2}
     coded = fk.distribute(plain, cluster, **options)
@@ -161,7 +163,7 @@ def test_raises_when_asked_to(cluster):
     fk.close(coded)
 
 
-def test_new_weights_while_workers_are_stopped(cluster):
+def test_weights_change_while_workers_are_frozen_or_dead(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
     executor = coded.layers[0].session.executor
@@ -182,7 +184,7 @@ def test_new_weights_while_workers_are_stopped(cluster):
     fk.close(coded)
 
 
-def test_stopped_during_the_call(cluster):
+def test_a_worker_freezes_in_the_middle_of_a_layer(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
     executor = coded.layers[0].session.executor
@@ -204,7 +206,7 @@ def test_stopped_during_the_call(cluster):
     fk.close(coded)
 
 
-def test_hedged_layers_go_on_when_a_chosen_worker_stops(cluster):
+def test_a_worker_that_a_hedged_layer_chose_freezes(cluster):
     plain = model()
     options = {"stragglers": 2, "redundancy": "hedged", "fallback": "raise"}
     coded = fk.distribute(plain, cluster, **options)
@@ -225,3 +227,31 @@ def test_hedged_layers_go_on_when_a_chosen_worker_stops(cluster):
     wait_until_free(executor, WORKERS)
     assert check(plain, coded, 2).local_convolutions == 0
     fk.close(coded)
+
+
+def test_a_worker_leaves_and_another_joins(cluster):
+    plain = model()
+    coded = fk.distribute(plain, cluster, stragglers=1, fallback="raise")
+    executor = coded.layers[0].session.executor
+    leaving = executor.addresses[2]
+    cluster.retire_workers([leaving])
+    assert check(plain, coded, 3).local_convolutions == 0
+    process = subprocess.Popen(
+        worker_process.command(cluster.scheduler.address, nanny=False),
+        env=worker_process.environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while leaving in executor.addresses:
+            assert time.monotonic() < deadline, "nobody took the share over"
+            time.sleep(0.2)  # it has TensorFlow to load
+            assert check(plain, coded, 1).local_convolutions == 0
+        # Its successor has been admitted, and answers.
+        assert len(set(executor.addresses)) == WORKERS
+        while "used" not in outcomes(check(plain, coded, 1), 2):
+            assert time.monotonic() < deadline, "the share is not used"
+        fk.close(coded)
+    finally:
+        process.kill()
+        process.wait()

@@ -31,7 +31,7 @@ while True:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_behind(ending, tmp_path):
+def test_a_script_with_local_workers_is_interrupted_or_killed(ending, tmp_path):
     log = tmp_path / "errors.txt"
     with log.open("w") as errors:
         process = subprocess.Popen(

@@ -130,7 +130,7 @@ def test_garbage_collected(cluster, transport):
 
 
 @TRANSPORTS
-def test_client_closed(cluster, transport):
+def test_the_client_is_closed(cluster, transport):
     plain = model()
     address = cluster.scheduler.address
     with Client(address, set_as_default=False, direct_to_workers=True) as own:
@@ -143,7 +143,7 @@ def test_client_closed(cluster, transport):
     nothing_is_left(cluster)
 
 
-def test_client_process_killed(cluster):
+def test_the_process_of_the_client_is_killed(cluster):
     script = f"""
     import keras, numpy as np
     import fcdcc_keras as fk
@@ -171,7 +171,7 @@ def test_client_process_killed(cluster):
     nothing_is_left(cluster)
 
 
-def test_cluster_restarted(cluster):
+def test_the_cluster_is_restarted(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, fallback="local")
     check(plain, coded)
@@ -197,7 +197,7 @@ def addresses(coded):
 
 
 @TRANSPORTS
-def test_exception_in_the_middle_of_a_layer(cluster, transport, monkeypatch):
+def test_an_exception_in_the_middle_of_a_layer(cluster, transport, monkeypatch):
     plain = model()
     coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
     check(plain, coded)
@@ -217,7 +217,7 @@ def test_exception_in_the_middle_of_a_layer(cluster, transport, monkeypatch):
 
 
 @TRANSPORTS
-def test_interrupted_in_the_middle_of_a_layer(cluster, transport):
+def test_ctrl_c_in_the_middle_of_a_layer(cluster, transport):
     plain = model()
     options = {"transport": transport, "stragglers": 0, "fallback": "raise"}
     coded = fk.distribute(plain, cluster, **options)
@@ -243,7 +243,7 @@ def _interrupt(executor):
 
 
 @TRANSPORTS
-def test_late_results(cluster, transport):
+def test_a_worker_answers_late(cluster, transport):
     plain = model()
     coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
     check(plain, coded)

@@ -148,7 +148,7 @@ def test_an_address_without_certificates_is_refused(cluster):
         fk.distribute(model(), cluster.scheduler.address)
 
 
-def test_a_worker_without_the_certificate_is_not_let_in(cluster, files, tmp_path):
+def test_a_worker_comes_without_the_certificate(cluster, files, tmp_path):
     address, others = cluster.scheduler.address, write(tmp_path, "others")
     before = set(cluster.nthreads())
     attempts = [

@@ -94,7 +94,7 @@ def joined(client, count=1, but=()):
     )
 
 
-def test_worker_waits_for_its_scheduler_and_for_the_next(start, address):
+def test_the_scheduler_is_not_there_yet_or_is_killed(start, address):
     process = worker(start, address, "--no-nanny")
     # It is there before its scheduler, as boards are before the head node.
     until(lambda: f"No scheduler answers at {address}" in process.log.read_text())
@@ -126,7 +126,7 @@ def _busy():
         ("frozen scheduler", [], signal.SIGTERM),
     ],
 )
-def test_worker_ends_at_once_when_interrupted(start, address, state, options, ending):
+def test_a_worker_is_interrupted(start, address, state, options, ending):
     process = worker(start, address, *options)
     if state == "waiting":
         until(lambda: "No scheduler answers" in process.log.read_text())
@@ -145,7 +145,7 @@ def test_worker_ends_at_once_when_interrupted(start, address, state, options, en
         head.kill()
 
 
-def test_worker_that_comes_back_takes_shares_again(start, address):
+def test_a_worker_is_cut_off_and_dropped(start, address):
     scheduler(start, address)
     processes = [worker(start, address) for _ in range(2)]
     layers = [keras.layers.Conv2D(8, 3, name="one")]
