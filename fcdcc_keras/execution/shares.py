@@ -85,10 +85,18 @@ class Shares:
 
     async def _place(self, key: Key, share: np.ndarray) -> None:
         placement, slot, address = key
+        placing = asyncio.ensure_future(
+            self._transport.place(placement.name, address, share)
+        )
         try:
-            placing = self._transport.place(placement.name, address, share)
-            future = await asyncio.wait_for(placing, PLACE_TIMEOUT)
+            # Dask tells the scheduler of a share when the worker has it: cancelled in
+            # between, it would stay there for ever.
+            future = await asyncio.wait_for(asyncio.shield(placing), PLACE_TIMEOUT)
+        except asyncio.CancelledError:
+            placing.add_done_callback(_release)
+            raise
         except Exception as error:  # whatever it was, the share is not there
+            placing.add_done_callback(_release)
             logger.warning("%s took no share: %r", address, error)
         else:
             if placement in self._placements:
@@ -101,3 +109,8 @@ class Shares:
         finally:
             self._placing.pop(key, None)
             self._end(address, key)
+
+
+def _release(placing: asyncio.Task[Future[Any]]) -> None:
+    if not placing.cancelled() and placing.exception() is None:
+        placing.result().release()

@@ -256,3 +256,15 @@ def test_a_worker_answers_late(cluster, transport):
         check(plain, coded, 2)
         fk.close(coded)  # does not wait for it
     nothing_is_left(cluster)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_closed_while_shares_are_on_their_way(cluster, seed):
+    plain = model()
+    coded = fk.distribute(plain, cluster, fallback="raise")
+    for layer in coded.layers:  # new kernels are placed beside the loop
+        layer.kernel.assign(layer.kernel * 2)
+        layer.coded.place(layer.kernel_array())
+    time.sleep(seed / 1000)  # at another step of each placing
+    fk.close(coded)
+    nothing_is_left(cluster)
