@@ -56,13 +56,14 @@ class Watched:
     def parts(self, seconds: Sequence[float]) -> dict[str, Any]:
         """Returns where the time of a pass went, in milliseconds: medians.
 
+        Micro-batches of a layer overlap: the sums of their parts may exceed it.
+
         Args:
             seconds: Of the last passes, as many as there are.
         """
         passes = self.passes[-len(seconds) :]
         outside = [
-            s - sum(r.encode + r.collect + r.decode for r in records)
-            for s, records in zip(seconds, passes, strict=True)
+            s - _inside(records) for s, records in zip(seconds, passes, strict=True)
         ]
         return {
             "layers": len({r.call for r in passes[-1]}),
@@ -92,6 +93,16 @@ def convolution_seconds(record: LayerRecord) -> list[float]:
         and task.finished is not None
         and task.started is not None
     ]
+
+
+def _inside(records: Sequence[LayerRecord]) -> float:
+    """Returns for how long any coded layer was under way."""
+    inside, until = 0.0, 0.0
+    for record in sorted(records, key=lambda r: r.started):
+        ended = record.started + record.encode + record.collect + record.decode
+        inside += max(0.0, ended - max(record.started, until))
+        until = max(until, ended)
+    return inside
 
 
 def _slowest(record: LayerRecord) -> float:
