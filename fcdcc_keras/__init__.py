@@ -31,7 +31,19 @@ if TYPE_CHECKING:
     from fcdcc_keras.execution.calibrate import calibrate
     from fcdcc_keras.execution.dask import DaskExecutor
     from fcdcc_keras.execution.local import LocalExecutor
-    from fcdcc_keras.layers import CodedConv2D
+    from fcdcc_keras.layers import (
+        CodedConv1D,
+        CodedConv1DTranspose,
+        CodedConv2D,
+        CodedConv2DTranspose,
+        CodedConv3D,
+        CodedConv3DTranspose,
+        CodedDense,
+        CodedDepthwiseConv1D,
+        CodedDepthwiseConv2D,
+        CodedSeparableConv1D,
+        CodedSeparableConv2D,
+    )
     from fcdcc_keras.observe.report import report
     from fcdcc_keras.observe.trace import Trace as trace
     from fcdcc_keras.planning import Calibration, LayerPlan, Plan, Prices
@@ -41,7 +53,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "ClusterError": "errors",
     "Calibration": "planning",
+    "CodedConv1D": "layers",
+    "CodedConv1DTranspose": "layers",
     "CodedConv2D": "layers",
+    "CodedConv2DTranspose": "layers",
+    "CodedConv3D": "layers",
+    "CodedConv3DTranspose": "layers",
+    "CodedDense": "layers",
+    "CodedDepthwiseConv1D": "layers",
+    "CodedDepthwiseConv2D": "layers",
+    "CodedSeparableConv1D": "layers",
+    "CodedSeparableConv2D": "layers",
     "CorruptResultError": "errors",
     "DaskExecutor": "execution.dask",
     "DecodeError": "errors",
@@ -89,7 +111,17 @@ def __dir__() -> list[str]:
 __all__ = [
     "Calibration",
     "ClusterError",
+    "CodedConv1D",
+    "CodedConv1DTranspose",
     "CodedConv2D",
+    "CodedConv2DTranspose",
+    "CodedConv3D",
+    "CodedConv3DTranspose",
+    "CodedDense",
+    "CodedDepthwiseConv1D",
+    "CodedDepthwiseConv2D",
+    "CodedSeparableConv1D",
+    "CodedSeparableConv2D",
     "CorruptResultError",
     "DaskExecutor",
     "DecodeError",

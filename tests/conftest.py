@@ -40,7 +40,7 @@ def _split_height(geometry: Any, parts: int, inputs: np.ndarray) -> np.ndarray:
     rows = -(-geometry.output_size[0] // parts)
     step = rows * geometry.strides[0]
     high = step - geometry.strides[0] + geometry.dilated_kernel[0]
-    pads = (geometry.pad_height[0], parts * step + high)
+    pads = (geometry.pads[0][0], parts * step + high)
     padded = np.pad(inputs, [(0, 0), pads, (0, 0), (0, 0)])
     return np.stack([padded[:, i * step : i * step + high] for i in range(parts)])
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from fcdcc_keras.bench.worker_side import seconds_of_convolution
 from fcdcc_keras.execution.connect import TransportChoice
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.execution.subtask import Convolution, KernelShare
+from fcdcc_keras.execution.subtask import KernelShare
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -132,7 +133,7 @@ class OwnTime:
         return seconds
 
 
-PLAIN = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
+PLAIN = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
 """Parameters of an idle layer's convolution."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ from fcdcc_keras.codes.parity import Parity, parity, rounding_limit
 from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.blas import multiply, single_threaded_blas
 from fcdcc_keras.execution.decoding import AT_HAND, gather, pieces
+from fcdcc_keras.execution.subtask import convolve
 
 Position = tuple[int, int, int, int]
-"""Image, row, column and channel of a number in every block."""
+"""Image, row, place in the row and channel of a number in every block."""
 
 
 @dataclass(frozen=True)
@@ -102,38 +104,29 @@ def _recompute(
         ``(len(workers), ℓ_A, ℓ_B)``.
     """
     image, row, column, channel = position
-    conv, code = job.convolution, job.code
+    code, shape = job.code, job.result_shape
+    place = (row, *map(int, np.unravel_index(column, shape[2:-1] or (1,))))
+    place = place[: len(shape) - 2]
     shares = job.placement.encode(workers)
-    kernels = shares.reshape(*shares.shape[:4], code.ell_b, -1)[..., channel]
     coded = job.encode(workers)
     coded = coded.reshape(len(workers), code.ell_a, -1, *coded.shape[2:])[:, :, image]
-    starts = row * conv.strides[0], column * conv.strides[1]
-    pads, sizes = (conv.pad_height[0], conv.pad_width[0]), coded.shape[2:4]
-    for axis in (0, 1):
-        taps = np.arange(kernels.shape[1 + axis])
-        places = starts[axis] + taps * conv.dilation_rate[axis] - pads[axis]
-        inside = (places >= 0) & (places < sizes[axis])
-        coded = coded.take(places[inside], axis=2 + axis)
-        kernels = kernels.take(taps[inside], axis=1 + axis)
-    patches, kernels = coded.astype(np.float64), kernels.astype(np.float64)
-    subscripts = "mahwc,mhwcb->mab"
-    return (
-        np.einsum(subscripts, patches, kernels),
-        np.einsum(subscripts, np.abs(patches), np.abs(kernels)),
-    )
+    conv, index = job.convolution.at(place, coded.shape[2:-1], shares.shape[1:])
+    patches = coded[(slice(None), slice(None), *index)].astype(np.float64)
+    kernels = shares.astype(np.float64)
+
+    def numbers(patches: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+        results = [convolve(x, k, conv) for x, k in zip(patches, kernels, strict=True)]
+        blocks = np.stack(results).reshape(*patches.shape[:2], code.ell_b, -1)
+        return blocks[..., channel]
+
+    return numbers(patches, kernels), numbers(np.abs(patches), np.abs(kernels))
 
 
 def _blocks(job: Job, array: np.ndarray) -> np.ndarray:
     """Returns a result as blocks: ``(ℓ_A, B, h', W', ℓ_B, f)``."""
-    _, rows, width, _ = array.shape
-    return array.reshape(
-        job.code.ell_a,
-        -1,
-        rows,
-        width,
-        job.code.ell_b,
-        array.shape[3] // job.code.ell_b,
-    )
+    code, (rows, *width) = job.code, array.shape[1:-1]
+    shape = (code.ell_a, -1, rows, math.prod(width), code.ell_b)
+    return array.reshape(*shape, array.shape[-1] // code.ell_b)
 
 
 def _at(position: Position) -> tuple[slice | int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from statistics import median
@@ -11,9 +12,9 @@ import numpy as np
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.connect import connect
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Policy
-from fcdcc_keras.execution.stages import convolution_of
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan, plan_layer
@@ -116,8 +117,8 @@ class _Runs:
     def crossed(self) -> int:
         """Bytes of the layer's own input and output."""
         g = self.plan.geometry
-        inputs = g.input_size[0] * g.input_size[1] * g.channels
-        return 4 * (inputs + g.output_size[0] * g.output_size[1] * g.filters)
+        inputs = math.prod(g.input_size) * g.channels
+        return 4 * (inputs + math.prod(g.output_size) * g.filters)
 
 
 def _compute(record: LayerRecord) -> float:
@@ -132,7 +133,7 @@ def _compute(record: LayerRecord) -> float:
 
 def _client_rate(geometry: ConvGeometry) -> float:
     inputs, kernel = _inputs(geometry)
-    conv = convolution_of(geometry)
+    conv = Convolution.of(geometry)
     seconds = _median_of(lambda: convolve(inputs, kernel, conv))
     work = geometry.multiply_adds / narrowness(geometry.filters)
     return work / max(seconds, _SMALLEST)

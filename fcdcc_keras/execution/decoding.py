@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import DecodeRecipe
-from fcdcc_keras.partition import HeightPartition
+from fcdcc_keras.partition import AxisPartition
 
 AT_HAND = 1 << 20
 """Bytes of gathered results and computed blocks: about what a core's cache holds."""
@@ -26,7 +26,7 @@ _SHORT = 64
 
 def decode(
     recipe: DecodeRecipe,
-    height: HeightPartition,
+    along: AxisPartition,
     results: Sequence[np.ndarray],
     output: np.ndarray,
 ) -> None:
@@ -34,27 +34,27 @@ def decode(
 
     Args:
         recipe: What to make of the results.
-        height: Where the outputs of the k_A parts lie.
+        along: Where the outputs of the k_A parts lie.
         results: Of each survivor, shape ``(ℓ_A, B, h', W', ℓ_B, f)``, C-contiguous.
         output: Y, shape ``(B, H', W', N)``, dtype of the results, each image
             C-contiguous.
     """
     f = results[0].shape[5]
     for copy in recipe.copies:
-        row, channel = copy.i * height.output_rows, copy.j * f
-        target = output[:, row : row + height.output_rows]
+        row, channel = copy.i * along.output_rows, copy.j * f
+        target = output[:, row : row + along.output_rows]
         target = target[..., channel : channel + copy.count * f]
         # The last blocks may have more rows and channels than the output.
         source = results[copy.survivor][copy.a, :, : target.shape[1]]
         source = source.reshape(*source.shape[:3], -1)[..., copy.b * f :]
         _copy(source[..., : target.shape[3]], target)
     if recipe.blocks:
-        _compute(recipe, height, [results[s] for s in recipe.used], output)
+        _compute(recipe, along, [results[s] for s in recipe.used], output)
 
 
 def _compute(
     recipe: DecodeRecipe,
-    height: HeightPartition,
+    along: AxisPartition,
     results: Sequence[np.ndarray],
     output: np.ndarray,
 ) -> None:
@@ -66,7 +66,7 @@ def _compute(
     many = max(1, AT_HAND // ((in_blocks + in_results) * output.itemsize))
     gathered = np.empty(many * in_results, output.dtype)
     computed = np.empty(many * in_blocks, output.dtype)
-    for band in height.output_bands:
+    for band in along.output_bands:
         blocks = [(i, j) for i, j in recipe.blocks if i in band.parts]
         if not blocks:
             continue
@@ -75,15 +75,15 @@ def _compute(
             known = gather(results, images, rows, gathered)
             shape = (len(known), len(blocks), known.shape[2])
             if in_place:
-                below = output[images, first * height.output_rows + rows.start :]
-                part = height.output_rows * output.strides[1]
+                below = output[images, first * along.output_rows + rows.start :]
+                part = along.output_rows * output.strides[1]
                 strides = (output.strides[0], part, output.itemsize)
                 target = as_strided(below, shape, strides)
             else:
                 target = computed[: math.prod(shape)].reshape(shape)
             multiply(weights[: len(blocks)], known, target)
             if not in_place:
-                _scatter(target, blocks, height, output[images], rows)
+                _scatter(target, blocks, along, output[images], rows)
 
 
 def gather(
@@ -102,7 +102,7 @@ def gather(
 def _scatter(
     computed: np.ndarray,
     blocks: Sequence[tuple[int, int]],
-    height: HeightPartition,
+    along: AxisPartition,
     images: np.ndarray,
     rows: slice,
 ) -> None:
@@ -112,7 +112,7 @@ def _scatter(
     computed = computed.reshape(count, len(blocks), many, width, -1)
     f = computed.shape[-1]
     for index, (i, j) in enumerate(blocks):
-        row = i * height.output_rows + rows.start
+        row = i * along.output_rows + rows.start
         target = images[:, row : row + many, :, j * f : (j + 1) * f]
         _copy(computed[:, index, ..., : target.shape[3]], target)
 

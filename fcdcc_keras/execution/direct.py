@@ -19,9 +19,10 @@ import numpy as np
 
 from fcdcc_keras.execution.answers import About
 from fcdcc_keras.execution.line import Line
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.shared_memory import SharedMemory
-from fcdcc_keras.execution.subtask import Convolution, Reply, no_reply
+from fcdcc_keras.execution.subtask import Reply, no_reply
 from fcdcc_keras.execution.transport import Subtask, Transport, on_this_machine
 from fcdcc_keras.execution.worker_side import ATTACH, HANDLER, packed
 

@@ -1,6 +1,6 @@
 """Encoding: straight from the images into what the workers are sent.
 
-What splitting by ``HeightPartition`` and ``Code.encode_input`` mean together,
+What splitting by ``AxisPartition`` and ``Code.encode_input`` mean together,
 without the parts ever being there. In a band of rows, part i lies i·h'·s rows below
 part 0, so the parts are the rows of a matrix in the image itself, whose leading
 dimension is h'·s·W·C, and BLAS reads them where they are.
@@ -16,12 +16,12 @@ from numpy.lib.stride_tricks import as_strided
 from fcdcc_keras.execution.blas import multiply
 from fcdcc_keras.execution.recipe import EncodeRecipe
 from fcdcc_keras.execution.tensors import Allocate
-from fcdcc_keras.partition import HeightPartition
+from fcdcc_keras.partition import AxisPartition
 
 
 def encode(
     recipe: EncodeRecipe,
-    height: HeightPartition,
+    along: AxisPartition,
     images: np.ndarray,
     allocate: Allocate = lambda nbytes: None,
 ) -> np.ndarray:
@@ -29,7 +29,7 @@ def encode(
 
     Args:
         recipe: What to make of the parts.
-        height: Where the k_A parts lie.
+        along: Where the k_A parts lie.
         images: X, shape ``(B, H, W, C)``, C-contiguous.
         allocate: Where to put them.
 
@@ -38,25 +38,25 @@ def encode(
         whole image, they are all the memory of ``images``.
     """
     batch, _, width, channels = images.shape
-    if height.parts == 1 and not recipe.mixtures:
+    if along.parts == 1 and not recipe.mixtures:
         memory = allocate(images.nbytes)
         if memory is not None:
             shared = memory.view(images.dtype).reshape(images.shape)
             shared[...] = images
             images = shared
         return as_strided(images, (recipe.count, *images.shape), (0, *images.strides))
-    shape = (recipe.count, batch, height.input_rows, width, channels)
+    shape = (recipe.count, batch, along.input_rows, width, channels)
     memory = allocate(math.prod(shape) * images.itemsize)
     if memory is None:
         coded = np.empty(shape, images.dtype)
     else:
         coded = memory.view(images.dtype).reshape(shape)
     # All that is left of the rows of pixels is columns of matrices.
-    row, step, offset = width * channels, height.step, height.offset
-    columns = coded.reshape(recipe.count, batch, height.input_rows * row)
+    row, step, offset = width * channels, along.step, along.offset
+    columns = coded.reshape(recipe.count, batch, along.input_rows * row)
     strides = [images.strides[0], step * row * images.itemsize]
     mixtures = [(run, f.astype(images.dtype)) for run, f in recipe.mixtures]
-    for band in height.input_bands:
+    for band in along.input_bands:
         target = columns[:, :, band.rows.start * row : band.rows.stop * row]
         parts = band.parts
         if not parts:

@@ -22,10 +22,10 @@ from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import bounded
 from fcdcc_keras.execution.micro_batches import Part, in_lanes, micro_batches
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.execution.stages import (
     Stages,
-    convolution_of,
     kernel_shares,
     output_memory,
 )
@@ -53,8 +53,9 @@ class CodedConvolution:
         Args:
             inputs: X, shape ``(B, H, W, C)``, float32 or float64; H and W may
                 differ from those planned for.
-            kernel: K, shape ``(K_H, K_W, C, N)``. Where it is not the kernel that
-                the workers hold, they are given the new one first.
+            kernel: K, as ``partition.geometry.Kind`` has it; ``(K_H, K_W, C, N)``.
+                Where it is not the kernel that the workers hold, they are given the
+                new one first.
 
         Returns:
             Y, shape ``(B, H', W', N)``.
@@ -72,7 +73,7 @@ class CodedConvolution:
             raise
 
     def _run(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        geometry = _at_size(self.plan.geometry, inputs.shape[1:3])
+        geometry = _at_size(self.plan.geometry, inputs.shape[1:-1])
         inputs, geometry = geometry.condense(inputs), geometry.condensed
         record = LayerRecord(self.plan.path, next(_calls), time.time())
         if inputs.size == 0:
@@ -122,7 +123,7 @@ class CodedConvolution:
                 hedged=policy.redundancy == "hedged",
                 verify=policy.verify,
                 terms=geometry.terms,
-                bounded=lambda: bounded(self.plan.code, inputs, kernel),
+                bounded=lambda: bounded(self.plan.code, geometry, inputs, kernel),
             )
         )
         collector.settle()
@@ -253,7 +254,7 @@ class CodedConvolution:
         record: LayerRecord,
         reason: str,
     ) -> np.ndarray:
-        outputs = convolve(inputs, kernel, convolution_of(geometry))
+        outputs = convolve(inputs, kernel, Convolution.of(geometry))
         self._emit(replace(record, local=reason))
         return outputs
 
@@ -272,7 +273,7 @@ def _fates(collector: Collector) -> list[str]:
 
 
 @lru_cache(maxsize=1024)
-def _at_size(geometry: ConvGeometry, size: tuple[int, int]) -> ConvGeometry:
+def _at_size(geometry: ConvGeometry, size: tuple[int, ...]) -> ConvGeometry:
     return replace(geometry, input_size=size)
 
 

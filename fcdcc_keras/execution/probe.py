@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import PlainRequests
-from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
+from fcdcc_keras.execution.subtask import KernelShare, Reply
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Subtask
 from fcdcc_keras.execution.worker_side import install
@@ -82,7 +83,7 @@ async def _warm_up(tasks: TaskTransport, addresses: Sequence[str]) -> None:
     """
     ones = np.ones((1, 1, 1, 1), np.float32)
     subtasks = [Subtask(address, KernelShare(ones), ones) for address in addresses]
-    conv = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
+    conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
     replies = tasks.start("warm_up", subtasks, conv)
     answers = await asyncio.gather(
         *(_said(_outcome(reply), WARM_UP_TIMEOUT) for reply in replies)

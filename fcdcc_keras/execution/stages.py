@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from fcdcc_keras.execution.blas import single_threaded_blas
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.decoding import decode
 from fcdcc_keras.execution.encoding import encode
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
-from fcdcc_keras.execution.subtask import Convolution
 from fcdcc_keras.execution.tensors import Allocate, aligned_empty
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
+from fcdcc_keras.partition import ChannelPartition, ConvGeometry, best_cut
 
 
 class Stages:
@@ -25,17 +24,16 @@ class Stages:
     def __init__(self, code: Code, geometry: ConvGeometry, inputs: np.ndarray) -> None:
         """Takes the layer's code, its sizes, and X, shape ``(B, H, W, C)``."""
         self.code = code
+        self._geometry = geometry
         self._inputs = np.ascontiguousarray(inputs)
-        self._height = HeightPartition(geometry, code.k_a)
         self._channels = ChannelPartition(geometry.filters, code.k_b)
-        self.result_shape = (
-            code.ell_a * len(inputs),
-            self._height.output_rows,
-            geometry.output_size[1],
-            code.ell_b * self._channels.block_filters,
-        )
-        padding = self._height.pad_height
-        self.convolution = replace(convolution_of(geometry), pad_height=padding)
+        filters = code.ell_b * self._channels.block_filters
+        self.cut = best_cut(geometry, filters, len(inputs), code.k_a)
+        """How the input is cut into k_A parts."""
+        part = self.cut.part
+        images = code.ell_a * self.cut.part_images
+        self.result_shape = (images, *part.output_size, filters)
+        self.convolution = Convolution.of(part)
         self.encode_time = 0.0
 
     def encode(
@@ -50,11 +48,14 @@ class Stages:
             allocate: Gives memory to put them into.
         """
         start = time.time()
+        channels = self._geometry.channels
         with single_threaded_blas():
             recipe = encode_recipe(self.code, tuple(workers))
-            coded = encode(recipe, self._height, self._inputs, allocate)
+            seen = self._inputs.reshape(*self.cut.input_view, channels)
+            coded = encode(recipe, self.cut.partition, seen, allocate)
         self.encode_time += time.time() - start
-        return coded.reshape(len(workers), -1, *coded.shape[2:])
+        size = self.cut.part.input_size
+        return coded.reshape(len(workers), self.result_shape[0], *size, channels)
 
     def decode(
         self, collector: Collector, output: np.ndarray | None = None
@@ -65,16 +66,21 @@ class Stages:
             collector: What the survivors answered.
             output: Where to put it; None: into new memory.
         """
-        code, height, channels = self.code, self._height, self._channels
+        code, cut, channels = self.code, self.cut, self._channels
+        along = cut.partition
         recipe = decode_recipe(
-            code, collector.survivors, height.filled_parts, channels.filled_parts
+            code, collector.survivors, along.filled_parts, channels.filled_parts
         )
-        shape = (code.ell_a, len(self._inputs), *self.result_shape[1:3], code.ell_b, -1)
+        outer, _, inner = cut.output_view
+        shape = (code.ell_a, outer, along.output_rows, inner, code.ell_b, -1)
         results = [result.reshape(shape) for result in collector.results]
         if output is None:
-            output = output_memory(height.geometry, self._inputs)
+            output = output_memory(self._geometry, self._inputs)
+        seen = output.reshape(*cut.output_view, self._geometry.filters)
         with single_threaded_blas():
-            decode(recipe, height, results, output)
+            decode(recipe, along, results, seen)
+        if not np.may_share_memory(seen, output):  # it is a slice that has no such view
+            output[...] = seen.reshape(output.shape)
         return output
 
 
@@ -85,20 +91,15 @@ def output_memory(geometry: ConvGeometry, inputs: np.ndarray) -> np.ndarray:
 
 
 def kernel_shares(code: Code, kernel: np.ndarray, workers: Sequence[int]) -> np.ndarray:
-    """Returns ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``, coded in float64."""
+    """Returns ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``, coded in float64.
+
+    Every worker holds a kernel that is not coded as it is, whatever its shape.
+    """
+    if code.k_b == 1:
+        return np.broadcast_to(kernel, (len(workers), *kernel.shape))
     blocks = ChannelPartition(kernel.shape[-1], code.k_b).split(kernel)
     # What is not finite is judged where the results are checked.
     with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):
         coded = code.encode_kernel(blocks.astype(np.float64), workers)
         side_by_side = np.moveaxis(coded, 1, -2).astype(kernel.dtype)
     return side_by_side.reshape(*side_by_side.shape[:-2], -1)
-
-
-def convolution_of(geometry: ConvGeometry) -> Convolution:
-    """Returns the parameters of a layer's convolution, all its padding included."""
-    return Convolution(
-        strides=geometry.strides,
-        dilation_rate=geometry.dilation_rate,
-        pad_height=geometry.pad_height,
-        pad_width=geometry.pad_width,
-    )

@@ -7,27 +7,15 @@ since the scheduler and the workers import it too.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.tensors import as_array, as_tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """The parameters of a convolution, channels last, without its sizes."""
-
-    strides: tuple[int, int]
-    dilation_rate: tuple[int, int]
-    pad_height: tuple[int, int]
-    """Rows of zeros (above, below)."""
-    pad_width: tuple[int, int]
-    """Columns of zeros (left, right)."""
 
 
 class Reply(TypedDict):
@@ -123,23 +111,16 @@ def convolve(
 
     Args:
         inputs: Shape ``(B, H, W, C)``.
-        kernel: Shape ``(K_H, K_W, C, N)``.
+        kernel: As ``partition.geometry.Kind`` has it; ``(K_H, K_W, C, N)``.
         conv: The convolution.
 
     Returns:
         Shape ``(B, H', W', N)``, dtype of both; read-only.
     """
     prepare_tensorflow()
-    import tensorflow as tf
-
-    padding = [[0, 0], list(conv.pad_height), list(conv.pad_width), [0, 0]]
-    outputs = tf.nn.conv2d(
-        as_tensor(inputs),
-        as_tensor(kernel) if isinstance(kernel, np.ndarray) else kernel,
-        strides=list(conv.strides),
-        padding=padding,
-        dilations=list(conv.dilation_rate),
-    )
+    if isinstance(kernel, np.ndarray):
+        kernel = as_tensor(kernel)
+    outputs = conv(as_tensor(inputs), kernel)
     return as_array(outputs)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.execution.answers import joined, parted, plain_reply
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.subtask import (
-    Convolution,
     KernelShare,
     Reply,
     no_reply,

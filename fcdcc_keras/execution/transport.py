@@ -12,8 +12,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import PlainRequests
-from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
+from fcdcc_keras.execution.subtask import KernelShare, Reply
 
 if TYPE_CHECKING:
     from distributed import Client, Future

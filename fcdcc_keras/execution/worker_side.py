@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from fcdcc_keras.execution.answers import about, plain_reply
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.shared_memory import Attachments, attach
 from fcdcc_keras.execution.subtask import (
-    Convolution,
     KernelShare,
     Reply,
     no_reply,
@@ -115,8 +115,7 @@ def _convolved(
     kernel: KernelShare, request: dict[str, Any], data: Any, attached: Attachments
 ) -> dict[str, Any]:
     shape, dtype = request["shape"], request["dtype"]
-    parameters: dict[str, Any] = request["convolution"]
-    conv = Convolution(**{name: tuple(pair) for name, pair in parameters.items()})
+    conv = Convolution(**request["convolution"])
     offset, target = 0, None
     try:
         if "input" in request:

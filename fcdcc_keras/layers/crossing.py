@@ -28,7 +28,7 @@ def coded_convolution(
         plain: The same convolution in TensorFlow, a bound method of the layer: gives
             the gradient.
         inputs: Shape ``(B, H, W, C)``.
-        kernel: Shape ``(K_H, K_W, C, N)``.
+        kernel: As ``partition.geometry.Kind`` has it; ``(K_H, K_W, C, N)``.
 
     Returns:
         Shape ``(B, H', W', N)``, dtype of the inputs. Types narrower than float32
@@ -52,6 +52,7 @@ def coded_convolution(
         return tf.cast(y, x.dtype), gradient
 
     outputs = convolve(inputs, tf.convert_to_tensor(kernel, dtype=inputs.dtype))
+    outputs.set_shape([None] * len(inputs.shape))
     return outputs
 
 
@@ -59,7 +60,7 @@ def as_coded(kernel: tf.Tensor | tf.Variable, dtype: str) -> np.ndarray:
     """Returns a kernel as ``coded_convolution`` hands it over.
 
     Args:
-        kernel: Shape ``(K_H, K_W, C, N)``.
+        kernel: Of any shape.
         dtype: Type that the layer computes in.
     """
     computed = tf.cast(tf.convert_to_tensor(kernel), dtype)

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 
 import keras
 
-from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.rewriting.distribute import sessions
-from fcdcc_keras.rewriting.eligibility import NO_CONVOLUTION, has_convolution
+from fcdcc_keras.rewriting.eligibility import (
+    NO_CONVOLUTION,
+    ON_REQUEST,
+    has_convolution,
+    is_dense,
+)
 from fcdcc_keras.rewriting.walk import is_graph, walk
 from fcdcc_keras.text import table
 
@@ -84,9 +89,12 @@ def _describe(
     path: str, layer: keras.layers.Layer, reasons: dict[str, str]
 ) -> LayerReport:
     kind = type(layer).__name__
-    if not isinstance(layer, CodedConv2D):
+    if not isinstance(layer, CodedLayer):
         unknown = "it was not in the model that was distributed"
-        why = reasons.get(path, unknown) if has_convolution(layer) else NO_CONVOLUTION
+        if has_convolution(layer):
+            why = reasons.get(path, unknown)
+        else:
+            why = ON_REQUEST if is_dense(layer) else NO_CONVOLUTION
         return LayerReport(path, kind, False, why)
     if layer.coded is None or layer.session is None or layer.session.closed:
         return LayerReport(path, kind, False, "it is not attached to a cluster")

@@ -1,8 +1,10 @@
-"""APCP: adaptive-padding coded partitioning of the input, along its height.
+"""APCP: adaptive-padding coded partitioning of the input, along one of its axes.
 
 FCDCC, arXiv:2411.01579. The padded input is cut into k_A overlapping parts that
 each yield h' = ⌈H'/k_A⌉ output rows: part i starts at row i·h'·s and is
-Ĥ = (h' − 1)·s + D_H rows high. Rows missing at the bottom are zeros.
+Ĥ = (h' − 1)·s + D_H rows high. Rows missing at the bottom are zeros. A transposed
+convolution's parts each yield h' = s·⌈⌈H'/s⌉/k_A⌉ rows, and part i starts at row
+i·h'/s; ``Axis`` has both rules.
 
 With k_A = 1 the only part is the input as it is, unpadded, Ĥ = H.
 """
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from fcdcc_keras.partition.geometry import ConvGeometry, Pair
+from fcdcc_keras.partition.axis import Axis, Pair, Window
 
 
 @dataclass(frozen=True)
@@ -27,45 +29,44 @@ class Band:
 
 
 @dataclass(frozen=True)
-class HeightPartition:
-    """Where k_A parts lie in the input, by height, and their outputs in the output."""
+class AxisPartition:
+    """Where k_A parts lie in the input, along an axis, and their outputs in Y."""
 
-    geometry: ConvGeometry
+    axis: Axis
     parts: int
     """k_A."""
 
     @property
     def output_rows(self) -> int:
         """h': output rows of each part."""
-        return -(-self.geometry.output_size[0] // self.parts)
+        if self.parts == 1:
+            return self.axis.output
+        return self._units * self.axis.output_step
 
     @property
     def input_rows(self) -> int:
         """Ĥ: input rows of each part, padding and overlap included."""
-        if self.parts == 1:
-            return self.geometry.input_size[0]
-        stride = self.geometry.strides[0]
-        return (self.output_rows - 1) * stride + self.geometry.dilated_kernel[0]
+        return self._first.stop - self._first.start
 
     @property
     def step(self) -> int:
         """h'·s: rows from the start of one part to that of the next."""
-        return self.output_rows * self.geometry.strides[0]
+        return self._units * self.axis.input_step
 
     @property
     def filled_parts(self) -> int:
         """Parts whose output has rows of Y; those after them are all padding."""
-        return -(-self.geometry.output_size[0] // self.output_rows)
+        return -(-self.axis.output // self.output_rows)
 
     @property
-    def pad_height(self) -> Pair:
-        """Rows of zeros (above, below) that the convolution of a part adds."""
-        return self.geometry.pad_height if self.parts == 1 else (0, 0)
+    def pads(self) -> Pair:
+        """Padding of the convolution of a part; see ``Axis.pads``."""
+        return self._first.pads
 
     @property
     def offset(self) -> int:
         """Row of X at which part 0 starts; negative where it starts with padding."""
-        return 0 if self.parts == 1 else -self.geometry.pad_height[0]
+        return self._first.start
 
     @property
     def input_bands(self) -> tuple[Band, ...]:
@@ -74,14 +75,25 @@ class HeightPartition:
         Counted from ``offset``. No band is higher than h'·s, so that the rows of a
         band do not overlap.
         """
-        height = self.geometry.input_size[0]
-        return _bands(self.input_rows, self.step, self.offset, height, self.parts)
+        rows, step = self.input_rows, self.step
+        return _bands(rows, step, self.offset, self.axis.size, self.parts)
 
     @property
     def output_bands(self) -> tuple[Band, ...]:
         """The rows of the parts' outputs, r < h': row i·h' + r of Y."""
-        rows, height = self.output_rows, self.geometry.output_size[0]
-        return _bands(rows, rows, 0, height, self.parts)
+        rows = self.output_rows
+        return _bands(rows, rows, 0, self.axis.output, self.parts)
+
+    @property
+    def _units(self) -> int:
+        return -(-self.axis.units // self.parts)
+
+    @property
+    def _first(self) -> Window:
+        """What part 0 reads; the others read as many rows, further on."""
+        if self.parts == 1:
+            return Window(0, self.axis.size, self.axis.pads)
+        return self.axis.window(range(self.output_rows))
 
 
 @lru_cache(maxsize=1024)

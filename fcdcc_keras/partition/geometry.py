@@ -1,87 +1,113 @@
-"""The sizes of one two-dimensional convolution, channels last.
+"""The sizes of one convolution, channels last, of any rank and kind.
 
-Symbols: input X ``(B, H, W, C)``, kernel K ``(K_H, K_W, C, N)``, output Y
-``(B, H', W', N)``, stride s, dilation d, D_H = (K_H − 1)·d + 1.
+Symbols, for two dimensions: input X ``(B, H, W, C)``, kernel K ``(K_H, K_W, C, N)``,
+output Y ``(B, H', W', N)``, stride s, dilation d, D_H = (K_H − 1)·d + 1. With one or
+three dimensions there is one length or there are three, everywhere; the first is
+called the height.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
 
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.partition.axis import Axis, Pair
+from fcdcc_keras.partition.checks import check_geometry
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]
+Kind = Literal["conv", "depthwise", "separable", "transposed", "dense"]
+"""How inputs become outputs:
+
+- conv: each of ``groups`` groups of output channels sums over its group of input
+  channels. K ``(K_H, K_W, C/groups, N)``.
+- depthwise: each input channel gives N/C output channels. K ``(K_H, K_W, C, N/C)``.
+- separable: a depthwise convolution to C·``depth_multiplier`` channels, then one of
+  1×1. K is flat, the two kernels after one another.
+- transposed: the transpose of a convolution. K ``(K_H, K_W, N, C)``.
+- dense: a matrix product at each place; a convolution of extent 1. K ``(C, N)``.
+"""
 
 
 @dataclass(frozen=True)
 class ConvGeometry:
     """Sizes of a convolution over one image; lengths in pixels."""
 
-    input_size: Pair
+    input_size: Sizes
     """(H, W), before padding."""
     channels: int
     """C, channels of the input."""
     filters: int
     """N, channels of the output."""
-    kernel_size: Pair
+    kernel_size: Sizes
     """(K_H, K_W)."""
-    strides: Pair = (1, 1)
-    dilation_rate: Pair = (1, 1)
-    padding: Literal["valid", "same"] | tuple[Pair, Pair] = "valid"
-    """"valid", "same", or the zeros themselves: ((above, below), (left, right))."""
+    strides: Sizes = ()
+    """(s_H, s_W); left out: 1."""
+    dilation_rate: Sizes = ()
+    """(d_H, d_W); left out: 1."""
+    padding: Literal["valid", "same", "causal"] | tuple[Pair, ...] = "valid"
+    """A name, or the zeros themselves: ((above, below), (left, right)); of a
+    transposed convolution what is cropped, see ``Axis.pads``."""
+    groups: int = 1
+    kind: Kind = "conv"
+    depth_multiplier: int = 1
+    """Channels of a separable convolution's first step for each of the input."""
+    output_padding: Sizes | None = None
+    """As Keras has it for transposed convolutions."""
 
     def __post_init__(self) -> None:
-        for field in ("input_size", "kernel_size", "strides", "dilation_rate"):
-            pair = getattr(self, field)
-            if not _is_pair(pair):
-                raise PlanError(
-                    f"`{field}` must be two integers of at least 1. Received: "
-                    f"{field}={pair!r}. Give a height and a width."
-                )
-            object.__setattr__(self, field, (int(pair[0]), int(pair[1])))
-        for field in ("channels", "filters"):
-            if not _is_size(getattr(self, field)):
-                raise PlanError(
-                    f"`{field}` must be an integer of at least 1. Received: "
-                    f"{field}={getattr(self, field)!r}. Give a positive number."
-                )
-        if self.padding not in ("valid", "same") and not _is_padding(self.padding):
-            raise PlanError(
-                "`padding` must be 'valid', 'same', or the zeros above, below, left "
-                f"and right as two pairs. Received: padding={self.padding!r}. Choose "
-                "one of these."
-            )
-        if min(self.output_size) < 1:
-            raise PlanError(
-                "The input must be at least as large as the dilated kernel. "
-                f"Received: input_size={self.input_size}, dilated kernel "
-                f"{self.dilated_kernel}, padding={self.padding!r}. Use larger "
-                "inputs or padding='same'."
-            )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
+                object.__setattr__(self, field.name, value)
+            if value == () and isinstance(self.kernel_size, tuple):
+                object.__setattr__(self, field.name, (1,) * len(self.kernel_size))
+        check_geometry(self)
 
     @property
-    def dilated_kernel(self) -> Pair:
+    def rank(self) -> int:
+        """Number of dimensions, without those of images and channels."""
+        return len(self.input_size)
+
+    @property
+    def dilated_kernel(self) -> Sizes:
         """(D_H, D_W): extent of the kernel with its gaps."""
-        (kh, kw), (dh, dw) = self.kernel_size, self.dilation_rate
-        return (kh - 1) * dh + 1, (kw - 1) * dw + 1
+        sizes = zip(self.kernel_size, self.dilation_rate, strict=True)
+        return tuple((k - 1) * d + 1 for k, d in sizes)
 
     @property
-    def output_size(self) -> Pair:
+    def output_size(self) -> Sizes:
         """(H', W')."""
-        return self._output(0), self._output(1)
+        return tuple(self._output(axis) for axis in range(self.rank))
 
     @property
-    def pad_height(self) -> Pair:
-        """Rows of zeros that the layer's padding adds (above, below)."""
-        return self._pad(0)
+    def pads(self) -> tuple[Pair, ...]:
+        """((above, below), (left, right)), see ``Axis.pads``."""
+        return tuple(self._pad(axis) for axis in range(self.rank))
 
-    @property
-    def pad_width(self) -> Pair:
-        """Columns of zeros that the layer's padding adds (left, right)."""
-        return self._pad(1)
+    def axis(self, index: int) -> Axis:
+        """Returns what there is along one axis; 0 is the height."""
+        return Axis(
+            self.input_size[index],
+            self._output(index),
+            self.dilated_kernel[index],
+            self.strides[index],
+            self._pad(index),
+            self.kind == "transposed",
+        )
+
+    def along(self, index: int, size: int, pads: Pair) -> ConvGeometry:
+        """Returns the same with another length and padding along one axis.
+
+        All its padding is written out.
+        """
+        sizes, padding = list(self.input_size), list(self.pads)
+        sizes[index], padding[index] = size, pads
+        return replace(self, input_size=tuple(sizes), padding=tuple(padding))
 
     @property
     def condensed(self) -> ConvGeometry:
@@ -92,21 +118,25 @@ class ConvGeometry:
         read = self._read_singly
         sizes = zip(read, self.output_size, self.input_size, strict=True)
         steps = zip(read, self.strides, strict=True)
-        height, width = (short if alone else long for alone, short, long in sizes)
-        down, right = (1 if alone else stride for alone, stride in steps)
-        return replace(self, input_size=(height, width), strides=(down, right))
+        return replace(
+            self,
+            input_size=tuple(short if alone else long for alone, short, long in sizes),
+            strides=tuple(1 if alone else stride for alone, stride in steps),
+        )
 
     def condense(self, images: np.ndarray) -> np.ndarray:
         """Returns what ``condensed`` reads of images ``(B, H, W, C)``, as a view."""
-        (rows, columns), (down, right) = self._read_singly, self.strides
-        return images[:, :: down if rows else 1, :: right if columns else 1]
+        steps = zip(self._read_singly, self.strides, strict=True)
+        taken = (slice(None, None, s if alone else 1) for alone, s in steps)
+        index = (slice(None), *taken)
+        return images[index]
 
     @property
-    def _read_singly(self) -> tuple[bool, bool]:
-        """Whether each output depends on one row, and on one column."""
-        rows, columns = self.dilated_kernel
-        above_or_below, beside = any(self.pad_height), any(self.pad_width)
-        return rows == 1 and not above_or_below, columns == 1 and not beside
+    def _read_singly(self) -> tuple[bool, ...]:
+        """Whether each output depends on one row, on one column."""
+        extents = zip(self.dilated_kernel, self.pads, strict=True)
+        forward = self.kind != "transposed"
+        return tuple(forward and n == 1 and not any(pads) for n, pads in extents)
 
     def of_rows(self, output: range) -> tuple[ConvGeometry, slice]:
         """Returns the convolution that yields only some consecutive output rows.
@@ -120,62 +150,96 @@ class ConvGeometry:
         Raises:
             PlanError: They depend on padding alone.
         """
-        stride, above = self.strides[0], self.pad_height[0]
-        first = output.start * stride - above
-        last = (output.stop - 1) * stride - above + self.dilated_kernel[0]
-        rows = slice(max(0, first), min(self.input_size[0], last))
-        zeros = max(0, -first), max(0, last - self.input_size[0])
-        size = rows.stop - rows.start, self.input_size[1]
-        geometry = replace(self, input_size=size, padding=(zeros, self.pad_width))
-        return geometry, rows
+        window = self.axis(0).inside(output)
+        if window.stop <= window.start:
+            raise PlanError(
+                "Rows that are cut out of an output must depend on the input. "
+                f"Received: rows {output.start} to {output.stop - 1} of {self}, which "
+                "are padding alone. Cut fewer parts."
+            )
+        rows = slice(window.start, window.stop)
+        return self.along(0, rows.stop - rows.start, window.pads), rows
+
+    @property
+    def codes_input(self) -> bool:
+        """Whether the input may be cut into coded parts."""
+        return self.kind != "dense"
+
+    @property
+    def codes_kernel(self) -> bool:
+        """Whether the kernel may be cut into coded blocks of output channels."""
+        return self.kind == "dense" or (self.kind == "conv" and self.groups == 1)
 
     @property
     def terms(self) -> int:
-        """K_H·K_W·C: products in the sum of one output."""
-        return self.kernel_size[0] * self.kernel_size[1] * self.channels
+        """K_H·K_W·C: products in the sum of one output, at most."""
+        window = math.prod(self.kernel_size)
+        if self.kind == "depthwise":
+            return window
+        if self.kind == "separable":
+            return window * self.channels * self.depth_multiplier
+        if self.kind == "transposed":
+            sizes = zip(self.kernel_size, self.strides, strict=True)
+            window = math.prod(-(-k // s) for k, s in sizes)
+        return window * self.channels // self.groups
+
+    @property
+    def kernel_floats(self) -> int:
+        """Numbers in the kernel: K_H·K_W·C·N for a plain convolution."""
+        window = math.prod(self.kernel_size)
+        if self.kind == "depthwise":
+            return window * self.filters
+        if self.kind == "separable":
+            middle = self.channels * self.depth_multiplier
+            return middle * (window + self.filters)
+        return window * self.channels * self.filters // self.groups
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of the convolution of one image: H'·W'·N·C·K_H·K_W."""
-        (h, w), (kh, kw) = self.output_size, self.kernel_size
-        return h * w * self.filters * self.channels * kh * kw
+        """Multiply-adds of the convolution of one image: H'·W'·N·C·K_H·K_W.
+
+        Each number of a kernel enters once at each place of the output, or of the
+        input of a transposed convolution.
+        """
+        transposed = self.kind == "transposed"
+        places = self.input_size if transposed else self.output_size
+        return math.prod(places) * self.kernel_floats
 
     def _output(self, axis: int) -> int:
         size, stride = self.input_size[axis], self.strides[axis]
-        if self.padding == "same":
+        extent = self.dilated_kernel[axis]
+        if self.kind == "transposed":
+            return self._transposed_output(axis)
+        if self.padding in ("same", "causal"):
             return -(-size // stride)
         size += sum(self._pad(axis))
-        return max(0, (size - self.dilated_kernel[axis]) // stride + 1)
+        return max(0, (size - extent) // stride + 1)
+
+    def _transposed_output(self, axis: int) -> int:
+        """Returns the length that Keras gives a transposed convolution's output."""
+        size, stride = self.input_size[axis], self.strides[axis]
+        extent, more = self.dilated_kernel[axis], self.output_padding
+        least = (size - 1) * stride
+        if self.padding == "same":
+            return size * stride if more is None else least + extent % 2 + more[axis]
+        if self.padding == "valid":
+            beyond = max(0, stride - extent) if more is None else more[axis]
+            return least + extent + beyond
+        return least + extent - sum(self._pad(axis))
 
     def _pad(self, axis: int) -> Pair:
+        if not isinstance(self.padding, str):
+            return self.padding[axis]
+        size, stride = self.input_size[axis], self.strides[axis]
+        extent = self.dilated_kernel[axis]
+        if self.kind == "transposed":
+            beyond = (size - 1) * stride + extent - self._transposed_output(axis)
+            before = max(0, beyond) // 2 if self.padding == "same" else 0
+            return before, beyond - before
         if self.padding == "valid":
             return 0, 0
-        if self.padding != "same":
-            return self.padding[axis]
+        if self.padding == "causal":
+            return extent - 1, 0
         # TensorFlow's rule: what the last window lacks, the odd zero at the end.
-        covered = (self._output(axis) - 1) * self.strides[axis]
-        covered += self.dilated_kernel[axis]
-        total = max(0, covered - self.input_size[axis])
+        total = max(0, (self._output(axis) - 1) * stride + extent - size)
         return total // 2, total - total // 2
-
-
-def _is_pair(value: object) -> bool:
-    return (
-        isinstance(value, tuple | list)
-        and len(value) == 2
-        and all(map(_is_size, value))
-    )
-
-
-def _is_padding(value: object) -> bool:
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
-        and all(isinstance(n, int) and n >= 0 for pair in value for n in pair)
-    )
-
-
-def _is_size(value: object) -> bool:
-    # NumPy's integers are sizes too; True is an integer, but no size.
-    return isinstance(value, int | np.integer) and value is not True and int(value) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,10 +60,8 @@ class Calibration:
             itemsize: Bytes of one float.
         """
         sent = code.workers * cost.upload
-        height, width = geometry.input_size
-        rows, columns = geometry.output_size
-        coded = sent + height * width * geometry.channels
-        coded += cost.download + rows * columns * geometry.filters
+        coded = sent + math.prod(geometry.input_size) * geometry.channels
+        coded += cost.download + math.prod(geometry.output_size) * geometry.filters
         channels = geometry.filters * code.ell_b / code.k_b
         return (
             self.latency

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
+from fcdcc_keras.partition import ChannelPartition, ConvGeometry, best_cut
 
 _NARROW_CHANNELS = 12
 """Output channels at which a CPU convolution reaches half of its best rate.
@@ -82,17 +82,12 @@ def layer_cost(
             is late.
     """
     geometry = geometry.condensed
-    part = HeightPartition(geometry, code.k_a)
     block_filters = ChannelPartition(geometry.filters, code.k_b).block_filters
-    (width, out_width), (kh, kw) = (
-        (geometry.input_size[1], geometry.output_size[1]),
-        geometry.kernel_size,
-    )
     channels_out = code.ell_b * block_filters
-    upload = code.ell_a * geometry.channels * part.input_rows * width
-    answer = code.ell_a * part.output_rows * out_width * channels_out
-    storage = kh * kw * geometry.channels * channels_out
-    multiply_adds = answer * kh * kw * geometry.channels
+    cut = best_cut(geometry, channels_out, 1, code.k_a)
+    upload, answer = code.ell_a * cut.upload, code.ell_a * cut.answer
+    storage = cut.part.kernel_floats
+    multiply_adds = code.ell_a * cut.part.multiply_adds
     sent = code.recovery_threshold if hedged else code.workers
     wire = sent * upload + code.recovery_threshold * answer
     encoded, decoded = _mixtures(code, sent)

@@ -8,9 +8,9 @@ from fcdcc_keras import codes
 from fcdcc_keras.codes import Code, certify
 from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.codes.certify import screen
-from fcdcc_keras.errors import PlanError
+from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
+from fcdcc_keras.planning.cost import Prices, layer_cost
 from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
 
@@ -100,23 +100,34 @@ def plan_layer(
 
     Raises:
         PlanError: No code fits, or none is exact enough.
+        UnsupportedLayerError: None codes only those sides that the layer allows.
     """
     prices = prices or Prices()
     tolerance = check_tolerance(tolerance, dtype)
     itemsize = 8 if dtype == "float64" else 4
     priced = sorted(
         (
-            (layer_cost(geometry, design, prices, itemsize, hedged=hedged), design)
+            (_rank(geometry, design, prices, itemsize, hedged), design)
             for design in candidates(code, workers, stragglers)
+            if suits(design, geometry)
         ),
-        key=lambda pair: pair[0].price,
+        key=lambda pair: pair[0],
     )
+    if not priced:
+        raise _not_suited(code, geometry)
     same = _SAME_PRICE_HEDGED if hedged else _SAME_PRICE
     limit = tolerance / plain_error(dtype, geometry.terms)
     design = _most_exact_of_cheapest(priced, same, limit)
     if design is None:
         raise _not_exact_enough(priced, tolerance, dtype, geometry)
     return LayerPlan.of(path, geometry, design, prices, itemsize, hedged=hedged)
+
+
+def suits(code: Code, geometry: ConvGeometry) -> bool:
+    """Returns whether a code leaves uncoded what a layer's kind does not allow."""
+    return (code.k_a == 1 or geometry.codes_input) and (
+        code.k_b == 1 or geometry.codes_kernel
+    )
 
 
 def check_tolerance(tolerance: float | None, dtype: str) -> float:
@@ -135,8 +146,16 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
     return float(tolerance)
 
 
+def _rank(
+    geometry: ConvGeometry, code: Code, prices: Prices, itemsize: int, hedged: bool
+) -> float:
+    """Returns what a layer is planned by: its price, or what a worker holds of it."""
+    cost = layer_cost(geometry, code, prices, itemsize, hedged=hedged)
+    return cost.storage if geometry.kind == "dense" else cost.price
+
+
 def _most_exact_of_cheapest(
-    priced: Sequence[tuple[LayerCost, Code]], same_price: float, limit: float
+    priced: Sequence[tuple[float, Code]], same_price: float, limit: float
 ) -> Code | None:
     """Takes designs by price, and those of equal price by their error.
 
@@ -145,8 +164,8 @@ def _most_exact_of_cheapest(
     """
     left = list(priced)
     while left:
-        price = left[0][0].price * same_price
-        equal = [design for cost, design in left if cost.price <= price]
+        price = left[0][0] * same_price
+        equal = [design for cost, design in left if cost <= price]
         left = left[len(equal) :]
         # Certifying takes seconds where n is large; a glance excludes most.
         for design in sorted(equal, key=screen):
@@ -157,8 +176,17 @@ def _most_exact_of_cheapest(
     return None
 
 
+def _not_suited(code: object, geometry: ConvGeometry) -> UnsupportedLayerError:
+    side, k = ("input", "k_b") if geometry.codes_input else ("kernel", "k_a")
+    grouped = ", grouped," if geometry.groups > 1 else ""
+    return UnsupportedLayerError(
+        f"A layer of kind {geometry.kind!r}{grouped} can only be coded on the side of "
+        f"its {side}. Received: code={code!r}. Use a code with {k}=1, or code='auto'."
+    )
+
+
 def _not_exact_enough(
-    priced: Sequence[tuple[LayerCost, Code]],
+    priced: Sequence[tuple[float, Code]],
     tolerance: float,
     dtype: str,
     geometry: ConvGeometry,

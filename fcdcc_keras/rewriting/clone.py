@@ -10,14 +10,14 @@ import keras
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.layers import CodedLayer, coded_class, plain_class
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.walk import walk
 
 
 def clone_with_coded_layers(
     model: keras.Model, plan: Plan
-) -> tuple[keras.Model, dict[str, CodedConv2D]]:
+) -> tuple[keras.Model, dict[str, CodedLayer]]:
     """Returns a copy of a model in which the planned layers are coded ones.
 
     Args:
@@ -31,15 +31,13 @@ def clone_with_coded_layers(
     paths = {id(layer): path for path, layer in walk(model)}
     planned = {layer.path for layer in plan.layers}
     clones: list[tuple[Any, Any]] = []
-    coded: dict[str, CodedConv2D] = {}
+    coded: dict[str, CodedLayer] = {}
 
     def clone(layer: Any) -> Any:
-        kind = type(layer)
         path = paths.get(id(layer))
+        kind: Any = plain_class(type(layer))
         if path in planned:
-            kind = CodedConv2D
-        elif kind is CodedConv2D:
-            kind = keras.layers.Conv2D
+            kind = coded_class(kind)
         try:
             # The layer is the user's own, alive: its code needs no safe mode.
             with SafeModeScope(safe_mode=False):

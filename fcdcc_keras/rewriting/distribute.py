@@ -22,7 +22,7 @@ from fcdcc_keras.execution.records import (
     Redundancy,
 )
 from fcdcc_keras.execution.session import Session
-from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
 from fcdcc_keras.rewriting.clone import clone_with_coded_layers
 from fcdcc_keras.rewriting.eligibility import examine
@@ -39,6 +39,7 @@ def distribute(
     workers: int | None = None,
     stragglers: int = 1,
     layers: Layers = "all",
+    dense: bool = False,
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
     plan: Plan | str | Path | None = None,
@@ -64,6 +65,9 @@ def distribute(
         layers: "all" that can be coded, "gaining": those that the workers finish
             sooner than this process, by a short measurement of both, names or paths
             of layers, or a function that is given a layer and says whether to code it.
+        dense: Whether "all", "gaining" and functions are about ``Dense`` layers too.
+            Those are coded for memory, on the side of the kernel: each worker holds
+            1/δ of it, and is sent the whole input.
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
         tolerance: Largest relative error of a layer. A code must keep it for 99% of
             survivor sets, or it is refused; for any of the others more answers are
@@ -99,6 +103,7 @@ def distribute(
     check_tolerance(tolerance, "float32")
     options: dict[str, Any] = {
         "layers": layers,
+        "dense": dense,
         "code": code,
         "tolerance": tolerance,
         "redundancy": redundancy,
@@ -169,7 +174,7 @@ def sessions(model: keras.Model) -> list[Session]:
     Raises:
         PlanError: The model has no coded layer.
     """
-    coded = [layer for _, layer in walk(model) if isinstance(layer, CodedConv2D)]
+    coded = [layer for _, layer in walk(model) if isinstance(layer, CodedLayer)]
     if not coded:
         raise PlanError(
             "The model must be one that `fk.distribute` returned. Received: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,14 @@ import keras
 from keras.src.models import Functional
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.layers import CodedConv2D
+from fcdcc_keras.layers import CodedDense, channels_last, coded_class
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.rewriting.walk import is_graph, walk
 
 NO_CONVOLUTION = "it has no convolution"
 """The reason for layers that there is nothing to code in."""
+ON_REQUEST = "Dense is coded on request only: dense=True, or its name in `layers`"
+"""The reason for layers that need not be coded."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,12 @@ class Verdict:
     @property
     def convolves(self) -> bool:
         """Whether the layer has a convolution, be it eligible or not."""
-        return self.reason != NO_CONVOLUTION
+        return has_convolution(self.layer)
+
+    @property
+    def on_request(self) -> bool:
+        """Whether it is coded only where that is asked for."""
+        return is_dense(self.layer)
 
 
 def examine(model: keras.Model) -> list[Verdict]:
@@ -103,6 +111,11 @@ def has_convolution(layer: keras.layers.Layer) -> bool:
     return any("Conv" in cls.__name__ for cls in type(layer).__mro__)
 
 
+def is_dense(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer is a matrix product that can be coded."""
+    return coded_class(type(layer)) is CodedDense
+
+
 def _exchangeable(model: keras.Model) -> set[int]:
     """Returns the ids of layers that cloning the model visits."""
     found: set[int] = set()
@@ -114,43 +127,38 @@ def _exchangeable(model: keras.Model) -> set[int]:
 
 
 def _obstacle(layer: keras.layers.Layer, exchangeable: bool) -> str:
-    kind = type(layer).__name__
-    if not has_convolution(layer):
+    kind = type(layer)
+    if not has_convolution(layer) and not is_dense(layer):
         return NO_CONVOLUTION
-    if not isinstance(layer, keras.layers.Conv2D):
-        return f"{kind} is not coded; only Conv2D is"
+    if coded_class(kind) is None:
+        known = next((cls for cls in kind.__mro__ if coded_class(cls)), None)
+        if known is None:
+            return f"{kind.__name__} is not coded; Keras's own convolutions are"
+        return (
+            f"{kind.__name__} changes what {known.__name__} does in a way that is not "
+            "known"
+        )
     if not exchangeable:
         return "it is inside a layer that makes its own sublayers"
-    if type(layer) not in (keras.layers.Conv2D, CodedConv2D):
-        return f"{kind} changes what Conv2D does in a way that is not known"
-    if layer.groups != 1:
-        return f"grouped convolutions are not coded (groups={layer.groups})"
-    if layer.data_format != "channels_last":
-        return f"only channels_last is coded (data_format={layer.data_format!r})"
+    if getattr(layer, "quantization_mode", None) is not None:
+        return f"quantized layers are not coded ({layer.quantization_mode})"
     return ""
 
 
-def _geometry(layer: keras.layers.Conv2D) -> tuple[ConvGeometry | None, str]:
+def _geometry(layer: Any) -> tuple[ConvGeometry | None, str]:
     shapes = {
-        tuple(tensor.shape)
+        channels_last(layer, tuple(tensor.shape))
         for node in layer._inbound_nodes
         for tensor in node.input_tensors
     }
-    known = [shape for shape in shapes if len(shape) == 4 and None not in shape[1:]]
+    known = [shape for shape in shapes if None not in shape[1:]]
     if not known:
         return None, (
             "its input's height and width are not fixed "
             f"({', '.join(map(str, sorted(shapes, key=str))) or 'no input known'})"
         )
     # A shared layer is planned for its largest input; it works for all of them.
-    _, height, width, channels = max(known, key=lambda shape: shape[1] * shape[2])
-    geometry = ConvGeometry(
-        input_size=(height, width),
-        channels=channels,
-        filters=layer.filters,
-        kernel_size=layer.kernel_size,
-        strides=layer.strides,
-        dilation_rate=layer.dilation_rate,
-        padding=layer.padding,
-    )
-    return geometry, ""
+    largest = max(known, key=lambda shape: math.prod(n or 0 for n in shape[1:]))
+    coded = coded_class(type(layer))
+    assert coded is not None
+    return coded.geometry_of(layer, largest), ""

@@ -32,6 +32,7 @@ def plan(
     workers: int,
     stragglers: int = 1,
     layers: Layers = "all",
+    dense: bool = False,
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
     redundancy: Redundancy = "eager",
@@ -48,6 +49,7 @@ def plan(
         layers: "all" that can be coded, "gaining": those that the workers finish
             sooner than the client, names or paths of layers, or a function that is
             given a layer and says whether to code it.
+        dense: Whether "all", "gaining" and functions are about ``Dense`` layers too.
         code: Name of a code, "auto", a ``Code`` with its split, or a code's class.
         tolerance: Largest relative error of a layer, at the 99th percentile of
             survivor sets; default 1e-4 where it is coded in float32, and 3e-14 in
@@ -68,24 +70,30 @@ def plan(
     """
     check_redundancy(workers, stragglers)
     verdicts = examine(model)
-    chosen = _choose(verdicts, layers)
+    chosen = _choose(verdicts, layers, dense)
     prices = prices or (calibration.prices if calibration else None)
-    plans = [
-        plan_layer(
-            verdict.path,
-            verdict.geometry,
-            workers=workers,
-            stragglers=stragglers,
-            code=code,
-            tolerance=tolerance,
-            dtype=_coding_type(verdict.layer),
-            prices=prices,
-            hedged=redundancy == "hedged",
-        )
-        for verdict in chosen
-        if verdict.geometry is not None
-    ]
     reasons = {v.path: v.reason or "it was not chosen by `layers`" for v in verdicts}
+    plans = []
+    for verdict in chosen:
+        assert verdict.geometry is not None
+        try:
+            layer_plan = plan_layer(
+                verdict.path,
+                verdict.geometry,
+                workers=workers,
+                stragglers=stragglers,
+                code=code,
+                tolerance=tolerance,
+                dtype=_coding_type(verdict.layer),
+                prices=prices,
+                hedged=redundancy == "hedged",
+            )
+        except UnsupportedLayerError as error:
+            if _is_named(verdict, layers):
+                raise
+            reasons[verdict.path] = str(error)
+        else:
+            plans.append(layer_plan)
     if layers == GAINING:
         losing = _losing(plans, calibration)
         reasons |= losing
@@ -100,8 +108,8 @@ def plan(
         why = "; ".join(f"{path}: {reason}" for path, reason in not_coded[:5])
         raise PlanError(
             "The model must have a layer to code. Received: "
-            f"{model.name!r}, layers={layers!r}; {why}. Only Conv2D layers are "
-            "coded; see `fk.plan` and the documentation for which."
+            f"{model.name!r}, layers={layers!r}; {why}. Keras's own convolutions "
+            "are coded; see `fk.plan` and the documentation for which."
         )
     return Plan(model.name, workers, stragglers, tuple(plans), not_coded, calibration)
 
@@ -135,17 +143,18 @@ def check_choices(
         PlanError: The model, a layer's name or the code is not usable.
         UnsupportedLayerError: A layer that was named cannot be coded.
     """
-    _choose(examine(model), layers)
+    _choose(examine(model), layers, dense=True)
     if not isinstance(code, Code):
         families(code, stragglers)
 
 
-def _choose(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
+def _choose(verdicts: list[Verdict], layers: Layers, dense: bool) -> list[Verdict]:
     eligible = [v for v in verdicts if v.geometry is not None]
+    wanted = [v for v in eligible if dense or not v.on_request]
     if layers in ("all", GAINING):
-        return eligible
+        return wanted
     if callable(layers):
-        return [v for v in eligible if layers(v.layer)]
+        return [v for v in wanted if layers(v.layer)]
     names = [layers] if isinstance(layers, str) else list(layers)
     chosen: set[str] = set()
     for name in names:
@@ -166,6 +175,13 @@ def _choose(verdicts: list[Verdict], layers: Layers) -> list[Verdict]:
                 )
             chosen.add(verdict.path)
     return [v for v in eligible if v.path in chosen]
+
+
+def _is_named(verdict: Verdict, layers: Layers) -> bool:
+    names = [layers] if isinstance(layers, str) else layers
+    if callable(names):
+        return False
+    return verdict.path in names or verdict.path.rpartition("/")[2] in names
 
 
 def _coding_type(layer: keras.layers.Layer) -> str:

@@ -22,7 +22,7 @@ from fcdcc_keras.codes import (
 )
 from fcdcc_keras.execution import decoding
 from fcdcc_keras.execution.stages import Stages
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry
+from fcdcc_keras.partition import IMAGES, ChannelPartition, ConvGeometry
 from fcdcc_keras.planning import LayerPlan
 
 CODES = [
@@ -89,11 +89,39 @@ class Layer:
 
     def encoded(self, workers: list[int]) -> np.ndarray:
         """Returns the coded inputs as the definition has them."""
+        geometry, turn, back = self._along_the_height()
         parts = self._reference.split_height(
-            self._geometry, self._code.k_a, self.inputs
+            geometry, self._code.k_a, turn(self.inputs)
         )
+        parts = np.stack([back(part, self._geometry.input_size) for part in parts])
         coded = self._code.encode_input(parts, workers)
         return coded.reshape(len(workers), -1, *coded.shape[3:])
+
+    def _along_the_height(self) -> tuple[ConvGeometry, Any, Any]:
+        """Returns sizes that are cut along the height, the way there and back."""
+        g, index = self._geometry, self.stages.cut.index
+        if index == IMAGES:
+
+            def turn(x: np.ndarray) -> np.ndarray:
+                return x.reshape(1, len(x), -1, x.shape[-1])
+
+            def back(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+                return x.reshape(-1, *size, x.shape[-1])
+
+            size = (len(self.inputs), 1)
+            return ConvGeometry(size, g.channels, g.filters, (1, 1)), turn, back
+        if index == 0:
+            return g, np.asarray, lambda x, size: x
+        turned = ConvGeometry(
+            g.input_size[::-1],
+            g.channels,
+            g.filters,
+            g.kernel_size[::-1],
+            g.strides[::-1],
+            g.dilation_rate[::-1],
+            g.padding,
+        )
+        return turned, lambda x: x.swapaxes(1, 2), lambda x, size: x.swapaxes(1, 2)
 
     def results(self, survivors: tuple[int, ...]) -> list[np.ndarray]:
         """Returns random results."""
@@ -127,11 +155,13 @@ class Layer:
             in_order.reshape(-1, *in_order.shape[3:])
         )
         blocks = blocks.reshape(code.k_a, code.k_b, *blocks.shape[1:])
+        geometry, turn, back = self._along_the_height()
         by_part = [
-            self._reference.merge_channels(g.filters, blocks[i])
+            turn(self._reference.merge_channels(g.filters, blocks[i]))
             for i in range(code.k_a)
         ]
-        return self._reference.merge_height(g, np.stack(by_part))
+        merged = self._reference.merge_height(geometry, np.stack(by_part))
+        return back(merged, g.output_size)
 
 
 def _assert_close(actual: np.ndarray, expected: np.ndarray, terms: int) -> None:
@@ -269,7 +299,7 @@ def test_an_uncoded_input_is_sent_as_it_is(reference: Any) -> None:
     for coded in layer.stages.encode(range(6)):
         assert np.shares_memory(coded, layer.inputs)
         np.testing.assert_array_equal(coded, layer.inputs)
-    assert layer.stages.convolution.pad_height == (1, 1)
+    assert layer.stages.convolution.pads == ((1, 1), (1, 1))
 
 
 def test_inputs_need_not_be_contiguous(reference: Any) -> None:

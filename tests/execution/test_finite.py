@@ -35,14 +35,14 @@ def test_all_finite_is_about_each_number_not_their_sum(dtype: str) -> None:
 
 @pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
 def test_bounded_is_about_what_coding_may_make_of_it(code: Code) -> None:
-    assert bounded(code, INPUTS, KERNEL)
-    assert bounded(code, INPUTS * 1e15, KERNEL * 1e15)
+    assert bounded(code, GEOMETRY, INPUTS, KERNEL)
+    assert bounded(code, GEOMETRY, INPUTS * 1e15, KERNEL * 1e15)
     for value in [*VALUES, LARGEST, -LARGEST]:
         x, k = INPUTS.copy(), KERNEL.copy()
         x[1, 2, 3, 0] = k[1, 1, 1, 1] = value
-        assert not bounded(code, x, KERNEL)
-        assert not bounded(code, INPUTS, k)
-    assert bounded(code, INPUTS.astype(np.float64) * LARGEST, KERNEL)
+        assert not bounded(code, GEOMETRY, x, KERNEL)
+        assert not bounded(code, GEOMETRY, INPUTS, k)
+    assert bounded(code, GEOMETRY, INPUTS.astype(np.float64) * LARGEST, KERNEL)
 
 
 class Layer:

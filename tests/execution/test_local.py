@@ -12,10 +12,11 @@ from fcdcc_keras.execution import local
 from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.local import LOST, Fault, LocalExecutor
-from fcdcc_keras.execution.subtask import Convolution, KernelShare, Reply
+from fcdcc_keras.execution.operation import Convolution
+from fcdcc_keras.execution.subtask import KernelShare, Reply
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
-_PLAIN = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
+_PLAIN = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
 def _shares(workers: Any) -> np.ndarray:

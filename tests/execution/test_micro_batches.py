@@ -15,9 +15,9 @@ from fcdcc_keras.execution.micro_batches import (
     in_lanes,
     micro_batches,
 )
+from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import Policy
-from fcdcc_keras.execution.stages import convolution_of
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
@@ -98,7 +98,7 @@ class Layer:
         rng = np.random.default_rng(0)
         self.x = rng.normal(size=(images, 50, 10, 3))
         self.k = rng.normal(size=(3, 3, 3, 8))
-        self.expected = convolve(self.x, self.k, convolution_of(geometry))
+        self.expected = convolve(self.x, self.k, Convolution.of(geometry))
 
 
 @pytest.fixture

@@ -91,8 +91,8 @@ def test_every_survivor_set_gives_the_plain_convolution(
     assert record.survivors == survivors
     outcomes = [subtask.outcome for subtask in record.subtasks]
     assert outcomes == ["used" if w in survivors else "late" for w in range(6)]
-    # Two inputs for two images each; 3 rows of output need 5 of input.
-    assert subtasks == [(4, 5, 7, 3)] * 4
+    # Two inputs for two images each; 2 columns of output need 4 of input.
+    assert subtasks == [(4, 9, 4, 3)] * 4
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_result_of_wrong_shape_is_an_erasure(subtasks: list[tuple[int, ...]]) 
     record = layer.check()
     assert record.survivors == (1, 2, 4, 5)
     assert [record.subtasks[w].outcome for w in (0, 3)] == ["failed"] * 2
-    assert "in place of (4, 3, 7, 4) and float64" in record.subtasks[0].detail
+    assert "in place of (4, 9, 2, 4) and float64" in record.subtasks[0].detail
     assert len(subtasks) == 6
 
 
@@ -260,5 +260,5 @@ def test_times_are_recorded() -> None:
     assert record.collect >= 0
     used = [subtask for subtask in record.subtasks if subtask.outcome == "used"]
     assert all(s.started <= s.finished for s in used)
-    assert {s.bytes_sent for s in record.subtasks} == {4 * 5 * 7 * 3 * 8}
-    assert {s.bytes_received for s in used} == {4 * 3 * 7 * 4 * 8}
+    assert {s.bytes_sent for s in record.subtasks} == {4 * 9 * 4 * 3 * 8}
+    assert {s.bytes_received for s in used} == {4 * 9 * 2 * 4 * 8}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fcdcc_keras.execution.subtask import Convolution, KernelShare, run_subtask
+from fcdcc_keras.execution.operation import Convolution
+from fcdcc_keras.execution.subtask import KernelShare, run_subtask
 from fcdcc_keras.execution.tensors import aligned_empty, as_array, as_tensor
 
 _SHAPE = (2, 5, 7, 3)
@@ -104,7 +105,7 @@ def test_a_result_is_sent_from_the_memory_it_was_computed_in() -> None:
     from distributed.protocol import deserialize, serialize
 
     share = KernelShare(np.ones((1, 1, 3, 4), np.float32))
-    conv = Convolution((1, 1), (1, 1), (0, 0), (0, 0))
+    conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
     array = run_subtask(share, _aligned(), conv)["array"]
     assert array is not None
     assert array.flags.c_contiguous

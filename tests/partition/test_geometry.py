@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
+from fcdcc_keras.partition import AxisPartition, ChannelPartition, ConvGeometry
 
 _GOOD = {"input_size": (8, 8), "channels": 3, "filters": 4, "kernel_size": (3, 3)}
 
@@ -41,7 +41,7 @@ def test_output_size_and_padding_are_those_of_tensorflow(
     x, k = conv.arrays(geometry, 1)
     by_name = _tensorflow(geometry, x, k, geometry.padding.upper())
     assert geometry.output_size == by_name.shape[1:3]
-    pads = [[0, 0], list(geometry.pad_height), list(geometry.pad_width), [0, 0]]
+    pads = [[0, 0], *map(list, geometry.pads), [0, 0]]
     explicit = _tensorflow(geometry, x, k, pads)
     np.testing.assert_allclose(explicit, by_name, rtol=0, atol=_atol(x, k))
     # The convolution of these tests is TensorFlow's too.
@@ -72,10 +72,10 @@ def test_parts_give_what_keras_gives_in_float64(
     plain.build(x.shape)
     plain.set_weights([k])
     height, channels = (
-        HeightPartition(geometry, splits[0]),
+        AxisPartition(geometry.axis(0), splits[0]),
         ChannelPartition(geometry.filters, splits[1]),
     )
-    pads = [[0, 0], list(height.pad_height), list(geometry.pad_width), [0, 0]]
+    pads = [[0, 0], list(height.pads), list(geometry.pads[1]), [0, 0]]
     parts = reference.split_height(geometry, splits[0], x)
     outputs = [
         reference.merge_height(
@@ -90,7 +90,7 @@ def test_parts_give_what_keras_gives_in_float64(
 def test_sizes_of_a_known_layer() -> None:
     geometry = ConvGeometry((224, 112), 3, 64, (7, 5), (2, 1), padding="same")
     assert geometry.output_size == (112, 112)
-    assert (geometry.pad_height, geometry.pad_width) == ((2, 3), (2, 2))
+    assert geometry.pads == ((2, 3), (2, 2))
     assert geometry.multiply_adds == 112 * 112 * 64 * 3 * 7 * 5
     dilated = ConvGeometry((20, 20), 1, 1, (3, 5), dilation_rate=(2, 3))
     assert dilated.dilated_kernel == (5, 13)
@@ -111,7 +111,11 @@ def test_lists_become_tuples_so_that_geometries_can_be_keys() -> None:
         ({"input_size": 8}, "`input_size` must be two integers"),
         ({"input_size": (8.5, 8)}, "`input_size` must be two integers"),
         ({"input_size": (None, 8)}, "`input_size` must be two integers"),
-        ({"kernel_size": (3,)}, "`kernel_size` must be two integers"),
+        (
+            {"kernel_size": (3,)},
+            r"`input_size` must be one integer.*kernel_size=\(3,\)",
+        ),
+        ({"kernel_size": 3}, "`input_size` must be one to three integers"),
         ({"kernel_size": ("a", 3)}, "`kernel_size` must be two integers"),
         ({"strides": (1, 0)}, r"`strides` must be two .* strides=\(1, 0\)"),
         ({"dilation_rate": (-1, 1)}, "`dilation_rate` must be two integers"),
@@ -119,9 +123,9 @@ def test_lists_become_tuples_so_that_geometries_can_be_keys() -> None:
         ({"channels": "3"}, "`channels` must be"),
         ({"filters": -4}, r"`filters` must be an integer.*filters=-4"),
         ({"filters": 2.5}, "`filters` must be"),
-        ({"padding": "causal"}, "'valid', 'same', or the zeros.*'causal'"),
-        ({"padding": ((1, -1), (0, 0))}, r"zeros above.*\(1, -1\)"),
-        ({"padding": (1, 1)}, r"zeros above.*\(1, 1\)"),
+        ({"padding": "causal"}, "'valid' or 'same', or the zeros.*'causal'"),
+        ({"padding": ((1, -1), (0, 0))}, r"zeros before.*\(1, -1\)"),
+        ({"padding": (1, 1)}, r"zeros before.*\(1, 1\)"),
         ({"kernel_size": (9, 3)}, r"as large as the dilated kernel.*\(9, 3\)"),
         ({"dilation_rate": (1, 4)}, r"as large as the dilated kernel.*\(3, 9\)"),
     ],
@@ -146,7 +150,7 @@ def test_condensed_reads_less_and_gives_the_same(padding, kernel, strides, size)
     assert small.shape[1:3] == short.input_size
     assert short.output_size == geometry.output_size
     assert short.condensed == short
-    pads = [[0, 0], list(short.pad_height), list(short.pad_width), [0, 0]]
+    pads = [[0, 0], *map(list, short.pads), [0, 0]]
     y = tf.nn.conv2d(small, k, short.strides, pads)
     expected = tf.nn.conv2d(x, k, strides, padding.upper())
     np.testing.assert_allclose(y, expected, atol=1e-12)
@@ -169,7 +173,7 @@ def test_some_output_rows_are_a_convolution_of_some_input_rows(
 
     def convolved(geometry: ConvGeometry, images: np.ndarray) -> np.ndarray:
         assert images.shape[1:3] == geometry.input_size
-        pads = [[0, 0], list(geometry.pad_height), list(geometry.pad_width), [0, 0]]
+        pads = [[0, 0], *map(list, geometry.pads), [0, 0]]
         y: np.ndarray = tf.nn.conv2d(images, k, strides, pads).numpy()
         assert y.shape[1:3] == geometry.output_size
         return y

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, HeightPartition
+from fcdcc_keras.partition import AxisPartition, ChannelPartition, ConvGeometry
 
 _EPS = np.finfo(np.float64).eps
 
@@ -34,14 +34,12 @@ def _by_height(
     x: np.ndarray,
     k: np.ndarray,
 ) -> np.ndarray:
-    g, partition = geometry, HeightPartition(geometry, parts)
+    g, partition = geometry, AxisPartition(geometry.axis(0), parts)
     pieces = reference.split_height(g, parts, x)
     assert pieces.shape == (parts, len(x), partition.input_rows, x.shape[2], g.channels)
     assert pieces.dtype == x.dtype
     outputs = [
-        conv.convolve(
-            p, k, g.strides, g.dilation_rate, partition.pad_height, g.pad_width
-        )
+        conv.convolve(p, k, g.strides, g.dilation_rate, partition.pads, g.pads[1])
         for p in pieces
     ]
     assert {len(o[0]) for o in outputs if len(o)} <= {partition.output_rows}
@@ -120,7 +118,7 @@ def test_bands_are_where_parts_lie(
 ) -> None:
     geometry = data.draw(geometries)
     parts = data.draw(st.integers(1, geometry.output_size[0] + 3), label="k_A")
-    partition = HeightPartition(geometry, parts)
+    partition = AxisPartition(geometry.axis(0), parts)
     sides = [
         (
             partition.input_bands,

@@ -1,6 +1,7 @@
 """Costs of layers, counted by hand and by the formulas of the paper."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from fcdcc_keras.codes import CRME, Code, Systematic, Uncoded
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition import ConvGeometry, Cut
 from fcdcc_keras.planning import LayerCost, Prices, layer_cost
 
 _FIELDS = ("communication", "storage", "computation", "coding")
@@ -34,18 +35,18 @@ def test_a_layer_that_divides_counted_by_hand() -> None:
 
 
 def test_a_layer_that_does_not_divide_counted_by_hand() -> None:
-    # 11×9×2 to 5×3×5 by 3×2, strides 2 and 3: 4 parts of h' = 2 rows, 5 high;
-    # 6 blocks of one channel.
+    # 11×9×2 to 5×3×5 by 3×2, strides 2 and 3: 4 parts of w' = 1 column, 2 wide, for
+    # parts of h' = 2 rows, 5 high, would be larger; 6 blocks of one channel.
     geometry = ConvGeometry((11, 9), 2, 5, (3, 2), strides=(2, 3))
     assert geometry.output_size == (5, 3)
     cost = layer_cost(geometry, CRME(4, 6, 8), _FREE)
-    each = (2 * 2) * (2 * 3)  # (a, b) times the pixels of a part, one channel
+    each = (2 * 2) * (5 * 1)  # (a, b) times the pixels of a part, one channel
     assert _counts(cost) == {
-        "upload": 2 * 5 * 9 * 2,
+        "upload": 2 * 11 * 2 * 2,
         "download": 6 * each,
         "storage": 2 * 3 * 2 * 2,
         "multiply_adds": each * 3 * 2 * 2,
-        "coding": 16 * 4 * (5 * 9 * 2) + 24 * (6 * each),
+        "coding": 16 * 4 * (11 * 2 * 2) + 24 * (6 * each),
     }
 
 
@@ -82,13 +83,17 @@ def test_formulas_of_the_paper_where_everything_divides(data: st.DataObject) -> 
     extent_h, extent_w = (kh - 1) * d + 1, (kw - 1) * d + 1
     height, width = (h_out - 1) * s + extent_h, (w_out - 1) * s + extent_w
     geometry = ConvGeometry((height, width), c, filters, (kh, kw), (s, s), (d, d))
-    cost = layer_cost(geometry, code, _FREE)
     rows = (h_out // k_a - 1) * s + extent_h
+    by_height = Cut(replace(geometry, filters=code.ell_b * filters // k_b), 1, k_a, 0)
+    assert by_height.upload == c * (rows if k_a > 1 else height) * width
+    cost = layer_cost(geometry, code, _FREE)
     delta = code.recovery_threshold
-    assert cost.upload == code.ell_a * c * rows * width
-    assert cost.download == filters * h_out * w_out
     assert cost.storage * k_b == code.ell_b * kh * kw * c * filters
-    assert cost.multiply_adds * delta == h_out * w_out * filters * c * kh * kw
+    assert by_height.answer * code.ell_a * delta == filters * h_out * w_out
+    work = code.ell_a * by_height.part.multiply_adds
+    assert work * delta == h_out * w_out * filters * c * kh * kw
+    each = cost.download // delta
+    assert cost.upload + each <= code.ell_a * (by_height.upload + by_height.answer)
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])

@@ -87,8 +87,18 @@ def test_model_without_a_convolution():
 def test_named_layer_that_cannot_be_coded():
     layers = [keras.layers.Conv2D(4, 3, groups=2, name="g"), keras.layers.Conv2D(4, 3)]
     model = keras.Sequential([keras.Input((8, 8, 4)), *layers])
-    with pytest.raises(fk.UnsupportedLayerError, match=r"Received: 'g'.*groups=2"):
-        fk.plan(model, workers=3, layers=["g"])
+    code = fk.codes.get("crme")(1, 4, 3)
+    match = r"'conv', grouped, can only be coded on the side of its input.*k_b=1"
+    with pytest.raises(fk.UnsupportedLayerError, match=match):
+        fk.plan(model, workers=3, layers=["g"], code=code)
+    plan = fk.plan(model, workers=3, code=code)
+    assert [layer.path for layer in plan.layers] == [layers[1].name]
+    assert "on the side of its input" in dict(plan.not_coded)["g"]
+    inside = keras.layers.Conv2D(4, 3, padding="same", name="inside")
+    wrapper = keras.layers.TimeDistributed(inside)
+    model = keras.Sequential([keras.Input((2, 8, 8, 4)), wrapper])
+    with pytest.raises(fk.UnsupportedLayerError, match=r"inside', but it is inside"):
+        fk.plan(model, workers=3, layers=["inside"])
 
 
 def test_plan_of_another_model_or_cluster(model):

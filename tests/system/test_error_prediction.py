@@ -7,7 +7,8 @@ import pytest
 
 from fcdcc_keras import codes
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
+from fcdcc_keras.execution.operation import Convolution
+from fcdcc_keras.execution.stages import Stages, kernel_shares
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan, plan_layer
@@ -32,8 +33,8 @@ class Answers:
         conv = self._stages.convolution
         self._all = [convolve(a, b, conv) for a, b in zip(inputs, shares, strict=True)]
         exact = (x.astype(dtype).astype("float64"), k.astype(dtype).astype("float64"))
-        self.expected = convolve(*exact, convolution_of(geometry))
-        plain = convolve(x.astype(dtype), k.astype(dtype), convolution_of(geometry))
+        self.expected = convolve(*exact, Convolution.of(geometry))
+        plain = convolve(x.astype(dtype), k.astype(dtype), Convolution.of(geometry))
         self.plain_error = self.error(plain)
 
     def error(self, outputs):

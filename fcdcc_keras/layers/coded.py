@@ -1,0 +1,117 @@
+"""What makes a Keras layer a coded one: the mechanism that all of them share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from fcdcc_keras.layers.crossing import as_coded, coded_convolution
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from fcdcc_keras.execution.pipeline import CodedConvolution
+    from fcdcc_keras.execution.session import Session
+    from fcdcc_keras.partition import ConvGeometry
+
+Shape = tuple[int | None, ...]
+
+
+class CodedLayer:
+    """A Keras layer whose linear operation runs coded on the workers of a cluster.
+
+    Comes before the Keras layer among the base classes. ``fk.distribute`` makes such
+    layers. Until one is attached to workers, or after ``fk.close``, it computes as
+    its Keras layer does.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # XLA cannot compile a step that leaves the graph.
+        self.supports_jit = False
+        self._coded: CodedConvolution | None = None
+        self._session: Session | None = None
+
+    @property
+    def coded(self) -> CodedConvolution | None:
+        """The coded convolution behind the layer, or None before it is attached."""
+        return self._coded
+
+    @property
+    def session(self) -> Session | None:
+        """What the layer's model holds on its cluster, or None."""
+        return self._session
+
+    def attach(self, coded: CodedConvolution, session: Session) -> None:
+        """Hands the layer's convolution to workers; the layer must be built.
+
+        Args:
+            coded: The coded convolution for this layer's plan.
+            session: What the layer keeps alive.
+        """
+        self._coded, self._session = coded, session
+
+    def kernel_array(self: Any) -> np.ndarray:
+        """Returns the kernel as it is coded, float32 or float64.
+
+        Its shape is as ``partition.geometry.Kind`` has it.
+        """
+        return as_coded(self.coding_kernel(), self.compute_dtype)
+
+    @staticmethod
+    def geometry_of(layer: Any, shape: Shape) -> ConvGeometry:
+        """Returns the sizes of a layer's operation.
+
+        Args:
+            layer: The coded layer, or the Keras layer that it would replace.
+            shape: Of the input, ``(B, H, W, C)``, whatever the layer's data format;
+                all but B known.
+        """
+        raise NotImplementedError
+
+    def plain(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Returns the operation alone, by Keras, channels last; gives the gradient."""
+        raise NotImplementedError
+
+    def coding_kernel(self: Any) -> tf.Tensor:
+        """Returns the kernel that goes to workers, as a tensor."""
+        return self.kernel
+
+    def call(self: Any, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns what the Keras layer returns.
+
+        Raises:
+            NotEnoughWorkersError: Too few workers answered in time, and the
+                model was distributed with ``fallback="raise"``.
+        """
+        if self._coded is None:
+            return super().call(inputs)  # type: ignore[misc]  # of the Keras layer
+        inputs = keras.ops.convert_to_tensor(inputs, sparse=False)
+        outputs = self.on_workers(inputs)
+        outputs.set_shape(self.compute_output_shape(inputs.shape))
+        if self.use_bias:
+            first = getattr(self, "data_format", "") == "channels_first"
+            shape = [1] * len(outputs.shape)
+            shape[1 if first else -1] = -1
+            outputs = keras.ops.add(outputs, keras.ops.reshape(self.bias, shape))
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def on_workers(self: Any, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the operation alone, in the layer's data format."""
+        kernel = self.coding_kernel()
+        if self.data_format == "channels_last":
+            return coded_convolution(self._coded, self.plain, inputs, kernel)
+        last = (0, *range(2, len(inputs.shape)), 1)
+        first = (0, len(inputs.shape) - 1, *range(1, len(inputs.shape) - 1))
+        inputs = keras.ops.transpose(inputs, last)
+        outputs = coded_convolution(self._coded, self.plain, inputs, kernel)
+        return keras.ops.transpose(outputs, first)
+
+
+def channels_last(layer: Any, shape: Shape) -> Shape:
+    """Returns the shape of a layer's input with the channels at its end."""
+    if getattr(layer, "data_format", "") != "channels_first":
+        return tuple(shape)
+    return (shape[0], *shape[2:], shape[1])

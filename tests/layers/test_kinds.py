@@ -1,0 +1,328 @@
+"""Every kind of coded layer against the Keras layer, in float64."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import fcdcc_keras as fk
+from fcdcc_keras.execution.local import LOST
+
+EPS = np.finfo("float64").eps
+WORKERS = 4
+
+# The Keras layer, the shape of an image, and options of the layer.
+CASES = [
+    ("Conv1D", (17, 3), {"filters": 5, "kernel_size": 3}),
+    ("Conv1D", (17, 3), {"filters": 5, "kernel_size": 4, "strides": 3}),
+    ("Conv1D", (17, 3), {"filters": 5, "kernel_size": 3, "padding": "same"}),
+    (
+        "Conv1D",
+        (17, 3),
+        {"filters": 5, "kernel_size": 3, "padding": "causal", "dilation_rate": 2},
+    ),
+    (
+        "Conv1D",
+        (17, 4),
+        {
+            "filters": 6,
+            "kernel_size": 3,
+            "padding": "causal",
+            "strides": 2,
+            "groups": 2,
+        },
+    ),
+    ("Conv2D", (9, 14, 6), {"filters": 9, "kernel_size": (2, 3), "groups": 3}),
+    (
+        "Conv2D",
+        (14, 9, 4),
+        {"filters": 4, "kernel_size": 3, "padding": "same", "groups": 4, "strides": 2},
+    ),
+    (
+        "Conv2D",
+        (14, 9, 4),
+        {"filters": 8, "kernel_size": 3, "groups": 4, "strides": (2, 3)},
+    ),
+    (
+        "Conv2D",
+        (14, 9, 4),
+        {"filters": 8, "kernel_size": 3, "groups": 2, "dilation_rate": (2, 1)},
+    ),
+    (
+        "Conv3D",
+        (6, 5, 7, 3),
+        {"filters": 5, "kernel_size": (2, 3, 1), "strides": (2, 1, 3)},
+    ),
+    (
+        "Conv3D",
+        (6, 5, 9, 2),
+        {
+            "filters": 4,
+            "kernel_size": 3,
+            "padding": "same",
+            "dilation_rate": (1, 2, 3),
+        },
+    ),
+    ("Conv3D", (4, 5, 6, 4), {"filters": 6, "kernel_size": 2, "groups": 2}),
+    ("DepthwiseConv1D", (17, 3), {"kernel_size": 3, "strides": 2, "padding": "same"}),
+    ("DepthwiseConv1D", (17, 3), {"kernel_size": 3, "depth_multiplier": 2}),
+    ("DepthwiseConv1D", (17, 3), {"kernel_size": 3, "dilation_rate": 3}),
+    (
+        "DepthwiseConv2D",
+        (13, 9, 3),
+        {"kernel_size": (3, 2), "depth_multiplier": 2, "padding": "same"},
+    ),
+    ("DepthwiseConv2D", (13, 9, 3), {"kernel_size": 3, "strides": 2}),
+    (
+        "DepthwiseConv2D",
+        (13, 9, 3),
+        {"kernel_size": 3, "dilation_rate": (2, 2), "padding": "same"},
+    ),
+    (
+        "SeparableConv1D",
+        (17, 3),
+        {"filters": 5, "kernel_size": 3, "depth_multiplier": 2, "padding": "same"},
+    ),
+    ("SeparableConv1D", (17, 3), {"filters": 5, "kernel_size": 3, "strides": 2}),
+    (
+        "SeparableConv2D",
+        (13, 9, 3),
+        {"filters": 5, "kernel_size": (3, 2), "depth_multiplier": 2},
+    ),
+    (
+        "SeparableConv2D",
+        (13, 9, 3),
+        {"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same"},
+    ),
+    (
+        "SeparableConv2D",
+        (13, 9, 3),
+        {"filters": 5, "kernel_size": 3, "dilation_rate": 2, "padding": "same"},
+    ),
+    ("Conv1DTranspose", (9, 3), {"filters": 4, "kernel_size": 3, "strides": 2}),
+    (
+        "Conv1DTranspose",
+        (9, 3),
+        {"filters": 4, "kernel_size": 5, "strides": 2, "padding": "same"},
+    ),
+    ("Conv1DTranspose", (9, 3), {"filters": 4, "kernel_size": 1, "strides": 3}),
+    (
+        "Conv1DTranspose",
+        (9, 3),
+        {"filters": 4, "kernel_size": 3, "strides": 3, "output_padding": 1},
+    ),
+    (
+        "Conv2DTranspose",
+        (7, 5, 3),
+        {"filters": 4, "kernel_size": (4, 3), "strides": (2, 3), "padding": "same"},
+    ),
+    ("Conv2DTranspose", (7, 5, 3), {"filters": 4, "kernel_size": (1, 3)}),
+    (
+        "Conv2DTranspose",
+        (7, 5, 3),
+        {
+            "filters": 4,
+            "kernel_size": 3,
+            "strides": 2,
+            "padding": "same",
+            "output_padding": (0, 1),
+        },
+    ),
+    (
+        "Conv3DTranspose",
+        (3, 4, 5, 2),
+        {"filters": 3, "kernel_size": (2, 3, 3), "strides": (2, 1, 3)},
+    ),
+    (
+        "Conv3DTranspose",
+        (3, 4, 5, 2),
+        {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"},
+    ),
+    ("Dense", (11,), {"units": 7}),
+    ("Dense", (5, 4, 11), {"units": 7, "activation": "relu"}),
+]
+
+
+def _models(
+    executor: fk.Executor, name: str, shape: tuple[int, ...], **options: object
+) -> tuple[keras.Model, keras.Model]:
+    keras.utils.set_random_seed(1)
+    layer = getattr(keras.layers, name)(bias_initializer="normal", **options)
+    inputs = keras.Input(shape, dtype=layer.dtype_policy.compute_dtype)
+    plain = keras.Model(inputs, layer(inputs))
+    return plain, fk.distribute(plain, executor, fallback="raise", dense=True)
+
+
+def _rotating(call: int, worker: int) -> object:
+    return LOST if worker == call % WORKERS else None
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), CASES, ids=str)
+def test_equals_the_keras_layer(
+    name: str, shape: tuple[int, ...], options: dict[str, object]
+) -> None:
+    executor = fk.LocalExecutor(WORKERS, _rotating)
+    plain, coded = _models(executor, name, shape, dtype="float64", **options)
+    layer = coded.layers[-1]
+    assert type(layer).__name__ == f"Coded{name}"
+    assert layer.get_config() == plain.layers[-1].get_config()
+    code, geometry = layer.coded.plan.code, layer.coded.plan.geometry
+    rng = np.random.default_rng(0)
+    kernel = layer.kernel_array()
+    assert kernel.size == geometry.kernel_floats
+    # Batches of one are cut along a length, of thirteen along the batch.
+    for batch in (1, 2, 13):
+        x = rng.normal(size=(batch, *shape))
+        expected = plain(x).numpy()
+        assert expected.shape[1:-1] == tuple(geometry.output_size) or name == "Dense"
+        alpha = max(
+            code.decoder([w for w in range(WORKERS) if w != lost]).amplification
+            for lost in range(WORKERS)
+        )
+        bound = 8 * alpha * geometry.terms * EPS * abs(expected).max()
+        for _ in range(WORKERS if batch == 1 else 1):
+            with fk.trace(coded) as trace:
+                y = coded(x).numpy()
+            assert y.shape == expected.shape
+            assert abs(y - expected).max() <= bound
+            assert trace.distributed_convolutions == 1
+            assert trace.local_convolutions == 0
+
+
+# No width of an output is its number of filters: Keras adds the bias along it then.
+FIRST = [
+    ("Conv1D", (4, 17), {"filters": 6, "kernel_size": 3, "groups": 2}),
+    ("Conv2D", (4, 9, 8), {"filters": 6, "kernel_size": 3, "strides": 2}),
+    ("Conv3D", (2, 5, 6, 7), {"filters": 3, "kernel_size": 2}),
+    ("DepthwiseConv1D", (4, 17), {"kernel_size": 3}),
+    ("DepthwiseConv2D", (4, 9, 8), {"kernel_size": 3}),
+    ("SeparableConv2D", (4, 9, 8), {"filters": 5, "kernel_size": 3}),
+    ("Conv2DTranspose", (4, 9, 8), {"filters": 6, "kernel_size": 3, "strides": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), FIRST, ids=str)
+def test_channels_first_is_channels_last_transposed(
+    name: str, shape: tuple[int, ...], options: dict[str, object]
+) -> None:
+    executor = fk.LocalExecutor(WORKERS, _rotating)
+    _, coded = _models(
+        executor, name, shape, data_format="channels_first", dtype="float64", **options
+    )
+    x = np.random.default_rng(0).normal(size=(2, *shape))
+    reference = getattr(keras.layers, name)(dtype="float64", **options)
+    last = x.transpose(0, *range(2, x.ndim), 1)
+    reference.build(last.shape)
+    reference.set_weights(coded.get_weights())
+    expected = np.moveaxis(reference(last).numpy(), -1, 1)
+    with fk.trace(coded) as trace:
+        y = tf.function(coded)(x)
+    assert trace.distributed_convolutions == 1
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted({case[0] for case in CASES}))
+def test_gradients_are_those_of_the_keras_layer(name: str) -> None:
+    shape, options = next(case[1:] for case in CASES if case[0] == name)
+    plain, coded = _models(
+        fk.LocalExecutor(WORKERS, _rotating), name, shape, dtype="float64", **options
+    )
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, *shape)))
+
+    @tf.function
+    def gradients(model: keras.Model, x: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_mean(model(x) ** 3)
+        return tape.gradient(loss, [x, *model.trainable_variables])
+
+    with fk.trace(coded) as trace:
+        found = gradients(coded, x)
+    assert trace.distributed_convolutions == 1
+    for g, expected in zip(found, gradients(plain, x), strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", sorted({case[0] for case in CASES}))
+def test_results_come_in_the_type_of_the_layer(name: str, dtype: str) -> None:
+    shape, options = next(case[1:] for case in CASES if case[0] == name)
+    executor = fk.LocalExecutor(WORKERS, _rotating)
+    keras.utils.set_random_seed(1)
+    layer = getattr(keras.layers, name)(dtype=dtype, **options)
+    inputs = keras.Input(shape, dtype=layer.compute_dtype)
+    plain = keras.Model(inputs, layer(inputs))
+    coded = fk.distribute(plain, executor, fallback="raise", dense=True)
+    held = executor.placements[0].held[0].array
+    assert held.dtype == np.float32
+    x = np.random.default_rng(0).normal(size=(2, *shape))
+    y = coded(x)
+    assert y.dtype == layer.compute_dtype
+    exact = getattr(keras.layers, name)(dtype="float64", **options)
+    narrow = layer.compute_dtype
+    exact.build((None, *shape))
+    exact.set_weights([tf.cast(tf.cast(w, narrow), "float64") for w in plain.weights])
+    expected = exact(tf.cast(tf.cast(x, narrow), "float64")).numpy()
+    eps = 2**-8 if "bfloat16" in dtype else 2**-11
+    # One rounding of the convolution; the bias is zero.
+    error = abs(np.asarray(y, "float64") - expected).max()
+    assert error <= 1.01 * eps * abs(expected).max()
+
+
+def test_a_separable_kernel_is_followed() -> None:
+    executor = fk.LocalExecutor(WORKERS)
+    options = {"filters": 5, "kernel_size": 3}
+    plain, coded = _models(executor, "SeparableConv2D", (8, 8, 3), **options)
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    coded(x)
+    for model in (plain, coded):
+        pointwise = model.layers[-1].pointwise_kernel
+        pointwise.assign(pointwise * 2)
+    np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
+    assert len(executor.placements) == 1
+
+
+def test_dense_is_coded_on_request_and_for_memory() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = keras.layers.Dense(24, name="places")(x)
+    x = keras.layers.Dense(10, name="head")(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, x)
+    plan = fk.plan(model, workers=4)
+    assert [layer.path for layer in plan.layers] == ["conv"]
+    assert plan.not_coded == ()
+    plan = fk.plan(model, workers=4, layers=["head"])
+    assert [layer.path for layer in plan.layers] == ["head"]
+    plan = fk.plan(model, workers=4, dense=True)
+    conv, places, head = plan.layers
+    assert conv.path == "conv"
+    for layer, kernel in ((places, 4 * 24), (head, 864 * 10)):
+        assert layer.code.k_a == 1
+        assert layer.geometry.kernel_floats == kernel
+        assert layer.code.recovery_threshold == 3
+        # A third of the kernel, and what does not divide.
+        assert kernel <= layer.cost.storage * 3 <= 1.2 * kernel
+    coded = fk.distribute(model, fk.LocalExecutor(4), layers=["head"])
+    report = fk.report(coded)
+    assert report.converted == ("head",)
+    assert "on request" in report.not_converted["places"]
+    assert "not chosen" in report.not_converted["conv"]
+
+
+def test_every_code_allows_one_sided_splits_of_ones() -> None:
+    for name in fk.codes.names():
+        stragglers = 0 if name == "uncoded" else 1
+        designs = [
+            design
+            for threshold in range(WORKERS - stragglers, 0, -1)
+            for design in fk.codes.get(name).designs(WORKERS, threshold)
+        ]
+        assert any(design.k_b == 1 for design in designs), name
+        # An uncoded kernel is sent as it is.
+        for design in designs:
+            if design.k_b == 1:
+                assert (design.kernel_matrix == 1).all()
+                assert design.ell_b == 1
