@@ -35,7 +35,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import fcdcc_keras as fk
 from fcdcc_keras.codes import Certificate, Code
 from fcdcc_keras.execution.collector import Collector
-from fcdcc_keras.execution.stages import Stages, convolution_of, kernel_shares
+from fcdcc_keras.execution.operation import Convolution
+from fcdcc_keras.execution.stages import Stages, kernel_shares
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
@@ -105,7 +106,7 @@ def errors(
     kernel = rng.normal(size=(*layer.kernel_size, layer.channels, layer.filters))
     kernel = kernel.astype(dtype)
     exact = convolve(
-        x.astype("float64"), kernel.astype("float64"), convolution_of(layer)
+        x.astype("float64"), kernel.astype("float64"), Convolution.of(layer)
     )
     answers = Answers(code, layer, x, kernel)
     found = []
