@@ -189,13 +189,11 @@ class Convolution:
             outputs = tf.nn.conv_transpose(
                 inputs, kernel, tf.stack(shape), list(self.strides), "VALID"
             )
-        taken = (
-            slice(before, n - max(0, after))
-            for n, (before, after) in zip(whole, self.pads, strict=True)
-        )
+        appended = tuple((0, max(0, -after)) for _, after in self.pads)
+        crops = zip(whole, self.pads, strict=True)
+        taken = [slice(before, n - after) for n, (before, after) in crops]
         index = (slice(None), *taken)
-        outputs = outputs[index]
-        return _padded(outputs, tuple((0, max(0, -after)) for _, after in self.pads))
+        return _padded(outputs, appended)[index]
 
     def _turned(
         self, inputs: tf.Tensor, kernel: tf.Tensor, extents: list[int]

@@ -321,3 +321,18 @@ def test_padding_is_neither_computed_nor_merged(reference: Any) -> None:
     results = layer.results(survivors)
     output = layer.decode(survivors, results)
     _assert_close(output, layer.decoded(survivors, results), 10**4)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 7)])
+def test_a_part_of_a_larger_output_is_filled_in(reference: Any, rows: slice) -> None:
+    # The images of a band lie apart: the view that a cut by width needs is a copy.
+    geometry = ConvGeometry((9, 40), 3, 4, (3, 3), padding="same")
+    band, taken = geometry.of_rows(range(9)[rows])
+    layer = Layer(reference, CRME(4, 1, 3), band, 2, np.float64)
+    assert layer.stages.cut.index == 1
+    assert layer.inputs.shape[1] == len(range(9)[taken])
+    results, whole = layer.results((0, 2)), np.zeros((2, 9, 40, 4))
+    collector: Any = SimpleNamespace(survivors=(0, 2), results=results)
+    layer.stages.decode(collector, whole[:, rows])
+    np.testing.assert_array_equal(whole[:, rows], layer.decode((0, 2), results))
+    assert not np.delete(whole, range(9)[rows], 1).any()
