@@ -171,6 +171,12 @@ class ConvGeometry:
         return self.kind == "dense" or (self.kind == "conv" and self.groups == 1)
 
     @property
+    def group_filters(self) -> int:
+        """Output channels that are sums over the same input channels."""
+        groups = self.channels if self.kind == "depthwise" else self.groups
+        return self.filters // groups
+
+    @property
     def terms(self) -> int:
         """K_H·K_W·C: products in the sum of one output, at most."""
         window = math.prod(self.kernel_size)

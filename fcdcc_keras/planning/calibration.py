@@ -45,7 +45,7 @@ class Calibration:
 
     def local_seconds(self, geometry: ConvGeometry) -> float:
         """Returns how long the client itself takes for a layer and one image."""
-        work = geometry.multiply_adds / narrowness(geometry.filters)
+        work = geometry.multiply_adds / narrowness(geometry.group_filters)
         return work / self.client_rate
 
     def distributed_seconds(
@@ -62,7 +62,7 @@ class Calibration:
         sent = code.workers * cost.upload
         coded = sent + math.prod(geometry.input_size) * geometry.channels
         coded += cost.download + math.prod(geometry.output_size) * geometry.filters
-        channels = geometry.filters * code.ell_b / code.k_b
+        channels = geometry.group_filters * code.ell_b / code.k_b
         return (
             self.latency
             + (sent + cost.download) * itemsize / self.bandwidth

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from distributed import Client
 
 import fcdcc_keras as fk
+from fcdcc_keras.codes import CRME, Code
 from fcdcc_keras.execution.local import LOST
 
 EPS = np.finfo("float64").eps
@@ -145,14 +149,37 @@ CASES = [
 ]
 
 
+CODES = {
+    "input": CRME(6, 1, WORKERS),
+    "kernel": CRME(1, 6, WORKERS),
+    "both": CRME(2, 6, WORKERS),
+}
+"""Any three of four workers suffice."""
+
+
+def _codes(name: str, options: Mapping[str, object]) -> list[Code]:
+    """Returns codes by which a layer can be coded."""
+    if name == "Dense":
+        return [CODES["kernel"]]
+    plain = name in ("Conv1D", "Conv2D", "Conv3D") and "groups" not in options
+    return list(CODES.values()) if plain else [CODES["input"]]
+
+
 def _models(
-    executor: fk.Executor, name: str, shape: tuple[int, ...], **options: object
+    executor: fk.Executor,
+    name: str,
+    shape: tuple[int, ...],
+    code: Code | None = None,
+    **options: object,
 ) -> tuple[keras.Model, keras.Model]:
     keras.utils.set_random_seed(1)
     layer = getattr(keras.layers, name)(bias_initializer="normal", **options)
     inputs = keras.Input(shape, dtype=layer.dtype_policy.compute_dtype)
     plain = keras.Model(inputs, layer(inputs))
-    return plain, fk.distribute(plain, executor, fallback="raise", dense=True)
+    code = code or _codes(name, options)[0]
+    return plain, fk.distribute(
+        plain, executor, fallback="raise", dense=True, code=code
+    )
 
 
 def _rotating(call: int, worker: int) -> object:
@@ -163,12 +190,19 @@ def _rotating(call: int, worker: int) -> object:
 def test_equals_the_keras_layer(
     name: str, shape: tuple[int, ...], options: dict[str, object]
 ) -> None:
+    for code in _codes(name, options):
+        _check_equals_the_keras_layer(name, shape, options, code)
+
+
+def _check_equals_the_keras_layer(
+    name: str, shape: tuple[int, ...], options: dict[str, object], code: Code
+) -> None:
     executor = fk.LocalExecutor(WORKERS, _rotating)
-    plain, coded = _models(executor, name, shape, dtype="float64", **options)
+    plain, coded = _models(executor, name, shape, code, dtype="float64", **options)
     layer = coded.layers[-1]
     assert type(layer).__name__ == f"Coded{name}"
     assert layer.get_config() == plain.layers[-1].get_config()
-    code, geometry = layer.coded.plan.code, layer.coded.plan.geometry
+    geometry = layer.coded.plan.geometry
     rng = np.random.default_rng(0)
     kernel = layer.kernel_array()
     assert kernel.size == geometry.kernel_floats
@@ -270,6 +304,33 @@ def test_results_come_in_the_type_of_the_layer(name: str, dtype: str) -> None:
     # One rounding of the convolution; the bias is zero.
     error = abs(np.asarray(y, "float64") - expected).max()
     assert error <= 1.01 * eps * abs(expected).max()
+
+
+@pytest.mark.parametrize("transport", ["direct", "tasks"])
+def test_every_kind_on_a_cluster(client: Client, transport: str) -> None:
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((12, 11, 4))
+    x = keras.layers.SeparableConv2D(6, 3, padding="same", name="separable")(inputs)
+    x = keras.layers.Conv2D(6, 3, groups=2, name="grouped")(x)
+    x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
+    x = keras.layers.Conv2DTranspose(4, 3, strides=2, name="transposed")(x)
+    x = keras.layers.Reshape((17, 15, 1, 4))(x)
+    x = keras.layers.Conv3D(3, (3, 2, 1), name="deep")(x)
+    x = keras.layers.Reshape((15 * 14, 3))(x)
+    x = keras.layers.Conv1D(3, 3, padding="causal", name="causal")(x)
+    plain = keras.Model(inputs, keras.layers.Dense(5, name="dense")(x))
+    plan = fk.plan(plain, workers=WORKERS, dense=True, code="crme")
+    assert fk.Plan.from_json(plan.to_json()) == plan
+    assert len(plan.layers) == 7
+    x = np.random.default_rng(0).normal(size=(5, 12, 11, 4)).astype("float32")
+    expected = plain(x).numpy()
+    options = {"plan": plan, "transport": transport, "fallback": "raise"}
+    with fk.closing(fk.distribute(plain, client, **options)) as coded:
+        for batch in (1, 5):
+            with fk.trace(coded) as trace:
+                y = coded(x[:batch]).numpy()
+            assert trace.distributed_convolutions == 7
+            assert abs(y - expected[:batch]).max() <= 1e-5 * abs(expected).max()
 
 
 def test_a_separable_kernel_is_followed() -> None:

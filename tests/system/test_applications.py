@@ -1,0 +1,47 @@
+"""Models of keras.applications, as the script of docs/applications.md measures them."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LARGEST = 1e-5
+"""Deviation from the plain model that a whole model may have in float32."""
+
+
+@pytest.fixture(scope="module")
+def script():
+    path = ROOT / "benchmarks/applications_table.py"
+    spec = importlib.util.spec_from_file_location("applications_table", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Depthwise, separable and grouped convolutions, and Dense at every place.
+@pytest.mark.parametrize("name", ["MobileNet", "Xception", "ConvNeXtTiny"])
+def test_small_models_are_coded_whole(script, name):
+    row = script.measure(name, 1)
+    assert row.converted == row.convolutions > 20
+    assert row.convolutional_share == 1
+    assert row.total_share == 1
+    assert row.deviation <= LARGEST
+
+
+def test_the_document_has_every_model_within_bounds(script):
+    text = (ROOT / "docs/applications.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| (\w+) \| (\d+)×\d+ \| (\d+) of (\d+) \| ([\d.]+)% \| ([\d.]+)% \| (\S+) ",
+        text,
+        re.MULTILINE,
+    )
+    small = {row[0] for row in rows if row[1] != "224"}
+    assert small >= set(script.names())
+    assert {row[0] for row in rows if row[1] == "224"} == set(script.AT_224)
+    for _, _, converted, convolutions, convolutional, everything, deviation in rows:
+        assert converted == convolutions
+        assert float(convolutional) == 100
+        assert float(everything) >= 95
+        assert float(deviation) <= LARGEST
