@@ -15,7 +15,7 @@ from fcdcc_keras.execution.encoding import encode
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
 from fcdcc_keras.execution.tensors import Allocate, aligned_empty
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, best_cut
+from fcdcc_keras.partition import ChannelPartition, ConvGeometry, Cut, Grid, best_parts
 
 
 class Stages:
@@ -28,10 +28,10 @@ class Stages:
         self._inputs = np.ascontiguousarray(inputs)
         self._channels = ChannelPartition(geometry.filters, code.k_b)
         filters = code.ell_b * self._channels.block_filters
-        self.cut = best_cut(geometry, filters, len(inputs), code.k_a)
+        self.parts = best_parts(geometry, filters, len(inputs), code.k_a)
         """How the input is cut into k_A parts."""
-        part = self.cut.part
-        images = code.ell_a * self.cut.part_images
+        part = self.parts.part
+        images = code.ell_a * self.parts.part_images
         self.result_shape = (images, *part.output_size, filters)
         self.convolution = Convolution.of(part)
         self.encode_time = 0.0
@@ -48,13 +48,17 @@ class Stages:
             allocate: Gives memory to put them into.
         """
         start = time.time()
-        channels = self._geometry.channels
+        parts, channels = self.parts, self._geometry.channels
         with single_threaded_blas():
-            recipe = encode_recipe(self.code, tuple(workers))
-            seen = self._inputs.reshape(*self.cut.input_view, channels)
-            coded = encode(recipe, self.cut.partition, seen, allocate)
+            if isinstance(parts, Cut):
+                recipe = encode_recipe(self.code, tuple(workers))
+                seen = self._inputs.reshape(*parts.input_view, channels)
+                coded = encode(recipe, parts.partition, seen, allocate)
+            else:
+                coded = self.code.encode_input(parts.split(self._inputs), workers)
+                coded = _moved(coded, allocate)
         self.encode_time += time.time() - start
-        size = self.cut.part.input_size
+        size = parts.part.input_size
         return coded.reshape(len(workers), self.result_shape[0], *size, channels)
 
     def decode(
@@ -66,22 +70,53 @@ class Stages:
             collector: What the survivors answered.
             output: Where to put it; None: into new memory.
         """
-        code, cut, channels = self.code, self.cut, self._channels
-        along = cut.partition
+        if output is None:
+            output = output_memory(self._geometry, self._inputs)
+        with single_threaded_blas():
+            if isinstance(self.parts, Cut):
+                self._decode_cut(self.parts, collector, output)
+            else:
+                self._decode_grid(self.parts, collector, output)
+        return output
+
+    def _decode_cut(self, cut: Cut, collector: Collector, output: np.ndarray) -> None:
+        code, along = self.code, cut.partition
         recipe = decode_recipe(
-            code, collector.survivors, along.filled_parts, channels.filled_parts
+            code, collector.survivors, along.filled_parts, self._channels.filled_parts
         )
         outer, _, inner = cut.output_view
         shape = (code.ell_a, outer, along.output_rows, inner, code.ell_b, -1)
         results = [result.reshape(shape) for result in collector.results]
-        if output is None:
-            output = output_memory(self._geometry, self._inputs)
         seen = output.reshape(*cut.output_view, self._geometry.filters)
-        with single_threaded_blas():
-            decode(recipe, along, results, seen)
+        decode(recipe, along, results, seen)
         if not np.may_share_memory(seen, output):  # it is a slice that has no such view
             output[...] = seen.reshape(output.shape)
-        return output
+
+    def _decode_grid(
+        self, grid: Grid, collector: Collector, output: np.ndarray
+    ) -> None:
+        code, size = self.code, grid.part.output_size
+        shape = (
+            -1,
+            code.ell_a,
+            grid.images,
+            *size,
+            code.ell_b,
+            self._channels.block_filters,
+        )
+        in_order = np.moveaxis(np.stack(collector.results).reshape(shape), -2, 2)
+        results = in_order.reshape(-1, *in_order.shape[3:])
+        blocks = code.decoder(collector.survivors).decode(results)
+        grid.merge(blocks.reshape(code.k_a, code.k_b, *blocks.shape[1:]), output)
+
+
+def _moved(array: np.ndarray, allocate: Allocate) -> np.ndarray:
+    memory = allocate(array.nbytes)
+    if memory is None:
+        return array
+    moved = memory.view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
 
 
 def output_memory(geometry: ConvGeometry, inputs: np.ndarray) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 from fcdcc_keras.partition.apcp import AxisPartition
 from fcdcc_keras.partition.axis import Axis
-from fcdcc_keras.partition.cut import IMAGES, Cut, best_cut
+from fcdcc_keras.partition.best import best_parts
+from fcdcc_keras.partition.cut import IMAGES, Cut
 from fcdcc_keras.partition.geometry import ConvGeometry
+from fcdcc_keras.partition.grid import Grid
 from fcdcc_keras.partition.kccp import ChannelPartition
+from fcdcc_keras.partition.parts import Parts
 
 __all__ = [
     "IMAGES",
@@ -13,5 +16,7 @@ __all__ = [
     "ChannelPartition",
     "ConvGeometry",
     "Cut",
-    "best_cut",
+    "Grid",
+    "Parts",
+    "best_parts",
 ]

@@ -1,14 +1,15 @@
-"""Which axis a batch is cut along: images, or one of the lengths of an image."""
+"""Parts along one axis of a batch: its images, or one of the lengths of an image."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 
 from fcdcc_keras.partition.apcp import AxisPartition
 from fcdcc_keras.partition.axis import Axis
 from fcdcc_keras.partition.geometry import ConvGeometry
+from fcdcc_keras.partition.parts import Parts
 
 IMAGES = -1
 """The axis of a cut along the batch."""
@@ -17,13 +18,9 @@ View = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Cut:
-    """B images in k_A parts of one shape, cut along one axis."""
+class Cut(Parts):
+    """Parts that follow each other along one axis."""
 
-    geometry: ConvGeometry
-    """Of a whole image, with as many filters as a worker's kernel has."""
-    images: int
-    """B."""
     parts: int
     """k_A."""
     index: int
@@ -58,37 +55,6 @@ class Cut:
     def output_view(self) -> View:
         """The same of Y."""
         return _view((self.images, *self.geometry.output_size), self.index + 1)
-
-    @property
-    def upload(self) -> int:
-        """Numbers in a part of X."""
-        pixels = math.prod(self.part.input_size)
-        return self.part_images * pixels * self.geometry.channels
-
-    @property
-    def answer(self) -> int:
-        """Numbers in a part's output."""
-        pixels = math.prod(self.part.output_size)
-        return self.part_images * pixels * self.geometry.filters
-
-
-@lru_cache(maxsize=4096)
-def best_cut(geometry: ConvGeometry, filters: int, images: int, parts: int) -> Cut:
-    """Returns the cut with the least to send and to return.
-
-    Args:
-        geometry: Sizes of the layer.
-        filters: Channels that a worker returns.
-        images: B.
-        parts: k_A.
-    """
-    geometry = replace(geometry, filters=filters)
-    axes = [0] if parts == 1 else list(range(geometry.rank))
-    if images >= parts > 1:
-        axes.append(IMAGES)
-    cuts = [Cut(geometry, images, parts, index) for index in axes]
-    # Of equal ones the first: along the height what lies in a row is longest.
-    return min(cuts, key=lambda cut: cut.upload + cut.answer)
 
 
 def _view(shape: tuple[int, ...], axis: int) -> View:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, best_cut
+from fcdcc_keras.partition import ChannelPartition, ConvGeometry, best_parts
 
 _NARROW_CHANNELS = 12
 """Output channels at which a CPU convolution reaches half of its best rate.
@@ -85,15 +85,15 @@ def layer_cost(
     geometry = geometry.condensed
     block_filters = ChannelPartition(geometry.filters, code.k_b).block_filters
     channels_out = code.ell_b * block_filters
-    cut = best_cut(geometry, channels_out, 1, code.k_a)
-    upload, answer = code.ell_a * cut.upload, code.ell_a * cut.answer
-    storage = cut.part.kernel_floats
-    multiply_adds = code.ell_a * cut.part.multiply_adds
+    parts = best_parts(geometry, channels_out, 1, code.k_a)
+    upload, answer = code.ell_a * parts.upload, code.ell_a * parts.answer
+    storage = parts.part.kernel_floats
+    multiply_adds = code.ell_a * parts.part.multiply_adds
     sent = code.recovery_threshold if hedged else code.workers
     wire = sent * upload + code.recovery_threshold * answer
     encoded, decoded = _mixtures(code, sent)
     coding = encoded * code.k_a * upload // code.ell_a + decoded * answer
-    rate = narrowness(cut.part.group_filters)
+    rate = narrowness(parts.part.group_filters)
     price = (
         prices.communication * wire * itemsize
         + prices.storage * code.workers * storage * itemsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ from fcdcc_keras.codes import (
 )
 from fcdcc_keras.execution import decoding
 from fcdcc_keras.execution.stages import Stages
-from fcdcc_keras.partition import IMAGES, ChannelPartition, ConvGeometry
+from fcdcc_keras.partition import IMAGES, ChannelPartition, ConvGeometry, Cut, Grid
 from fcdcc_keras.planning import LayerPlan
 
 CODES = [
@@ -89,39 +90,48 @@ class Layer:
 
     def encoded(self, workers: list[int]) -> np.ndarray:
         """Returns the coded inputs as the definition has them."""
-        geometry, turn, back = self._along_the_height()
-        parts = self._reference.split_height(
-            geometry, self._code.k_a, turn(self.inputs)
-        )
-        parts = np.stack([back(part, self._geometry.input_size) for part in parts])
-        coded = self._code.encode_input(parts, workers)
+        coded = self._code.encode_input(self._split(), workers)
         return coded.reshape(len(workers), -1, *coded.shape[3:])
 
-    def _along_the_height(self) -> tuple[ConvGeometry, Any, Any]:
-        """Returns sizes that are cut along the height, the way there and back."""
-        g, index = self._geometry, self.stages.cut.index
-        if index == IMAGES:
+    def _split(self) -> np.ndarray:
+        """Returns the parts, cut along the height of what may have been turned."""
+        g, parts = self._geometry, self.stages.parts
+        split = self._reference.split_height
+        if isinstance(parts, Grid):
+            down, across = parts.counts
+            rows = split(g, down, self.inputs).swapaxes(2, 3)
+            pieces = [split(_turned(g), across, row) for row in rows]
+            return np.concatenate(pieces).swapaxes(2, 3)
+        assert isinstance(parts, Cut)
+        if parts.index == IMAGES:
+            flat = self.inputs.reshape(1, len(self.inputs), -1, g.channels)
+            pieces = split(_row_of_images(g, len(flat[0])), self._code.k_a, flat)
+            return pieces.reshape(len(pieces), -1, *g.input_size, g.channels)
+        if parts.index == 0:
+            return split(g, self._code.k_a, self.inputs)
+        turned = self.inputs.swapaxes(1, 2)
+        return split(_turned(g), self._code.k_a, turned).swapaxes(2, 3)
 
-            def turn(x: np.ndarray) -> np.ndarray:
-                return x.reshape(1, len(x), -1, x.shape[-1])
-
-            def back(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-                return x.reshape(-1, *size, x.shape[-1])
-
-            size = (len(self.inputs), 1)
-            return ConvGeometry(size, g.channels, g.filters, (1, 1)), turn, back
-        if index == 0:
-            return g, np.asarray, lambda x, size: x
-        turned = ConvGeometry(
-            g.input_size[::-1],
-            g.channels,
-            g.filters,
-            g.kernel_size[::-1],
-            g.strides[::-1],
-            g.dilation_rate[::-1],
-            g.padding,
-        )
-        return turned, lambda x: x.swapaxes(1, 2), lambda x, size: x.swapaxes(1, 2)
+    def _merge(self, blocks: np.ndarray) -> np.ndarray:
+        """Returns the output from those of the parts, the same way."""
+        g, parts = self._geometry, self.stages.parts
+        merge = self._reference.merge_height
+        if isinstance(parts, Grid):
+            down, across = parts.counts
+            turned = blocks.swapaxes(2, 3)
+            rows = turned.reshape(down, across, *turned.shape[1:])
+            rows = np.stack([merge(_turned(g), row) for row in rows])
+            return merge(g, rows.swapaxes(2, 3))
+        assert isinstance(parts, Cut)
+        if parts.index == IMAGES:
+            flat = blocks.reshape(
+                len(blocks), 1, -1, math.prod(g.output_size), g.filters
+            )
+            images = merge(_row_of_images(g, len(self.inputs)), flat)
+            return images.reshape(len(self.inputs), *g.output_size, g.filters)
+        if parts.index == 0:
+            return merge(g, blocks)
+        return merge(_turned(g), blocks.swapaxes(2, 3)).swapaxes(1, 2)
 
     def results(self, survivors: tuple[int, ...]) -> list[np.ndarray]:
         """Returns random results."""
@@ -155,13 +165,29 @@ class Layer:
             in_order.reshape(-1, *in_order.shape[3:])
         )
         blocks = blocks.reshape(code.k_a, code.k_b, *blocks.shape[1:])
-        geometry, turn, back = self._along_the_height()
         by_part = [
-            turn(self._reference.merge_channels(g.filters, blocks[i]))
+            self._reference.merge_channels(g.filters, blocks[i])
             for i in range(code.k_a)
         ]
-        merged = self._reference.merge_height(geometry, np.stack(by_part))
-        return back(merged, g.output_size)
+        return self._merge(np.stack(by_part))
+
+
+def _turned(g: ConvGeometry) -> ConvGeometry:
+    """Returns a geometry with its width as its height."""
+    return ConvGeometry(
+        g.input_size[::-1],
+        g.channels,
+        g.filters,
+        g.kernel_size[::-1],
+        g.strides[::-1],
+        g.dilation_rate[::-1],
+        g.pads[::-1],
+    )
+
+
+def _row_of_images(g: ConvGeometry, images: int) -> ConvGeometry:
+    """Returns a geometry that has images for rows, of which none reads another."""
+    return ConvGeometry((images, 1), g.channels, g.filters, (1, 1))
 
 
 def _assert_close(actual: np.ndarray, expected: np.ndarray, terms: int) -> None:
@@ -329,10 +355,31 @@ def test_a_part_of_a_larger_output_is_filled_in(reference: Any, rows: slice) -> 
     geometry = ConvGeometry((9, 40), 3, 4, (3, 3), padding="same")
     band, taken = geometry.of_rows(range(9)[rows])
     layer = Layer(reference, CRME(4, 1, 3), band, 2, np.float64)
-    assert layer.stages.cut.index == 1
+    assert layer.stages.parts.index == 1
     assert layer.inputs.shape[1] == len(range(9)[taken])
     results, whole = layer.results((0, 2)), np.zeros((2, 9, 40, 4))
     collector: Any = SimpleNamespace(survivors=(0, 2), results=results)
     layer.stages.decode(collector, whole[:, rows])
     np.testing.assert_array_equal(whole[:, rows], layer.decode((0, 2), results))
     assert not np.delete(whole, range(9)[rows], 1).any()
+
+
+@pytest.mark.parametrize(("strides", "rows"), [(1, slice(None)), (2, slice(1, 5))])
+def test_a_grid_of_parts_where_the_map_is_small(
+    reference: Any, strides: int, rows: slice
+) -> None:
+    geometry = ConvGeometry((14, 14), 3, 6, (3, 3), (strides, strides), padding="same")
+    band, _ = geometry.of_rows(range(geometry.output_size[0])[rows])
+    code = CRME(36, 4, 40)
+    layer = Layer(reference, code, band, 2, np.float64)
+    assert isinstance(layer.stages.parts, Grid)
+    assert math.prod(layer.stages.parts.counts) == 36
+    workers = [3, 39, 0]
+    _assert_close(layer.stages.encode(workers), layer.encoded(workers), 36)
+    survivors = tuple(range(2, 38))
+    results = layer.results(survivors)
+    whole = np.zeros((2, *geometry.output_size, 6))
+    collector: Any = SimpleNamespace(survivors=survivors, results=results)
+    layer.stages.decode(collector, whole[:, rows])
+    terms = int(np.abs(code.decoder(survivors).matrix).sum(axis=0).max())
+    _assert_close(whole[:, rows], layer.decoded(survivors, results), terms)

@@ -14,7 +14,8 @@ from fcdcc_keras.partition import (
     AxisPartition,
     ConvGeometry,
     Cut,
-    best_cut,
+    Grid,
+    best_parts,
 )
 
 
@@ -109,14 +110,29 @@ def test_parts_give_the_whole(axis: Axis, parts: int) -> None:
 
 def test_the_cut_with_the_least_to_send_is_taken() -> None:
     wide = ConvGeometry((3, 40), 2, 4, (3, 3), padding="same")
-    assert best_cut(wide, 4, 1, 4).index == 1
-    assert best_cut(wide, 4, 4, 4).index == IMAGES
-    assert best_cut(wide, 4, 5, 4).index == 1  # 8 images would be sent for 5
+    assert best_parts(wide, 4, 1, 4).index == 1
+    assert best_parts(wide, 4, 4, 4).index == IMAGES
+    assert best_parts(wide, 4, 5, 4).index == 1  # 8 images would be sent for 5
     square = ConvGeometry((20, 20), 2, 4, (3, 3), padding="same")
-    assert best_cut(square, 4, 1, 4).index == 0
-    assert best_cut(square, 4, 9, 1).index == 0
+    assert best_parts(square, 4, 1, 4).index == 0
+    assert best_parts(square, 4, 9, 1).index == 0
     deep = ConvGeometry((2, 2, 16), 2, 4, (3, 3, 3), padding="same")
-    assert best_cut(deep, 4, 1, 4).index == 2
+    assert best_parts(deep, 4, 1, 4).index == 2
+
+
+def test_a_grid_is_taken_where_it_has_clearly_less() -> None:
+    small = ConvGeometry((7, 7), 8, 8, (3, 3), padding="same")
+    grid = best_parts(small, 8, 1, 36)
+    assert isinstance(grid, Grid)
+    # Four rows of parts of two rows each, and a column for each part in them.
+    assert (grid.axes, grid.counts) == ((0, 1), (4, 9))
+    assert grid.part.input_size == (4, 3)
+    assert (grid.upload, grid.answer) == (4 * 3 * 8, 2 * 1 * 8)
+    cut = Cut(grid.geometry, 1, 36, 0)
+    assert grid.upload + grid.answer < 0.9 * (cut.upload + cut.answer)
+    assert isinstance(best_parts(small, 8, 36, 36), Cut)
+    large = ConvGeometry((224, 224), 8, 8, (3, 3), padding="same")
+    assert isinstance(best_parts(large, 8, 1, 16), Cut)
 
 
 def test_a_cut_by_images_has_no_overlap() -> None:
