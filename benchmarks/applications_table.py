@@ -30,6 +30,10 @@ from fcdcc_keras.rewriting.walk import walk
 WORKERS = 4
 AT_224 = ("VGG16", "ResNet50", "MobileNetV2", "Xception")
 """Models that are also tried at 224×224, for 1×1 maps hide errors of partitions."""
+DAMPED = {"EfficientNetV2L": 0.75}
+"""Scales of the normalizations of models in which, with random weights and scales of 1,
+rounding errors double every few layers: the plain model's own logits in float32 are 94%
+off those in float64."""
 _LARGE = 150e6
 """Parameters from which on the plain model is not run in float64."""
 _SMALLEST = re.compile(r"must be at least (\d+)x")
@@ -105,6 +109,7 @@ def share(model: keras.Model, plan: fk.Plan, dense: bool) -> tuple[int, float]:
 def measure(name: str, size: int) -> Row:
     """Returns the row of a model; a size of 1 is the smallest that it allows."""
     model = build(name, size)
+    _damp(model, DAMPED.get(name, 1.0))
     size = model.input_shape[1]
     image = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
     plain = _logits(model, image)
@@ -164,6 +169,12 @@ def table(rows: list[Row]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _damp(model: keras.Model, scale: float) -> None:
+    for layer in model.layers:
+        if scale != 1 and isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(scale * layer.gamma)
 
 
 def _rotating(call: int, worker: int) -> Any:

@@ -85,8 +85,7 @@ class Layer:
         self._rng = np.random.default_rng(seed)
         shape = (batch, *geometry.input_size, geometry.channels)
         self.inputs = self._rng.standard_normal(shape).astype(dtype)
-        plan = LayerPlan.of("x", geometry, code)
-        self.stages = Stages(plan.code, geometry, self.inputs)
+        self.stages = Stages(code, geometry, self.inputs)
 
     def encoded(self, workers: list[int]) -> np.ndarray:
         """Returns the coded inputs as the definition has them."""
