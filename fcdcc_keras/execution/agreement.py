@@ -111,7 +111,8 @@ def _recompute(
     coded = job.encode(workers)
     coded = coded.reshape(len(workers), code.ell_a, -1, *coded.shape[2:])[:, :, image]
     conv, index = job.convolution.at(place, coded.shape[2:-1], shares.shape[1:])
-    patches = coded[(slice(None), slice(None), *index)].astype(np.float64)
+    places = (slice(None), slice(None), *index)
+    patches = coded[places].astype(np.float64)
     kernels = shares.astype(np.float64)
 
     def numbers(patches: np.ndarray, kernels: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def _layer(code: Code, geometry: ConvGeometry, dtype: str, rng: Any) -> Layer:
 
 def _inputs(layer: Layer, rng: Any, number: int) -> np.ndarray:
     """Returns images of several kinds and magnitudes."""
-    shape = (2, *layer.geometry.input_size, layer.geometry.channels)
+    shape = (3, *layer.geometry.input_size, layer.geometry.channels)
     x = rng.normal(size=shape) * 10.0 ** rng.integers(-6, 7)
     kinds = [
         x,
@@ -153,7 +153,7 @@ def _one_number(result: np.ndarray, rng: Any) -> np.ndarray:
 def _swapped(code: Code, result: np.ndarray) -> np.ndarray:
     """Returns a result whose blocks, or images where there is but one, are swapped."""
     blocks = result.reshape(
-        code.ell_a, 2, *result.shape[1:3], code.ell_b, result.shape[3] // code.ell_b
+        code.ell_a, -1, *result.shape[1:3], code.ell_b, result.shape[3] // code.ell_b
     )
     axis = 0 if code.ell_a > 1 else 4 if code.ell_b > 1 else 1
     return np.ascontiguousarray(np.flip(blocks, axis)).reshape(result.shape)
@@ -192,6 +192,52 @@ def test_a_thousand_lies_are_found_and_their_authors_named() -> None:
     assert found >= LIES
 
 
+KINDS = [
+    (CRME(4, 4, 6), ConvGeometry((9, 8), 3, 8, (3, 2), (2, 3), padding="same"), None),
+    (CRME(8, 1, 6), ConvGeometry((9, 8), 4, 6, (3, 3), groups=2), (3, 3, 2, 6)),
+    (CRME(8, 1, 6), ConvGeometry((19,), 3, 4, (3,), padding="causal"), None),
+    (CRME(4, 4, 6), ConvGeometry((4, 5, 6), 2, 4, (2, 3, 2), (1, 2, 1)), None),
+    (
+        CRME(8, 1, 6),
+        ConvGeometry((9, 8), 3, 6, (3, 3), padding="same", kind="depthwise"),
+        (3, 3, 3, 2),
+    ),
+    (
+        CRME(8, 1, 6),
+        ConvGeometry((9, 8), 3, 5, (3, 2), kind="separable", depth_multiplier=2),
+        (3 * 2 * 6 + 6 * 5,),
+    ),
+    (
+        CRME(8, 1, 6),
+        ConvGeometry((9, 8), 3, 4, (3, 2), (2, 3), kind="transposed"),
+        (3, 2, 4, 3),
+    ),
+    (CRME(1, 8, 6), ConvGeometry((7,), 5, 12, (1,), kind="dense"), (5, 12)),
+]
+
+
+@pytest.mark.parametrize(("code", "geometry", "kernel"), KINDS, ids=str)
+def test_a_number_of_any_kind_is_computed_anew(
+    code: Code, geometry: ConvGeometry, kernel: tuple[int, ...] | None
+) -> None:
+    rng = np.random.default_rng(4)
+    plain = (*geometry.kernel_size, geometry.channels, geometry.filters)
+    layer = Layer(code, geometry, rng.normal(size=kernel or plain))
+    job, results = layer.run(_inputs(layer, rng, 0))
+    workers = [1, 2, 5]
+    blocks = [agreement._blocks(job, results[w]) for w in workers]
+    _, images, rows, columns, _, filters = blocks[0].shape
+    for _ in range(20):
+        shape = images, rows, columns, filters
+        position = tuple(int(n) for n in rng.integers(shape))
+        numbers, sizes = agreement._recompute(job, workers, position)
+        known = np.array([block[agreement._at(position)] for block in blocks])
+        assert numbers.shape == known.shape == (3, code.ell_a, code.ell_b)
+        assert (np.abs(numbers) <= sizes * (1 + 1e-12)).all()
+        np.testing.assert_allclose(known, numbers, atol=1e-12 * sizes.max())
+    assert agree(job, results)
+
+
 def test_rounding_of_numbers_that_cancel_is_no_lie() -> None:
     """The images are all but constant, and the kernel's weights add up to nothing."""
     rng = np.random.default_rng(2)
@@ -220,7 +266,7 @@ def test_the_largest_residual_is_found_wherever_it_is(
         monkeypatch.setattr(agreement, "AT_HAND", at_hand)
         for image, row, column, channel in [(0, 0, 0, 0), (1, 1, 5, 2), (0, 1, 3, 1)]:
             altered = results[2].copy()
-            altered[2 + image, row, column, f + channel] += np.abs(altered).max()
+            altered[3 + image, row, column, f + channel] += np.abs(altered).max()
             arrays = [altered if w == 2 else results[w] for w in range(6)]
             residual = residual_of(job, equations, arrays)
             assert residual.position == (image, row, column, channel)

@@ -67,7 +67,7 @@ class Layer:
 def _spoilt(value: float) -> Fault:
     def alter(result: np.ndarray) -> np.ndarray:
         result = result.copy()
-        result[0, 1, 2, 0] = value
+        result[0, 1, 0, 0] = value
         return result
 
     return Fault(alter=alter)

@@ -28,7 +28,7 @@ KERNEL = _RNG.standard_normal((3, 3, 3, 6)).astype("float32")
 
 def _wrong(result: np.ndarray) -> np.ndarray:
     result = result.copy()
-    result[0, 1, 2, 0] += 0.01 * result.std()
+    result[0, 1, 0, 0] += 0.01 * result.std()
     return result
 
 
