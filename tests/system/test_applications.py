@@ -1,28 +1,20 @@
 """Models of keras.applications, as the script of docs/applications.md measures them."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+from benchmarks import applications_table as script
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 1e-5
 """Deviation from the plain model that a whole model may have in float32."""
 
 
-@pytest.fixture(scope="module")
-def script():
-    path = ROOT / "benchmarks/applications_table.py"
-    spec = importlib.util.spec_from_file_location("applications_table", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 # Depthwise, separable and grouped convolutions, and Dense at every place.
 @pytest.mark.parametrize("name", ["MobileNet", "Xception", "ConvNeXtTiny"])
-def test_small_models_are_coded_whole(script, name):
+def test_small_models_are_coded_whole(name):
     row = script.measure(name, 1)
     assert row.converted == row.convolutions > 20
     assert row.convolutional_share == 1
@@ -30,7 +22,7 @@ def test_small_models_are_coded_whole(script, name):
     assert row.deviation <= LARGEST
 
 
-def test_the_document_has_every_model_within_bounds(script):
+def test_the_document_has_every_model_within_bounds():
     text = (ROOT / "docs/applications.md").read_text("utf-8")
     rows = re.findall(
         r"^\| (\w+) \| (\d+)×\d+ \| (\d+) of (\d+) \| ([\d.]+)% \| ([\d.]+)% \| (\S+) ",
