@@ -38,8 +38,13 @@ class Session:
         return not self._finalizer.alive
 
     def add(self, plan: LayerPlan) -> CodedConvolution:
-        """Returns the coded convolution of one layer; nothing is placed yet."""
+        """Returns the coded convolution of one layer; nothing is placed yet.
+
+        Once the session is closed it computes in the client.
+        """
         layer = CodedConvolution(plan, self.executor, self.policy)
+        if self.closed:
+            layer.detach()
         self._layers.append(layer)
         return layer
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fcdcc_keras.execution.pipeline import CodedConvolution
     from fcdcc_keras.execution.session import Session
+    from fcdcc_keras.execution.sized_at_call import SizedAtCall
     from fcdcc_keras.partition import ConvGeometry
 
 Shape = tuple[int | None, ...]
@@ -29,13 +30,20 @@ class CodedLayer:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.start()
+
+    def start(self) -> None:
+        """Begins as a coded layer without a cluster.
+
+        A plain layer that is made a coded one, by a change of its class, does so too.
+        """
         # XLA cannot compile a step that leaves the graph.
         self.supports_jit = False
-        self._coded: CodedConvolution | None = None
+        self._coded: CodedConvolution | SizedAtCall | None = None
         self._session: Session | None = None
 
     @property
-    def coded(self) -> CodedConvolution | None:
+    def coded(self) -> CodedConvolution | SizedAtCall | None:
         """The coded convolution behind the layer, or None before it is attached."""
         return self._coded
 
@@ -44,11 +52,12 @@ class CodedLayer:
         """What the layer's model holds on its cluster, or None."""
         return self._session
 
-    def attach(self, coded: CodedConvolution, session: Session) -> None:
+    def attach(self, coded: CodedConvolution | SizedAtCall, session: Session) -> None:
         """Hands the layer's convolution to workers; the layer must be built.
 
         Args:
-            coded: The coded convolution for this layer's plan.
+            coded: The coded convolution for this layer's plan, or what makes one for
+                each size of input.
             session: What the layer keeps alive.
         """
         self._coded, self._session = coded, session

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
+from fcdcc_keras.codes import Code
+from fcdcc_keras.execution.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.rewriting.distribute import sessions
 from fcdcc_keras.rewriting.eligibility import (
@@ -76,13 +78,16 @@ def report(model: keras.Model) -> Report:
         PlanError: The model has no coded layer.
     """
     reasons = {p: why for session in sessions(model) for p, why in session.not_coded}
-    return Report(
-        tuple(
-            _describe(path, layer, reasons)
-            for path, layer in walk(model)
-            if not is_graph(layer) and not isinstance(layer, keras.layers.InputLayer)
-        )
-    )
+    layers = [
+        _describe(path, layer, reasons)
+        for path, layer in walk(model)
+        if not is_graph(layer) and not isinstance(layer, keras.layers.InputLayer)
+    ]
+    here = {layer.path for layer in layers}
+    gone = [
+        LayerReport(p, "", False, why) for p, why in reasons.items() if p not in here
+    ]
+    return Report((*layers, *gone))
 
 
 def _describe(
@@ -97,10 +102,17 @@ def _describe(
             why = ON_REQUEST if is_dense(layer) else NO_CONVOLUTION
         return LayerReport(path, kind, False, why)
     if layer.coded is None or layer.session is None or layer.session.closed:
-        return LayerReport(path, kind, False, "it is not attached to a cluster")
-    code = layer.coded.plan.code
-    detail = (
+        why = reasons.get(path, "it is not attached to a cluster")
+        return LayerReport(path, kind, False, why)
+    if isinstance(layer.coded, SizedAtCall):
+        known = "; ".join(_how(plan.code) for plan in layer.coded.plans)
+        detail = f"planned at the first call for each height and width: {known or '-'}"
+        return LayerReport(path, kind, True, detail)
+    return LayerReport(path, kind, True, _how(layer.coded.plan.code))
+
+
+def _how(code: Code) -> str:
+    return (
         f"{code.name}, (k_A, k_B) = ({code.k_a}, {code.k_b}), any "
         f"{code.recovery_threshold} of {code.workers} workers suffice"
     )
-    return LayerReport(path, kind, True, detail)

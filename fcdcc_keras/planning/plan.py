@@ -104,6 +104,9 @@ class Plan:
     """(path, reason) of each convolution that stays as it is."""
     calibration: Calibration | None = None
     """What the plan was made by, where it was measured."""
+    at_call: tuple[tuple[str, ConvGeometry], ...] = ()
+    """(path, geometry) of each layer whose height and width are not fixed: it is
+    planned at the first call for each size, and those in the geometry do not count."""
 
     def __post_init__(self) -> None:
         check_redundancy(self.workers, self.stragglers)
@@ -116,6 +119,11 @@ class Plan:
                     f"workers={self.workers}, stragglers={self.stragglers}. Plan "
                     "the model again for these numbers."
                 )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of all layers to code, those planned at their calls last."""
+        return (*(layer.path for layer in self.layers), *(p for p, _ in self.at_call))
 
     def layer(self, path: str) -> LayerPlan | None:
         """Returns the plan of one layer, or None where it is not coded."""
@@ -130,6 +138,7 @@ class Plan:
             "stragglers": self.stragglers,
             "layers": [layer.to_dict() for layer in self.layers],
             "not_coded": [list(pair) for pair in self.not_coded],
+            "at_call": [[path, asdict(geometry)] for path, geometry in self.at_call],
         }
         if self.calibration is not None:
             data["calibration"] = self.calibration.to_dict()
@@ -159,6 +168,10 @@ class Plan:
                 layers=tuple(LayerPlan.from_dict(d) for d in data["layers"]),
                 not_coded=tuple((path, why) for path, why in data["not_coded"]),
                 calibration=measured and Calibration.from_dict(measured),
+                at_call=tuple(
+                    (path, ConvGeometry(**geometry))
+                    for path, geometry in data.get("at_call", ())
+                ),
             )
         except PlanError:
             raise

@@ -43,6 +43,8 @@ def plan_table(plan: Plan) -> str:
         ],
         rows,
     )
+    for path, _ in plan.at_call:
+        text += f"planned at the first call for each height and width: {path}\n"
     for path, reason in plan.not_coded:
         text += f"not coded: {path}: {reason}\n"
     return text

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.models import Functional
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.layers import CodedDense, channels_last, coded_class
+from fcdcc_keras.layers import CodedDense, CodedLayer, channels_last, coded_class
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.rewriting.walk import is_graph, walk
+from fcdcc_keras.rewriting.remake import obstacle
+from fcdcc_keras.rewriting.walk import is_graph, makers, walk
 
 NO_CONVOLUTION = "it has no convolution"
 """The reason for layers that there is nothing to code in."""
@@ -31,6 +31,9 @@ class Verdict:
     """Sizes of its convolution, or None where it cannot be coded."""
     reason: str = ""
     """Why it cannot be coded."""
+    sized: bool = True
+    """Whether the geometry's height and width are those of the input. They do not count
+    where the input's are not fixed."""
 
     @property
     def convolves(self) -> bool:
@@ -43,33 +46,49 @@ class Verdict:
         return is_dense(self.layer)
 
 
-def examine(model: keras.Model) -> list[Verdict]:
+def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
     """Returns a verdict on every layer of a model, in order.
 
     Models inside the model have none of their own; their layers have.
 
+    Args:
+        model: The model.
+        in_place: Whether the model's own layers are to be coded, so far as they are
+            coded layers or made by others. Otherwise those of a copy are.
+
     Raises:
-        PlanError: The model is not a built Functional or Sequential Keras model.
+        PlanError: The model is no Keras model, is not built, or cannot be copied.
     """
     check_model(model)
+    if not in_place:
+        _check_copy(model)
+    made_by = makers(model)
     verdicts = []
-    reachable = _exchangeable(model)
     for path, layer in walk(model):
-        if is_graph(layer) and id(layer) in reachable:
+        if is_graph(layer):
             continue
-        reason = _obstacle(layer, id(layer) in reachable)
-        geometry = None
+        reason, geometry, sized = _obstacle(layer), None, True
+        maker = made_by.get(id(layer))
+        if (
+            not reason
+            and in_place
+            and maker is None
+            and not isinstance(layer, CodedLayer)
+        ):
+            reason = "it is not a coded layer; `fk.distribute` makes coded ones"
+        if not reason and not in_place and maker is not None:
+            reason = obstacle(maker)
         if not reason:
-            geometry, reason = _geometry(layer)
-        verdicts.append(Verdict(path, layer, geometry, reason))
+            geometry, sized, reason = _geometry(layer)
+        verdicts.append(Verdict(path, layer, geometry, reason, sized))
     return verdicts
 
 
 def check_model(model: object) -> None:
-    """Checks that a model can be distributed at all.
+    """Checks that something is a model with sizes and weights.
 
     Raises:
-        PlanError: The model is not a built Functional or Sequential Keras model.
+        PlanError: It is no Keras model, or not built.
     """
     if not isinstance(model, keras.Model):
         raise PlanError(
@@ -82,33 +101,26 @@ def check_model(model: object) -> None:
             f"before. Received: {model.name!r}, not built. Give it a keras.Input, "
             "call model.build(input_shape), or call it once."
         )
-    if not is_graph(model):
+
+
+def _check_copy(model: keras.Model) -> None:
+    why = "" if is_graph(model) else obstacle(model)
+    if why:
         raise PlanError(
-            "The model must be Functional or Sequential: the layers of a subclassed "
-            f"model cannot be exchanged. Received: {type(model)}. Rebuild it as "
-            "keras.Model(inputs, outputs), or distribute the Functional part of it."
+            "A model of a class of your own must be able to be made again from its "
+            "`get_config`, for its copy has the coded layers. Received: "
+            f"{model.name!r} of {type(model)}; {why}. Give the class a `get_config` "
+            "with all arguments of its `__init__`, or distribute a plain "
+            "keras.Model(inputs, outputs)."
         )
-    for layer in (model, *(layer for _, layer in walk(model) if is_graph(layer))):
-        _check_not_overridden(layer)
-
-
-def _check_not_overridden(model: keras.Model) -> None:
-    plain = keras.Sequential if isinstance(model, keras.Sequential) else Functional
-    for method in ("call", "predict_step", "test_step", "train_step"):
-        if getattr(type(model), method) is not getattr(plain, method):
-            raise PlanError(
-                "A model must not override what Keras makes of its graph, for the "
-                f"copy would lose it. Received: {model.name!r} of {type(model)}, which "
-                f"overrides `{method}`. Distribute a plain keras.Model(model.inputs, "
-                "model.outputs) of its layers."
-            )
 
 
 def has_convolution(layer: keras.layers.Layer) -> bool:
     """Returns whether a layer convolves by itself, not by layers inside it."""
     # Keras has no public base class for all of them; KerasHub and users derive
     # theirs from Keras's, whose names all say so.
-    return any("Conv" in cls.__name__ for cls in type(layer).__mro__)
+    named = any("Conv" in cls.__name__ for cls in type(layer).__mro__)
+    return named and not layer._layers
 
 
 def is_dense(layer: keras.layers.Layer) -> bool:
@@ -116,17 +128,7 @@ def is_dense(layer: keras.layers.Layer) -> bool:
     return coded_class(type(layer)) is CodedDense
 
 
-def _exchangeable(model: keras.Model) -> set[int]:
-    """Returns the ids of layers that cloning the model visits."""
-    found: set[int] = set()
-    for layer in model.layers:
-        found.add(id(layer))
-        if is_graph(layer):
-            found |= _exchangeable(layer)
-    return found
-
-
-def _obstacle(layer: keras.layers.Layer, exchangeable: bool) -> str:
+def _obstacle(layer: keras.layers.Layer) -> str:
     kind = type(layer)
     if not has_convolution(layer) and not is_dense(layer):
         return NO_CONVOLUTION
@@ -138,27 +140,41 @@ def _obstacle(layer: keras.layers.Layer, exchangeable: bool) -> str:
             f"{kind.__name__} changes what {known.__name__} does in a way that is not "
             "known"
         )
-    if not exchangeable:
-        return "it is inside a layer that makes its own sublayers"
     if getattr(layer, "quantization_mode", None) is not None:
         return f"quantized layers are not coded ({layer.quantization_mode})"
     return ""
 
 
-def _geometry(layer: Any) -> tuple[ConvGeometry | None, str]:
+def _geometry(layer: Any) -> tuple[ConvGeometry | None, bool, str]:
+    """Returns a layer's sizes, whether H and W are known, and why there are none."""
+    shapes = [channels_last(layer, shape) for shape in _input_shapes(layer)]
+    if not shapes:
+        return None, False, "it has not been called"
+    coded = coded_class(type(layer))
+    assert coded is not None
+    known = [shape for shape in shapes if None not in shape[1:]]
+    if known:
+        # A shared layer is planned for its largest input; it works for all of them.
+        largest = max(known, key=lambda shape: math.prod(n or 0 for n in shape[1:]))
+        return coded.geometry_of(layer, largest), True, ""
+    batch, *_, channels = shapes[0]
+    if getattr(layer, "kernel_size", None) is None:
+        least = [1] * (len(shapes[0]) - 2)
+    else:
+        spans = zip(layer.kernel_size, layer.dilation_rate, strict=True)
+        least = [(k - 1) * d + 1 for k, d in spans]
+    return coded.geometry_of(layer, (batch, *least, channels)), False, ""
+
+
+def _input_shapes(layer: keras.layers.Layer) -> set[tuple[int | None, ...]]:
+    """Returns the shapes of what a layer is called with, as far as they are known."""
     shapes = {
-        channels_last(layer, tuple(tensor.shape))
+        tuple(tensor.shape)
         for node in layer._inbound_nodes
         for tensor in node.input_tensors
     }
-    known = [shape for shape in shapes if None not in shape[1:]]
-    if not known:
-        return None, (
-            "its input's height and width are not fixed "
-            f"({', '.join(map(str, sorted(shapes, key=str))) or 'no input known'})"
-        )
-    # A shared layer is planned for its largest input; it works for all of them.
-    largest = max(known, key=lambda shape: math.prod(n or 0 for n in shape[1:]))
-    coded = coded_class(type(layer))
-    assert coded is not None
-    return coded.geometry_of(layer, largest), ""
+    if not shapes and layer._build_shapes_dict:
+        # A layer inside another has no part in a graph; it knows its first input.
+        built = next(iter(layer._build_shapes_dict.values()))
+        shapes = {tuple(built)} if built else set()
+    return shapes

@@ -33,7 +33,9 @@ def raise_own_errors(model: keras.Model, policy: Policy) -> None:
         policy: Remembers the last error of its layers.
     """
     for name in _LOOPS:
-        setattr(model, name, _with_own_errors(getattr(model, name), policy))
+        loop = getattr(model, name)
+        loop = getattr(loop, "plain", loop)  # it may have had another policy
+        setattr(model, name, _with_own_errors(loop, policy))
 
 
 def _with_own_errors(loop: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
@@ -47,4 +49,5 @@ def _with_own_errors(loop: Callable[..., Any], policy: Policy) -> Callable[..., 
                 raise
             raise policy.error from error
 
+    run.plain = loop  # type: ignore[attr-defined]
     return run

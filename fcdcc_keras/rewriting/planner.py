@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.execution.records import Redundancy
+from fcdcc_keras.execution.sized_at_call import PlanAtCall
+from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
     AUTO,
     Calibration,
@@ -20,10 +23,60 @@ from fcdcc_keras.planning import (
 )
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.eligibility import Verdict, examine
+from fcdcc_keras.rewriting.options import Layers
 
 GAINING = "gaining"
 """Only the layers that the workers finish sooner than the client."""
-Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What decides which layers are coded and how; ``plan`` documents it."""
+
+    layers: Layers = "all"
+    code: str | Code | type[Code] = AUTO
+    tolerance: float | None = None
+    redundancy: Redundancy = "eager"
+    calibration: Calibration | None = None
+    prices: Prices | None = None
+    dense: bool = False
+
+    def plan_layer(
+        self,
+        path: str,
+        geometry: ConvGeometry,
+        workers: int,
+        stragglers: int,
+        dtype: str,
+    ) -> LayerPlan:
+        """Returns the plan of one layer."""
+        calibrated = self.calibration.prices if self.calibration else None
+        return plan_layer(
+            path,
+            geometry,
+            workers=workers,
+            stragglers=stragglers,
+            code=self.code,
+            tolerance=self.tolerance,
+            dtype=dtype,
+            prices=self.prices or calibrated,
+            hedged=self.redundancy == "hedged",
+        )
+
+    def at_call(self, path: str, layer: keras.layers.Layer, plan: Plan) -> PlanAtCall:
+        """Returns what plans a layer once its height and width are known."""
+        dtype = _coding_type(layer)  # the layer itself is the user's, not to be kept
+        workers, stragglers = plan.workers, plan.stragglers
+        calibration = plan.calibration
+
+        def at_size(
+            geometry: ConvGeometry, code: Code | None
+        ) -> tuple[LayerPlan, bool]:
+            wishes = replace(self, code=code or self.code, calibration=calibration)
+            made = wishes.plan_layer(path, geometry, workers, stragglers, dtype)
+            return made, self.layers != GAINING or not _losing([made], calibration)
+
+        return at_size
 
 
 def plan(
@@ -42,7 +95,7 @@ def plan(
     """Returns what ``distribute`` would do with a model; needs no cluster.
 
     Args:
-        model: A built Functional or Sequential model.
+        model: A built model.
         workers: n, the number of workers to spread each layer over.
         stragglers: γ, the least number of workers that may be missing. A layer
             may tolerate more, where n − γ divides it badly.
@@ -68,50 +121,71 @@ def plan(
             is left to code.
         UnsupportedLayerError: A layer that was named cannot be coded.
     """
+    wishes = Wishes(layers, code, tolerance, redundancy, calibration, prices, dense)
     check_redundancy(workers, stragglers)
     verdicts = examine(model)
-    chosen = _choose(verdicts, layers, dense)
-    prices = prices or (calibration.prices if calibration else None)
+    return plan_verdicts(
+        model.name, verdicts, wishes, workers=workers, stragglers=stragglers
+    )
+
+
+def plan_verdicts(
+    name: str,
+    verdicts: Sequence[Verdict],
+    wishes: Wishes,
+    *,
+    workers: int,
+    stragglers: int,
+) -> Plan:
+    """Returns the plan of a model whose layers have been examined; see ``plan``."""
     reasons = {v.path: v.reason or "it was not chosen by `layers`" for v in verdicts}
-    plans = []
-    for verdict in chosen:
-        assert verdict.geometry is not None
+    plans: list[LayerPlan] = []
+    at_call: list[tuple[str, ConvGeometry]] = []
+    for verdict in _choose(verdicts, wishes):
+        path, geometry, dtype = (
+            verdict.path,
+            verdict.geometry,
+            _coding_type(verdict.layer),
+        )
+        assert geometry is not None
         try:
-            layer_plan = plan_layer(
-                verdict.path,
-                verdict.geometry,
-                workers=workers,
-                stragglers=stragglers,
-                code=code,
-                tolerance=tolerance,
-                dtype=_coding_type(verdict.layer),
-                prices=prices,
-                hedged=redundancy == "hedged",
-            )
+            # Where the size is not known, this finds whether any code suits the layer.
+            made = wishes.plan_layer(path, geometry, workers, stragglers, dtype)
         except UnsupportedLayerError as error:
-            if _is_named(verdict, layers):
+            if _is_named(verdict, wishes.layers):
                 raise
-            reasons[verdict.path] = str(error)
+            reasons[path] = str(error)
+            continue
+        if verdict.sized:
+            plans.append(made)
         else:
-            plans.append(layer_plan)
-    if layers == GAINING:
-        losing = _losing(plans, calibration)
+            at_call.append((path, geometry))
+    if wishes.layers == GAINING:
+        losing = _losing(plans, wishes.calibration)
         reasons |= losing
         plans = [layer for layer in plans if layer.path not in losing]
-    coded = {layer.path for layer in plans}
+    coded = {*(layer.path for layer in plans), *(path for path, _ in at_call)}
     not_coded = tuple(
         (verdict.path, reasons[verdict.path])
         for verdict in verdicts
         if verdict.convolves and verdict.path not in coded
     )
-    if not plans:
+    if not coded:
         why = "; ".join(f"{path}: {reason}" for path, reason in not_coded[:5])
         raise PlanError(
             "The model must have a layer to code. Received: "
-            f"{model.name!r}, layers={layers!r}; {why}. Keras's own convolutions "
+            f"{name!r}, layers={wishes.layers!r}; {why}. Keras's own convolutions "
             "are coded; see `fk.plan` and the documentation for which."
         )
-    return Plan(model.name, workers, stragglers, tuple(plans), not_coded, calibration)
+    return Plan(
+        name,
+        workers,
+        stragglers,
+        tuple(plans),
+        not_coded,
+        wishes.calibration,
+        tuple(at_call),
+    )
 
 
 def _losing(plans: list[LayerPlan], calibration: Calibration | None) -> dict[str, str]:
@@ -134,23 +208,22 @@ def _losing(plans: list[LayerPlan], calibration: Calibration | None) -> dict[str
     return losing
 
 
-def check_choices(
-    model: keras.Model, layers: Layers, code: str | Code | type[Code], stragglers: int
-) -> None:
-    """Checks what ``plan`` is given, as far as it does not depend on n.
+def check_choices(verdicts: Sequence[Verdict], wishes: Wishes, stragglers: int) -> None:
+    """Checks what a plan is made by, as far as it does not depend on n.
 
     Raises:
-        PlanError: The model, a layer's name or the code is not usable.
+        PlanError: A layer's name or the code is not usable.
         UnsupportedLayerError: A layer that was named cannot be coded.
     """
-    _choose(examine(model), layers, dense=True)
-    if not isinstance(code, Code):
-        families(code, stragglers)
+    _choose(verdicts, replace(wishes, dense=True))
+    if not isinstance(wishes.code, Code):
+        families(wishes.code, stragglers)
 
 
-def _choose(verdicts: list[Verdict], layers: Layers, dense: bool) -> list[Verdict]:
+def _choose(verdicts: Sequence[Verdict], wishes: Wishes) -> list[Verdict]:
+    layers = wishes.layers
     eligible = [v for v in verdicts if v.geometry is not None]
-    wanted = [v for v in eligible if dense or not v.on_request]
+    wanted = [v for v in eligible if wishes.dense or not v.on_request]
     if layers in ("all", GAINING):
         return wanted
     if callable(layers):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import keras
 from keras.src.models import Functional
+from keras.src.models.functional import functional_like_constructor
 
 
 def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -31,5 +32,49 @@ def _walk(
 
 
 def is_graph(layer: keras.layers.Layer) -> bool:
-    """Returns whether a layer is a model whose layers can be exchanged."""
-    return isinstance(layer, keras.Sequential | Functional)
+    """Returns whether a layer is a model that its list of layers describes.
+
+    A model of a user's class is one where the class takes the same arguments as
+    Keras's own; others make their layers themselves.
+    """
+    kind = type(layer)
+    if isinstance(layer, keras.Sequential):
+        plain = keras.Sequential.__init__
+        return bool(
+            kind.get_config is keras.Sequential.get_config and kind.__init__ is plain
+        )
+    if isinstance(layer, Functional):
+        return bool(
+            kind.get_config is Functional.get_config
+            and functional_like_constructor(kind)
+        )
+    return False
+
+
+def makers(model: keras.Model) -> dict[int, keras.layers.Layer]:
+    """Returns, for layers that another layer made, the outermost such layer.
+
+    The configuration of a graph lists its layers; what else a layer or model of a
+    user's class holds, its code makes anew from its own configuration.
+
+    Returns:
+        The maker by the ``id`` of each layer that has one. A layer that stands in a
+        graph too has none.
+    """
+    in_graphs: set[int] = set()
+    found: dict[int, keras.layers.Layer] = {}
+
+    def visit(parent: keras.layers.Layer, maker: keras.layers.Layer | None) -> None:
+        if maker is None and not is_graph(parent):
+            maker = parent
+        for layer in parent._flatten_layers(include_self=False, recursive=False):
+            if maker is None:
+                in_graphs.add(id(layer))
+            elif id(layer) in found:
+                continue
+            else:
+                found[id(layer)] = maker
+            visit(layer, maker)
+
+    visit(model, None)
+    return {key: maker for key, maker in found.items() if key not in in_graphs}

@@ -1,7 +1,6 @@
 """What distribute, plan, report, trace and close refuse, and how they say it."""
 
 import keras
-import numpy as np
 import pytest
 
 import fcdcc_keras as fk
@@ -63,21 +62,6 @@ def test_model_that_is_not_built():
         fk.distribute(model, Untouchable(3))
 
 
-def test_subclassed_model():
-    class Mine(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.conv = keras.layers.Conv2D(4, 3)
-
-        def call(self, x):
-            return self.conv(x)
-
-    model = Mine()
-    model(np.zeros((1, 8, 8, 3)))
-    with pytest.raises(fk.PlanError, match="Functional or Sequential"):
-        fk.distribute(model, Untouchable(3))
-
-
 def test_model_without_a_convolution():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(fk.PlanError, match=r"must have a layer to code.*Received"):
@@ -94,11 +78,6 @@ def test_named_layer_that_cannot_be_coded():
     plan = fk.plan(model, workers=3, code=code)
     assert [layer.path for layer in plan.layers] == [layers[1].name]
     assert "on the side of its input" in dict(plan.not_coded)["g"]
-    inside = keras.layers.Conv2D(4, 3, padding="same", name="inside")
-    wrapper = keras.layers.TimeDistributed(inside)
-    model = keras.Sequential([keras.Input((2, 8, 8, 4)), wrapper])
-    with pytest.raises(fk.UnsupportedLayerError, match=r"inside', but it is inside"):
-        fk.plan(model, workers=3, layers=["inside"])
 
 
 def test_plan_of_another_model_or_cluster(model):

@@ -116,27 +116,20 @@ def test_everything_that_is_not_converted_has_a_reason():
     x = keras.layers.Conv2D(4, 3, groups=2, name="grouped")(x)
     x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
     x = keras.layers.Conv2DTranspose(4, 3, name="transposed")(x)
-    x = keras.layers.Reshape((2, 5, 10, 4))(x)
-    x = keras.layers.TimeDistributed(conv(2, name="inside"), name="wrapper")(x)
     model = keras.Model(inputs, keras.layers.Flatten(name="flat")(x))
     report = fk.report(fk.distribute(model, fk.LocalExecutor(3)))
     assert report.converted == ("plain", "grouped", "depthwise", "transposed")
     reasons = report.not_converted
-    assert "makes its own sublayers" in reasons["wrapper/inside"]
     assert reasons["flat"] == "it has no convolution"
     assert all(reasons.values())
     assert all(layer.path in str(report) for layer in report.layers)
 
 
-def test_unknown_size_and_other_classes_are_named():
+def test_other_classes_are_named():
     class Odd(keras.layers.Conv2D):
         def call(self, inputs):
             return -super().call(inputs)
 
-    inputs = keras.Input((None, None, 3))
-    model = keras.Model(inputs, conv(3, name="free")(inputs))
-    with pytest.raises(fk.PlanError, match=r"free: .*height and width are not fixed"):
-        fk.plan(model, workers=3)
     model = keras.Sequential([keras.Input((8, 8, 3)), Odd(3, 3, name="odd"), conv(2)])
     plan = fk.plan(model, workers=3)
     assert dict(plan.not_coded).keys() == {"odd"}
@@ -253,19 +246,6 @@ def test_models_of_own_losses_and_metrics_stay_compiled():
     )
 
 
-@pytest.mark.parametrize("method", ["call", "predict_step", "test_step", "train_step"])
-@pytest.mark.parametrize("base", [keras.Sequential, keras.Model])
-def test_overridden_methods_are_refused(method, base):
-    kind = type("Mine", (base,), {method: lambda self, *args, **kwargs: None})
-    inner = sequential()
-    if base is keras.Sequential:
-        model = kind([keras.Input((12, 12, 3)), conv(3)])
-    else:
-        model = kind(inner.inputs, inner.outputs)
-    with pytest.raises(fk.PlanError, match=rf"overrides `{method}`"):
-        fk.plan(model, workers=3)
-
-
 def test_layer_that_cannot_be_made_again_is_named():
     class Stubborn(keras.layers.Layer):
         def __init__(self, factor):
@@ -275,6 +255,7 @@ def test_layer_that_cannot_be_made_again_is_named():
         def call(self, x):
             return x * self.factor
 
-    model = keras.Sequential([keras.Input((8, 8, 3)), conv(3), Stubborn(2.0)])
+    twice = Stubborn(np.float32(2.0))
+    model = keras.Sequential([keras.Input((8, 8, 3)), conv(3), twice])
     with pytest.raises(fk.PlanError, match=r"(?s)Received: 'stubborn'.*get_config"):
         fk.distribute(model, fk.LocalExecutor(3))

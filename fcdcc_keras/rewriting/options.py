@@ -1,0 +1,69 @@
+"""What ``fk.distribute`` and ``fk.attach`` are told, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice
+from fcdcc_keras.execution.records import (
+    FALLBACKS,
+    REDUNDANCIES,
+    Fallback,
+    Policy,
+    Redundancy,
+)
+from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
+
+Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keyword arguments of ``fk.distribute``, which documents them."""
+
+    workers: int | None = None
+    stragglers: int = 1
+    layers: Layers = "all"
+    dense: bool = False
+    code: str | Code | type[Code] = AUTO
+    tolerance: float | None = None
+    plan: Plan | str | Path | None = None
+    transport: TransportChoice = "auto"
+    redundancy: Redundancy = "eager"
+    fallback: Fallback = "local"
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.timeout, int | float) or not self.timeout > 0:
+            raise PlanError(
+                "`timeout` must be a positive number of seconds. Received: "
+                f"timeout={self.timeout!r}. Give for example 60."
+            )
+        whole = isinstance(self.stragglers, int)
+        at_least = max(1, self.stragglers + 1 if whole else 1)
+        check_redundancy(
+            at_least if self.workers is None else self.workers, self.stragglers
+        )
+        _check_choice("transport", self.transport, TRANSPORTS)
+        _check_choice("redundancy", self.redundancy, REDUNDANCIES)
+        _check_choice("fallback", self.fallback, FALLBACKS)
+        check_tolerance(self.tolerance, "float32")
+
+    @property
+    def policy(self) -> Policy:
+        """What a model does when things go wrong."""
+        return Policy(self.fallback, self.timeout, self.tolerance, self.redundancy)
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise PlanError(
+            f"`{name}` must be one of {allowed}. Received: {name}={value!r}. Choose "
+            "one of them."
+        )
