@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fcdcc_keras.registration import register_with_keras
 from fcdcc_keras.version import __version__
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from fcdcc_keras.observe.report import report
     from fcdcc_keras.observe.trace import Trace as trace
     from fcdcc_keras.planning import Calibration, LayerPlan, Plan, Prices
+    from fcdcc_keras.rewriting.attach import attach, load_model
     from fcdcc_keras.rewriting.distribute import close, closing, distribute
     from fcdcc_keras.rewriting.planner import plan
 
@@ -76,16 +78,20 @@ _HOMES = {
     "PlanError": "errors",
     "Prices": "planning",
     "UnsupportedLayerError": "errors",
+    "attach": "rewriting.attach",
     "calibrate": "execution.calibrate",
     "certify": "codes",
     "close": "rewriting.distribute",
     "closing": "rewriting.distribute",
     "codes": "codes",
     "distribute": "rewriting.distribute",
+    "load_model": "rewriting.attach",
     "plan": "rewriting.planner",
     "report": "observe.report",
     "trace": "observe.trace",
 }
+
+register_with_keras()
 
 _NEED_KERAS = ("layers", "rewriting", "observe")
 
@@ -135,12 +141,14 @@ __all__ = [
     "Prices",
     "UnsupportedLayerError",
     "__version__",
+    "attach",
     "calibrate",
     "certify",
     "close",
     "closing",
     "codes",
     "distribute",
+    "load_model",
     "plan",
     "report",
     "trace",

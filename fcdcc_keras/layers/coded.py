@@ -62,6 +62,14 @@ class CodedLayer:
         """
         self._coded, self._session = coded, session
 
+    def run_coded(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """Returns the operation on arrays, by whatever is attached when it runs.
+
+        A function that was traced before the layer was attached anew asks here too.
+        """
+        assert self._coded is not None  # or nothing would have been traced
+        return self._coded(inputs, kernel)
+
     def kernel_array(self: Any) -> np.ndarray:
         """Returns the kernel as it is coded, float32 or float64.
 
@@ -111,11 +119,11 @@ class CodedLayer:
         """Returns the operation alone, in the layer's data format."""
         kernel = self.coding_kernel()
         if self.data_format == "channels_last":
-            return coded_convolution(self._coded, self.plain, inputs, kernel)
+            return coded_convolution(self.run_coded, self.plain, inputs, kernel)
         last = (0, *range(2, len(inputs.shape)), 1)
         first = (0, len(inputs.shape) - 1, *range(1, len(inputs.shape) - 1))
         inputs = keras.ops.transpose(inputs, last)
-        outputs = coded_convolution(self._coded, self.plain, inputs, kernel)
+        outputs = coded_convolution(self.run_coded, self.plain, inputs, kernel)
         return keras.ops.transpose(outputs, first)
 
 

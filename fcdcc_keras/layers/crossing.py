@@ -24,7 +24,8 @@ def coded_convolution(
     """Returns the convolution as the workers compute it, differentiable.
 
     Args:
-        coded: Computes the convolution of arrays on the workers.
+        coded: Computes the convolution of arrays on the workers, a bound method of the
+            layer.
         plain: The same convolution in TensorFlow, a bound method of the layer: gives
             the gradient.
         inputs: Shape ``(B, H, W, C)``.
@@ -37,7 +38,7 @@ def coded_convolution(
     wide = _coded_type(inputs.dtype)
     # TensorFlow keeps the gradient functions of all graphs for ever, and with them
     # the graphs: strong references would keep every traced model's cluster alive.
-    weak_coded, weak_plain = weakref.ref(coded), weakref.WeakMethod(plain)
+    weak_coded, weak_plain = weakref.WeakMethod(coded), weakref.WeakMethod(plain)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def convolve(x: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:

@@ -111,7 +111,9 @@ class Connected(CodedLayer):
         shape = keras.ops.shape(inputs)
         places = math.prod(shape[1:-1]) if len(shape) > 2 else 1
         flat = keras.ops.reshape(inputs, (shape[0], places, shape[-1]))
-        outputs = coded_convolution(self._coded, self.plain, flat, self.coding_kernel())
+        outputs = coded_convolution(
+            self.run_coded, self.plain, flat, self.coding_kernel()
+        )
         return keras.ops.reshape(outputs, (*shape[:-1], self.units))
 
 

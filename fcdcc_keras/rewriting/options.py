@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import keras
 
@@ -21,6 +22,22 @@ from fcdcc_keras.execution.records import (
 from fcdcc_keras.planning import AUTO, Plan, check_redundancy, check_tolerance
 
 Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
+
+
+class Keywords(TypedDict, total=False):
+    """The names and types of the fields of ``Options``."""
+
+    workers: int | None
+    stragglers: int
+    layers: Layers
+    dense: bool
+    code: str | Code | type[Code]
+    tolerance: float | None
+    plan: Plan | str | Path | None
+    transport: TransportChoice
+    redundancy: Redundancy
+    fallback: Fallback
+    timeout: float
 
 
 @dataclass(frozen=True)
