@@ -77,6 +77,7 @@ def test_the_contract_of_names() -> None:
     # DESIGN section 3, as far as issue 2 goes.
     assert set(fk.__all__) >= {
         *("distribute", "plan", "report", "trace", "close", "closing", "codes"),
+        *("attach", "load_model"),
         *(
             "certify",
             "CodedConv2D",
@@ -88,6 +89,19 @@ def test_the_contract_of_names() -> None:
         *("FcdccError", "PlanError", "UnsupportedLayerError", "ClusterError"),
         *("NotEnoughWorkersError", "CorruptResultError", "DecodeError", "__version__"),
     }
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import fcdcc_keras, keras",
+        "import keras, fcdcc_keras",
+        "import fcdcc_keras, tensorflow, keras",
+    ],
+)
+def test_keras_knows_the_coded_layers(imports: str) -> None:
+    code = f"{imports}; print(*keras.saving.get_custom_objects())"
+    assert "fcdcc_keras>CodedConv2D" in _python(code).split()
 
 
 def test_unknown_names_are_attribute_errors() -> None:

@@ -1,0 +1,73 @@
+"""The examples, run as a reader of them would, on small inputs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name, *arguments):
+    """Returns what an example prints as JSON."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), "--json", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_train_head(client):
+    found = run("train_head.py", "--quick", "--cluster", client.scheduler.address)
+    assert found["convolutions_on_workers"] % 11 == 0
+    assert found["convolutions_on_workers"] > 0
+    assert found["convolutions_in_client"] == 0
+    assert found["backbone_unchanged"]
+    assert found["loss"][-1] < found["loss"][0]
+    assert found["accuracy"] > 0.5  # of five digits
+
+
+def test_wrap_vgg16(client):
+    found = run("wrap_vgg16.py", "--side", 32, "--cluster", client.scheduler.address)
+    assert found["layers_coded"] == 13
+    assert found["convolutions_on_workers"] == 13
+    assert found["convolutions_in_client"] == 0
+    assert found["largest_deviation"] < 1e-4
+    assert found["same_classes"]
+
+
+def test_wrap_resnet50(client):
+    found = run("wrap_resnet50.py", "--quick", "--cluster", client.scheduler.address)
+    assert found["convolutions_on_workers"] == 2 * 53
+    assert found["convolutions_in_client"] == 0
+    assert set(found["largest_deviation"]) == {"48x48", "64x64"}
+    assert max(found["largest_deviation"].values()) < 1e-4
+
+
+def test_join_cluster(client):
+    found = run("join_cluster.py", client.scheduler.address, "--side", 32)
+    assert set(found["workers"]) == set(client.nthreads())
+    assert found["convolutions_on_workers"] > 10
+    assert found["convolutions_in_client"] == 0
+    assert found["largest_deviation"] < 1e-4
+
+
+def test_worker_dies():
+    found = run("worker_dies.py", "--side", 32)
+    assert found["convolutions_on_workers"] == 3 * 8
+    assert found["convolutions_in_client"] == 0
+    assert found["largest_deviation"] < 1e-4
+
+
+def test_read_trace(client):
+    address = client.scheduler.address
+    found = run("read_trace.py", "--side", 32, "--passes", 2, "--cluster", address)
+    assert len(found["layers"]) > 10
+    assert all(times["wait"] > 0 for times in found["layers"].values())
+    assert set(found["used"]) <= set(client.nthreads())
+    # Twice each layer, of which two answers or three suffice.
+    assert sum(found["used"].values()) >= 2 * 2 * len(found["layers"])
