@@ -101,7 +101,8 @@ def test_the_contract_of_names() -> None:
 )
 def test_keras_knows_the_coded_layers(imports: str) -> None:
     code = f"{imports}; print(*keras.saving.get_custom_objects())"
-    assert "fcdcc_keras>CodedConv2D" in _python(code).split()
+    layers = {f"fcdcc_keras>{name}" for name in fk.__all__ if name.startswith("Coded")}
+    assert layers <= set(_python(code).split())
 
 
 def test_unknown_names_are_attribute_errors() -> None:

@@ -34,16 +34,13 @@ class Verdict:
     sized: bool = True
     """Whether the geometry's height and width are those of the input. They do not count
     where the input's are not fixed."""
+    on_request: bool = False
+    """Whether it is coded only where that is asked for."""
 
     @property
     def convolves(self) -> bool:
         """Whether the layer has a convolution, be it eligible or not."""
         return has_convolution(self.layer)
-
-    @property
-    def on_request(self) -> bool:
-        """Whether it is coded only where that is asked for."""
-        return is_dense(self.layer)
 
 
 def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
@@ -80,7 +77,10 @@ def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
             reason = obstacle(maker)
         if not reason:
             geometry, sized, reason = _geometry(layer)
-        verdicts.append(Verdict(path, layer, geometry, reason, sized))
+        # What is a coded layer in a model that is attached has been asked for.
+        asked = in_place and isinstance(layer, CodedLayer)
+        on_request = is_dense(layer) and not asked
+        verdicts.append(Verdict(path, layer, geometry, reason, sized, on_request))
     return verdicts
 
 

@@ -17,7 +17,8 @@ from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.eligibility import Verdict
 from fcdcc_keras.rewriting.exchange import make_coded
 from fcdcc_keras.rewriting.options import Options
-from fcdcc_keras.rewriting.planner import GAINING, Wishes, check_choices, plan_verdicts
+from fcdcc_keras.rewriting.planner import check_choices, plan_verdicts
+from fcdcc_keras.rewriting.wishes import GAINING, Wishes
 
 Target = Callable[[Plan], Mapping[str, Any]]
 """Gives the plain or coded layers that a plan's are to be, by path."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.execution.records import Redundancy
-from fcdcc_keras.execution.sized_at_call import PlanAtCall
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
     AUTO,
@@ -19,64 +18,11 @@ from fcdcc_keras.planning import (
     Plan,
     Prices,
     check_redundancy,
-    plan_layer,
 )
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.eligibility import Verdict, examine
 from fcdcc_keras.rewriting.options import Layers
-
-GAINING = "gaining"
-"""Only the layers that the workers finish sooner than the client."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What decides which layers are coded and how; ``plan`` documents it."""
-
-    layers: Layers = "all"
-    code: str | Code | type[Code] = AUTO
-    tolerance: float | None = None
-    redundancy: Redundancy = "eager"
-    calibration: Calibration | None = None
-    prices: Prices | None = None
-    dense: bool = False
-
-    def plan_layer(
-        self,
-        path: str,
-        geometry: ConvGeometry,
-        workers: int,
-        stragglers: int,
-        dtype: str,
-    ) -> LayerPlan:
-        """Returns the plan of one layer."""
-        calibrated = self.calibration.prices if self.calibration else None
-        return plan_layer(
-            path,
-            geometry,
-            workers=workers,
-            stragglers=stragglers,
-            code=self.code,
-            tolerance=self.tolerance,
-            dtype=dtype,
-            prices=self.prices or calibrated,
-            hedged=self.redundancy == "hedged",
-        )
-
-    def at_call(self, path: str, layer: keras.layers.Layer, plan: Plan) -> PlanAtCall:
-        """Returns what plans a layer once its height and width are known."""
-        dtype = _coding_type(layer)  # the layer itself is the user's, not to be kept
-        workers, stragglers = plan.workers, plan.stragglers
-        calibration = plan.calibration
-
-        def at_size(
-            geometry: ConvGeometry, code: Code | None
-        ) -> tuple[LayerPlan, bool]:
-            wishes = replace(self, code=code or self.code, calibration=calibration)
-            made = wishes.plan_layer(path, geometry, workers, stragglers, dtype)
-            return made, self.layers != GAINING or not _losing([made], calibration)
-
-        return at_size
+from fcdcc_keras.rewriting.wishes import GAINING, Wishes, coding_type, losing_layers
 
 
 def plan(
@@ -145,7 +91,7 @@ def plan_verdicts(
         path, geometry, dtype = (
             verdict.path,
             verdict.geometry,
-            _coding_type(verdict.layer),
+            coding_type(verdict.layer),
         )
         assert geometry is not None
         try:
@@ -161,7 +107,7 @@ def plan_verdicts(
         else:
             at_call.append((path, geometry))
     if wishes.layers == GAINING:
-        losing = _losing(plans, wishes.calibration)
+        losing = losing_layers(plans, wishes.calibration)
         reasons |= losing
         plans = [layer for layer in plans if layer.path not in losing]
     coded = {*(layer.path for layer in plans), *(path for path, _ in at_call)}
@@ -186,26 +132,6 @@ def plan_verdicts(
         wishes.calibration,
         tuple(at_call),
     )
-
-
-def _losing(plans: list[LayerPlan], calibration: Calibration | None) -> dict[str, str]:
-    """Returns the layers that the client finishes sooner than the workers, and why."""
-    if calibration is None:
-        raise PlanError(
-            "layers='gaining' needs to know the cluster. Received: no calibration. "
-            "Pass calibration=fk.calibrate(cluster), or use `fk.distribute`, which "
-            "measures one."
-        )
-    losing = {}
-    for layer in plans:
-        there = calibration.distributed_seconds(layer.cost, layer.code, layer.geometry)
-        here = calibration.local_seconds(layer.geometry)
-        if there >= here:
-            losing[layer.path] = (
-                f"the client takes {here * 1e3:.3g} ms, the workers would take "
-                f"{there * 1e3:.3g} ms"
-            )
-    return losing
 
 
 def check_choices(verdicts: Sequence[Verdict], wishes: Wishes, stragglers: int) -> None:
@@ -255,8 +181,3 @@ def _is_named(verdict: Verdict, layers: Layers) -> bool:
     if callable(names):
         return False
     return verdict.path in names or verdict.path.rpartition("/")[2] in names
-
-
-def _coding_type(layer: keras.layers.Layer) -> str:
-    # Types narrower than float32 are coded, and sent, in float32.
-    return "float64" if layer.compute_dtype == "float64" else "float32"

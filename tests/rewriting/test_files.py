@@ -51,7 +51,7 @@ def mixed(seed=0):
         [
             keras.Input((12, 12, 4)),
             keras.layers.Conv2D(4, 3, name="deep"),
-            keras.layers.Conv2D(5, 3, groups=1, name="deeper"),
+            keras.layers.SeparableConv2D(5, 3, name="deeper"),
         ],
         name="inner",
     )
@@ -230,6 +230,16 @@ def test_what_cannot_be_attached(tmp_path):
         fk.attach(plain, fk.LocalExecutor(3), turbo=True)
     with pytest.raises(fk.PlanError, match=r"Received: cluster=None, workers"):
         fk.load_model(tmp_path / "no.keras", workers=3)
+
+
+def test_dense_layers_that_were_coded_are_attached(tmp_path):
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
+    plain = keras.Sequential([keras.Input((12, 12, 3)), *layers])
+    distributed(plain, dense=True).save(tmp_path / "dense.keras")
+    loaded = fk.load_model(tmp_path / "dense.keras", fk.LocalExecutor(4))
+    assert convolutions(loaded) == (2, 0)
+    np.testing.assert_allclose(loaded(images()), plain(images()), atol=1e-5)
+    assert convolutions(distributed(loaded)) == (1, 0)
 
 
 def test_plain_layers_of_a_graph_stay_plain_when_attached():

@@ -7,6 +7,7 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.execution import sized_at_call
 from fcdcc_keras.planning import Calibration
+from fcdcc_keras.rewriting import wishes
 
 
 def model(channels=3):
@@ -55,13 +56,13 @@ def test_plan_says_which_layers_wait_and_is_used_again(tmp_path):
 
 def test_each_size_is_planned_once_and_few_are_remembered(monkeypatch):
     planned = []
-    plan_layer = fk.plan.__globals__["plan_layer"]
+    plan_layer = wishes.plan_layer
 
     def spy(path, geometry, **options):
         planned.append((path, geometry.input_size))
         return plan_layer(path, geometry, **options)
 
-    monkeypatch.setitem(fk.plan.__globals__, "plan_layer", spy)
+    monkeypatch.setattr(wishes, "plan_layer", spy)
     monkeypatch.setattr(sized_at_call, "MOST_SIZES", 2)
     coded = fk.distribute(model(), fk.LocalExecutor(3), layers="first")
     planned.clear()  # the least size was tried, to know whether any code suits
