@@ -11,6 +11,7 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.base import Verify
 from fcdcc_keras.execution.connect import TransportChoice
 from fcdcc_keras.execution.records import Fallback, Redundancy
 from fcdcc_keras.execution.session import Session
@@ -37,6 +38,7 @@ def distribute(
     plan: Plan | str | Path | None = None,
     transport: TransportChoice = "auto",
     redundancy: Redundancy = "eager",
+    verify: Verify = "finite",
     fallback: Fallback = "local",
     timeout: float = 60.0,
 ) -> keras.Model:
@@ -70,6 +72,10 @@ def distribute(
             scheduler; "auto" takes "direct" where the workers can be reached.
         redundancy: "eager" sends every layer to all workers at once; "hedged" sends
             it to as many as needed, and to the others when one is late.
+        verify: "finite" takes a result that holds NaN or infinity for none, unless
+            input or kernel do; "parity" also waits for one result more than needed,
+            and checks that they agree: where they do not, for another, to find out
+            who is wrong and leave that worker out from then on; "off" does neither.
         fallback: With too few workers left, "local" computes the layer in this
             process, with a warning the first time; "raise" raises.
         timeout: Seconds that a layer may take before the fallback.
@@ -93,6 +99,7 @@ def distribute(
         plan=plan,
         transport=transport,
         redundancy=redundancy,
+        verify=verify,
         fallback=fallback,
         timeout=timeout,
     )

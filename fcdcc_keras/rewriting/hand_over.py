@@ -60,6 +60,8 @@ def hand_over(
         plan = plan if isinstance(plan, Plan) else Plan.from_json(plan)
         workers = plan.workers if workers is None else workers
         stragglers = plan.stragglers if stragglers == 1 else stragglers
+    if options.verify == "parity":
+        _check_parity(stragglers)
     # All that can be wrong without a cluster, before one is started.
     check_choices(verdicts, wishes, stragglers)
     planned = partial(_plan_for, name, verdicts, stragglers=stragglers)
@@ -118,6 +120,15 @@ def _place(
         )
     for layer, coded in ready:
         layer.attach(coded, session)
+
+
+def _check_parity(stragglers: int) -> None:
+    if stragglers < 1:
+        raise PlanError(
+            "verify='parity' needs the result of one worker more than decoding does. "
+            f"Received: stragglers={stragglers}. Use at least 1, or 2 to find out who "
+            "is wrong, or another `verify`."
+        )
 
 
 def _plan_for(

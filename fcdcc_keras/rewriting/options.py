@@ -11,6 +11,7 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.base import VERIFY, Verify
 from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice
 from fcdcc_keras.execution.records import (
     FALLBACKS,
@@ -36,6 +37,7 @@ class Keywords(TypedDict, total=False):
     plan: Plan | str | Path | None
     transport: TransportChoice
     redundancy: Redundancy
+    verify: Verify
     fallback: Fallback
     timeout: float
 
@@ -53,6 +55,7 @@ class Options:
     plan: Plan | str | Path | None = None
     transport: TransportChoice = "auto"
     redundancy: Redundancy = "eager"
+    verify: Verify = "finite"
     fallback: Fallback = "local"
     timeout: float = 60.0
 
@@ -69,13 +72,16 @@ class Options:
         )
         _check_choice("transport", self.transport, TRANSPORTS)
         _check_choice("redundancy", self.redundancy, REDUNDANCIES)
+        _check_choice("verify", self.verify, VERIFY)
         _check_choice("fallback", self.fallback, FALLBACKS)
         check_tolerance(self.tolerance, "float32")
 
     @property
     def policy(self) -> Policy:
         """What a model does when things go wrong."""
-        return Policy(self.fallback, self.timeout, self.tolerance, self.redundancy)
+        return Policy(
+            self.fallback, self.timeout, self.tolerance, self.redundancy, self.verify
+        )
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
