@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class Shares:
         self._spawn = spawn
         self._begin = begin
         self._end = end
+        self._encoder = ThreadPoolExecutor(1, "fcdcc-shares")
         self._placements: set[Placement] = set()
         self._placing: dict[Key, asyncio.Task[None]] = {}
 
@@ -72,6 +74,25 @@ class Shares:
             self._placing[key] = self._spawn(self._place(key, share))
         return self._placing[key]
 
+    async def encode_and_start(self, key: Key) -> None:
+        """Gives a worker a share that has not been encoded yet, and waits for that."""
+        placement, slot, _ = key
+        if key not in self._placing:
+            # In one thread: each that has done this keeps tens of megabytes for ever.
+            loop = asyncio.get_running_loop()
+            share = await loop.run_in_executor(self._encoder, placement.encode, [slot])
+            self.start(key, share[0])
+        await self._placing[key]
+
+    @staticmethod
+    def forget(key: Key) -> None:
+        """Notes that a worker has lost its share: it will be given it again."""
+        placement, slot, address = key
+        where, future = placement.held.get(slot, (None, None))
+        if where == address:
+            placement.held.pop(slot)
+            future.release()
+
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
         self._placements.discard(placement)
@@ -79,7 +100,8 @@ class Shares:
             placement.held.pop(slot)[1].release()
 
     def release_all(self) -> None:
-        """Frees all shares."""
+        """Frees all shares; no more can be encoded then."""
+        self._encoder.shutdown(wait=False, cancel_futures=True)
         for placement in list(self._placements):
             self.release(placement)
 
