@@ -28,6 +28,9 @@ SLOWER = 10.0
 """Times that a slowed worker is slower."""
 MEMORY_LIMIT = "1600MB"
 """Of a worker; its nanny ends it at 95% of that."""
+_STARTING_CPU = 0.5
+"""Share of a core for a worker that starts on a device. With a whole one it would take
+those of the others, which it does not on devices of their own."""
 _JOIN_TIMEOUT = 120.0
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
@@ -86,8 +89,8 @@ class Place:
         """Divides its share of a processor; 1 restores it."""
         raise NotImplementedError("a worker on loopback has no quota")
 
-    def at_full_speed(self) -> AbstractContextManager[None]:
-        """Lifts its quota for a while, for starting."""
+    def starting(self) -> AbstractContextManager[None]:
+        """Gives it somewhat more of a processor for a while."""
         return nullcontext()
 
     def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
@@ -109,8 +112,13 @@ class DevicePlace(Place):
     def slow(self, factor: float) -> None:
         self._device.slow(factor)
 
-    def at_full_speed(self) -> AbstractContextManager[None]:
-        return self._device.at_full_speed()
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        self._device.set_cpu(_STARTING_CPU)
+        try:
+            yield
+        finally:
+            self._device.slow(1)
 
     def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
         return self._device.start(command, env=environment)

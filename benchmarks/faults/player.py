@@ -119,7 +119,7 @@ class Storm:
             played.ended = time.time()
             self._wait_until_back(played, old)
             return
-        with place.at_full_speed():
+        with place.starting():
             acts.begin(kind, place)
             acts.end(kind, place)
             new = self._wait_for_new(place, old, again=kind == "chaos")

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fcdcc_keras.execution.health import Health
@@ -35,9 +35,22 @@ class Members:
     """Watches the workers. All but ``accepting`` and ``alive`` run on the loop."""
 
     def __init__(
-        self, client: Client, addresses: Sequence[str], transport: Transport
+        self,
+        client: Client,
+        addresses: Sequence[str],
+        transport: Transport,
+        moved: Callable[[int], None] = lambda slot: None,
     ) -> None:
+        """Takes what it shares with its executor.
+
+        Args:
+            client: Asks the scheduler.
+            addresses: The worker of each slot.
+            transport: Asks the workers.
+            moved: Called with a slot that a worker without one has taken over.
+        """
         self._client = client
+        self._moved = moved
         self._transport = transport
         self.roster = Roster(addresses)
         self.health = {address: Health(address) for address in addresses}
@@ -140,6 +153,7 @@ class Members:
         there = [a for a, h in self.health.items() if not h.absent]
         for slot in self.roster.heal(there, self.sound()):
             logger.info("%s takes over share %d", self.roster.address(slot), slot)
+            self._moved(slot)
 
     async def ping(self, address: str) -> None:
         """Asks a worker whether it is there; without an answer it is suspect."""

@@ -49,13 +49,13 @@ class Shares:
         self._begin = begin
         self._end = end
         self._encoder = ThreadPoolExecutor(1, "fcdcc-shares")
-        self._placements: set[Placement] = set()
+        self._placements: dict[Placement, None] = {}
         self._placing: dict[Key, asyncio.Task[None]] = {}
 
     def new(self, name: str, encode: Encode) -> Placement:
         """Returns a placement that no worker holds a share of yet."""
         placement = Placement(name, encode)
-        self._placements.add(placement)
+        self._placements[placement] = None
         return placement
 
     @staticmethod
@@ -84,6 +84,28 @@ class Shares:
             self.start(key, share[0])
         await self._placing[key]
 
+    async def fill(
+        self, slot: int, address: str, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Gives a worker all the shares of a slot that it lacks, one after another.
+
+        So that it need not wait for each at the next call of its layer, when others
+        may be missing.
+
+        Args:
+            slot: What it has taken over.
+            address: The worker's.
+            wanted: Whether it still has it.
+        """
+        for placement in list(self._placements):
+            key = placement, slot, address
+            if not wanted():
+                break
+            if placement in self._placements and self.held(key) is None:
+                await self.encode_and_start(key)
+                if self.held(key) is None:
+                    break
+
     @staticmethod
     def forget(key: Key) -> None:
         """Notes that a worker has lost its share: it will be given it again."""
@@ -95,7 +117,7 @@ class Shares:
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
-        self._placements.discard(placement)
+        self._placements.pop(placement, None)
         for slot in list(placement.held):
             placement.held.pop(slot)[1].release()
 
