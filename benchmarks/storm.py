@@ -28,7 +28,10 @@ from fcdcc_keras.errors import ClusterError
 WORKERS, STRAGGLERS = 6, 2
 SOAKS = {"resnet": 1000, "vgg16": 50}
 """Inferences of each model."""
+_BEYOND = ("exception", "kill", "link", "stop")
+"""Kinds of faults that happen to more than γ workers at once."""
 _LAB_CPU = 0.3
+"""Share of a core of each device."""
 
 
 @click.command()
@@ -114,9 +117,9 @@ def _soak(
     with fk.closing(coded):
         _say("predicting")
         if name == "beyond":
-            away = tuple({"stop", "exception", "link"} & {*counts}) or ("stop",)
+            kinds = tuple(kind for kind in _BEYOND if kind in counts)
             done = beyond(
-                site, coded, plain, kinds=tuple(sorted(away)), rounds=rounds,
+                site, coded, plain, kinds=kinds, rounds=rounds,
                 stragglers=STRAGGLERS, seed=seed, progress=_say,
             )  # fmt: skip
         else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.faults.acts import Acts
 from benchmarks.faults.places import Site
 from benchmarks.faults.player import BACK_TIMEOUT
+from benchmarks.faults.script import RESTARTING
 from benchmarks.faults.soak import Answers
 from benchmarks.faults.subjects import Subject
 from fcdcc_keras.execution.records import LayerRecord
@@ -78,7 +80,11 @@ def _round(
         for kind, place in happens:
             acts.end(kind, place)
     restored = time.monotonic()
-    healed = _wait_until_healed(site, coded, answers, acts)
+    with ExitStack() as starting:
+        for kind, place in happens:
+            if kind in RESTARTING:
+                starting.enter_context(place.starting())
+        healed = _wait_until_healed(site, coded, answers, acts)
     return {
         "what": [f"{kind}@{place.index}" for kind, place in happens],
         "detection_s": max(map(_detection, trace.records)),

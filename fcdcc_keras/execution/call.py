@@ -108,7 +108,7 @@ class Call:
             health = self._members.health[subtask.address]
             health.begin(task, now, late_after)
             self._unfinished[slot, subtask.address] = task
-            self._executor.spawn(self._follow(slot, subtask.address, task))
+            self._executor.spawn(self._follow(slot, subtask, task))
 
     def offer(self, address: str) -> None:
         """Gives a worker that is free again the parts that it was not sent."""
@@ -131,9 +131,11 @@ class Call:
             self.collector.failed(slot, time.time(), why)
         self.end()
 
-    async def _follow(self, slot: int, address: str, task: asyncio.Task[Reply]) -> None:
+    async def _follow(
+        self, slot: int, subtask: Subtask, task: asyncio.Task[Reply]
+    ) -> None:
         """Follows a subtask to its end, however late, and frees its worker."""
-        reply = await task
+        reply, address = await task, subtask.address
         received, arrived = time.time(), time.monotonic()
         self._unfinished.pop((slot, address), None)
         wrong = await self._wrong(reply)
@@ -156,16 +158,11 @@ class Call:
                 self._executor.spawn(self._judge())
         elif self._members.roster.address(slot) == address:
             self.fail(slot, wrong or "no result")
-        if not reply["started"]:
-            self._note_not_begun(slot, address, reply)
-        self._executor.offer(address)
-
-    def _note_not_begun(self, slot: int, address: str, reply: Reply) -> None:
-        """Finds out what became of a worker that did not even begin."""
         if reply["error"] == LOST_SHARE:
-            self._executor.shares.forget((self.job.placement, slot, address))
-        else:
-            self._members.doubt(address)
+            self._executor.shares.forget(self.job.placement, subtask.share)
+        elif not reply["started"]:
+            self._members.doubt(address)  # it did not even begin
+        self._executor.offer(address)
 
     async def _wrong(self, reply: Reply) -> str | None:
         """Returns what is wrong with a reply, or None."""

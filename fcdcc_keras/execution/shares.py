@@ -81,8 +81,11 @@ class Shares:
             # In one thread: each that has done this keeps tens of megabytes for ever.
             loop = asyncio.get_running_loop()
             share = await loop.run_in_executor(self._encoder, placement.encode, [slot])
-            self.start(key, share[0])
-        await self._placing[key]
+            # Meanwhile another may have done it: the share may be in use.
+            if self.held(key) is None:
+                self.start(key, share[0])
+        if key in self._placing:
+            await self._placing[key]
 
     async def fill(
         self, slot: int, address: str, wanted: Callable[[], bool] = lambda: True
@@ -107,13 +110,12 @@ class Shares:
                     break
 
     @staticmethod
-    def forget(key: Key) -> None:
-        """Notes that a worker has lost its share: it will be given it again."""
-        placement, slot, address = key
-        where, future = placement.held.get(slot, (None, None))
-        if where == address:
-            placement.held.pop(slot)
-            future.release()
+    def forget(placement: Placement, share: Future[Any]) -> None:
+        """Notes that a worker has lost a share: it will be given it again."""
+        for slot, (_, future) in list(placement.held.items()):
+            if future is share:
+                placement.held.pop(slot)
+                future.release()
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""

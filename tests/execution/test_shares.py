@@ -44,7 +44,8 @@ def shares(transport):
 
 
 def layers(shares):
-    return [shares.new(name, np.array) for name in ("first", "second", "third")]
+    names = ("first", "second", "third")
+    return [shares.new(name, lambda slots: np.array([slots]).T) for name in names]
 
 
 def test_a_worker_takes_a_share_over(shares, transport):
@@ -80,11 +81,23 @@ def test_a_worker_has_lost_a_share(shares, transport):
     placement, *_ = layers(shares)
     key = placement, 0, "worker"
     asyncio.run(shares.encode_and_start(key))
-    held = shares.held(key)
-    shares.forget((placement, 0, "another"))  # it moved meanwhile: another has it not
-    assert shares.held(key) is held
-    shares.forget(key)
+    lost = shares.held(key)
+    shares.forget(placement, lost)
     assert shares.held(key) is None
-    assert held.status == "released"
+    assert lost.status == "released"
     asyncio.run(shares.encode_and_start(key))
-    assert len(transport.placed) == 2
+    again = shares.held(key)
+    shares.forget(placement, lost)  # whoever was late to notice
+    assert shares.held(key) is again
+
+
+def test_a_share_is_not_replaced_by_itself(shares, transport):
+    placement, *_ = layers(shares)
+
+    async def both():
+        key = placement, 0, "worker"
+        await asyncio.gather(*[shares.encode_and_start(key) for _ in range(3)])
+
+    # The first may be in use, and is there: another copy would take it away.
+    asyncio.run(both())
+    assert len(transport.placed) == 1
