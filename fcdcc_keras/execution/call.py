@@ -14,15 +14,14 @@ from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.execution.members import LOOK_EVERY
-from fcdcc_keras.execution.subtask import Reply
+from fcdcc_keras.execution.substitution import Substitution
+from fcdcc_keras.execution.subtask import LOST_SHARE, Reply
 from fcdcc_keras.execution.transport import Subtask
 from fcdcc_keras.execution.verify import DISTRUSTED
 
 if TYPE_CHECKING:
     from fcdcc_keras.execution.dask import DaskExecutor
 
-_MOST_TRIES = 3
-"""Workers that a share is tried on before it is given up."""
 _LARGE = 1 << 20
 """Bytes from which on a result is checked beside the loop."""
 _RECHECK = 0.01
@@ -40,7 +39,7 @@ class Call:
         self._executor = executor
         self._members = executor.members
         self._unfinished: dict[tuple[int, str], object] = {}
-        self._tried: dict[int, set[str]] = {}
+        self._substitution = Substitution(collector, executor.members)
         self._hedging = False
         self._judging = False
 
@@ -109,7 +108,7 @@ class Call:
             health = self._members.health[subtask.address]
             health.begin(task, now, late_after)
             self._unfinished[slot, subtask.address] = task
-            self._executor.spawn(self._follow(slot, subtask.address, task))
+            self._executor.spawn(self._follow(slot, subtask, task))
 
     def offer(self, address: str) -> None:
         """Gives a worker that is free again the parts that it was not sent."""
@@ -132,19 +131,21 @@ class Call:
             self.collector.failed(slot, time.time(), why)
         self.end()
 
-    async def _follow(self, slot: int, address: str, task: asyncio.Task[Reply]) -> None:
+    async def _follow(
+        self, slot: int, subtask: Subtask, task: asyncio.Task[Reply]
+    ) -> None:
         """Follows a subtask to its end, however late, and frees its worker."""
-        reply = await task
+        reply, address = await task, subtask.address
         received, arrived = time.time(), time.monotonic()
         self._unfinished.pop((slot, address), None)
         wrong = await self._wrong(reply)
-        if wrong is not None:
-            self._members.doubt()
         health = self._members.health.get(address)
         if health is not None:
             health.end(task, arrived, None if wrong else self.job.kind)
             if not wrong:
                 health.pinged(True)
+            elif self.collector.abandoned is None:
+                health.fail(arrived)
         if not self._members.trusts(address):
             wrong = DISTRUSTED
         array = reply["array"]
@@ -157,6 +158,10 @@ class Call:
                 self._executor.spawn(self._judge())
         elif self._members.roster.address(slot) == address:
             self.fail(slot, wrong or "no result")
+        if reply["error"] == LOST_SHARE:
+            self._executor.shares.forget(self.job.placement, subtask.share)
+        elif not reply["started"]:
+            self._members.doubt(address)  # it did not even begin
         self._executor.offer(address)
 
     async def _wrong(self, reply: Reply) -> str | None:
@@ -195,10 +200,9 @@ class Call:
     async def _place_and_send(self, slot: int, address: str, coded: np.ndarray) -> None:
         shares, placement = self._executor.shares, self.job.placement
         key = placement, slot, address
-        share = await asyncio.to_thread(placement.encode, [slot])
-        await shares.start(key, share[0])
+        await shares.encode_and_start(key)
         if shares.held(key) is None:
-            self._members.doubt()
+            self._members.doubt(address)
         if self.over.is_set() or self._members.roster.address(slot) != address:
             return
         if shares.held(key) is None:
@@ -233,31 +237,11 @@ class Call:
 
     def _replace_missing(self) -> None:
         """Places missing shares on sound workers where the others do not suffice."""
-        sound = set(self._members.sound())
-        hopeful = [r.worker for r in self.collector.records if self._hopeful(r.worker)]
-        missing = [s for s in range(self._executor.workers) if s not in hopeful]
-        for slot in missing:
-            if self.collector.enough(hopeful):
-                break
-            tried = self._tried.setdefault(slot, {self._members.roster.address(slot)})
-            if len(tried) >= _MOST_TRIES:
-                continue
-            address = self._members.roster.replace(slot, sound - tried)
-            if address is not None:
-                tried.add(address)
-                hopeful.append(slot)
-                self.collector.again(slot)
-                self._executor.spawn(self._encode_and_send(slot))
+        for slot in self._substitution.move_missing():
+            self.collector.again(slot)
+            self._executor.spawn(self._encode_and_send(slot))
         if self.collector.hopeless:
             self.over.set()
-
-    def _hopeful(self, slot: int) -> bool:
-        """Returns whether an answer has come, or is likely to."""
-        if slot in self.collector.survivors:
-            return True
-        failed = self.collector.records[slot].outcome == "failed"
-        health = self._members.of(slot)
-        return not (failed or health.absent)
 
     def _hedge(self, at_once: bool = False) -> None:
         """Sends to all other slots when one of those sent to is late, or has failed."""

@@ -49,7 +49,7 @@ class DaskExecutor(Executor):
         """
         self.client = client
         self.transport = transport or TaskTransport(client)
-        self.members = Members(client, addresses, self.transport)
+        self.members = Members(client, addresses, self.transport, self._fill)
         self.shares = Shares(self.transport, self.spawn, self._begin, self._end)
         self._calls: set[Call] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -174,6 +174,13 @@ class DaskExecutor(Executor):
         finally:
             self._calls.discard(call)
             call.end()
+
+    def _fill(self, slot: int) -> None:
+        """Gives a slot's new worker the shares of all layers, in the background."""
+        address, roster = self.addresses[slot], self.members.roster
+        self.spawn(
+            self.shares.fill(slot, address, lambda: roster.address(slot) == address)
+        )
 
     def _begin(self, address: str, key: Key) -> None:
         if address in self.members.health:

@@ -20,6 +20,8 @@ _LATE_FACTOR = 2.0
 _LATE_DEVIATIONS = 4.0
 _SLACK = 0.005
 _CAP = 8.0
+FAILING_FOR = 2.0
+"""Seconds for which a worker that failed is not given the parts of others."""
 FORGET_AFTER = 30.0
 """Seconds after which what a worker's time was says nothing any more."""
 
@@ -75,6 +77,8 @@ class Health:
     _items: dict[Hashable, _Item] = field(default_factory=dict)
     _paces: dict[Hashable, Pace] = field(default_factory=dict)
     _recovering: bool = False
+    _failed: float | None = None
+    """When it failed last, if it has not succeeded since."""
 
     def state(self, now: float) -> State:
         """Returns what the worker is at a time.
@@ -100,8 +104,16 @@ class Health:
         Not while it is late: it would not answer sooner, and what is sent to a
         frozen worker piles up on the way.
         """
-        sound = self.state(now) in ("idle", "busy", "back")
-        return sound and len(self._items) < DEPTH
+        return self._is_there(now) and len(self._items) < DEPTH
+
+    def sound(self, now: float) -> bool:
+        """Returns whether the worker may take over the part of another.
+
+        It must be there, in time, and must not have failed a short while ago: one
+        whose subtasks all raise would otherwise be the first to be free.
+        """
+        failing = self._failed is not None and now - self._failed < FAILING_FOR
+        return self._is_there(now) and not failing
 
     @property
     def absent(self) -> bool:
@@ -152,12 +164,17 @@ class Health:
         late = self._is_late(done, now)
         self._recovering = late and not self.lost
         if kind is not None:
+            self._failed = None
             pace = self._paces.get(kind)
             if pace is None or now - pace.learnt > FORGET_AFTER:
                 seconds = now - done.since
                 self._paces[kind] = Pace(seconds, seconds / 2, now)
             else:
                 pace.learn(now - done.since, now)
+
+    def fail(self, now: float) -> None:
+        """Notes that a subtask of its failed, or gave no usable result."""
+        self._failed = now
 
     def pace(self, kind: Hashable, now: float) -> Pace | None:
         """Returns the usual time of a kind of work, if it is known."""
@@ -175,6 +192,9 @@ class Health:
         if self.lost and there:
             self._recovering = True
         self.lost = not there
+
+    def _is_there(self, now: float) -> bool:
+        return self.state(now) in ("idle", "busy", "back")
 
     @staticmethod
     def _is_late(item: _Item, now: float) -> bool:

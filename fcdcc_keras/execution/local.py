@@ -13,7 +13,7 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
-from fcdcc_keras.execution.subtask import KernelShare, run_subtask
+from fcdcc_keras.execution.subtask import LOST_SHARE, KernelShare, run_subtask
 from fcdcc_keras.execution.targets import choose_few
 from fcdcc_keras.execution.verify import DISTRUSTED, collector_for
 
@@ -148,7 +148,7 @@ class LocalExecutor(Executor):
             return
         share = job.placement.held.get(worker)
         if share is None:  # the model was closed meanwhile
-            collector.failed(worker, now, "the worker has lost its kernel share")
+            collector.failed(worker, now, LOST_SHARE)
             return
         reply = run_subtask(share, coded, job.convolution)
         if fault.alter is not None and reply["array"] is not None:

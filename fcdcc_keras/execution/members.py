@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fcdcc_keras.execution.health import Health
@@ -24,25 +25,42 @@ LOOK_EVERY = 0.5
 LEFT = "the worker left the cluster"
 PING_TIMEOUT = 1.0
 """Seconds within which even a busy worker answers; one that does not is suspect."""
+ADMIT_AGAIN = 10.0
+"""Seconds after which a worker that could not be used is tried again."""
+_DOUBTED_AFTER = 0.1
+"""Least seconds from one look to the next when somebody gave no answer."""
 
 
 class Members:
     """Watches the workers. All but ``accepting`` and ``alive`` run on the loop."""
 
     def __init__(
-        self, client: Client, addresses: Sequence[str], transport: Transport
+        self,
+        client: Client,
+        addresses: Sequence[str],
+        transport: Transport,
+        moved: Callable[[int], None] = lambda slot: None,
     ) -> None:
+        """Takes what it shares with its executor.
+
+        Args:
+            client: Asks the scheduler.
+            addresses: The worker of each slot.
+            transport: Asks the workers.
+            moved: Called with a slot that a worker without one has taken over.
+        """
         self._client = client
+        self._moved = moved
         self._transport = transport
         self.roster = Roster(addresses)
         self.health = {address: Health(address) for address in addresses}
         self._admitting: set[str] = set()
-        self._refused: set[str] = set()
+        self._refused: dict[str, float] = {}
+        """When each worker could not be used last."""
         self._distrusted: set[str] = set()
         self._pinging: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._looked = time.monotonic()
-        self._doubted = False
         self._known: Collection[str] = tuple(addresses)
 
     def of(self, slot: int) -> Health:
@@ -64,10 +82,9 @@ class Members:
         ]
 
     def sound(self) -> list[str]:
-        """Returns the addresses of workers that are there and answer in time."""
+        """Returns the addresses of workers that may take over others' parts."""
         now = time.monotonic()
-        states = ("idle", "busy", "back")
-        return [a for a, h in list(self.health.items()) if h.state(now) in states]
+        return [a for a, h in list(self.health.items()) if h.sound(now)]
 
     def gone(self) -> dict[int, str]:
         """Returns the slots whose workers will not be asked, and why not."""
@@ -80,12 +97,18 @@ class Members:
 
     def distrust(self, address: str) -> None:
         """Takes no more answers from a worker; its slots go to others."""
-        self._refused.add(address)
         self._distrusted.add(address)
         if address in self.health:
             self.health[address].distrusted = True
         logger.warning("%s is not used any more: %s", address, DISTRUSTED)
         self.heal()
+
+    def doubt(self, address: str) -> None:
+        """Notes that a worker gave no answer: it may have left, and another come."""
+        if address in self.health:
+            self.health[address].pinged(False)
+        if time.monotonic() - self._looked > _DOUBTED_AFTER:
+            self._start(self.look())
 
     @property
     def needs_look(self) -> bool:
@@ -96,15 +119,10 @@ class Members:
         # One that is late may have left: Dask connects to it for half a minute.
         wrong = ("lost", "suspect", "late")
         return (
-            self._doubted
-            or len(set(addresses)) < len(addresses)
+            len(set(addresses)) < len(addresses)
             or any(h.state(now) in wrong for h in list(self.health.values()))
             or any(self.of(slot).distrusted for slot in self._slots)
         )
-
-    def doubt(self) -> None:
-        """Notes that a worker has failed: it may have left the cluster."""
-        self._doubted = True
 
     async def look(self, patience: float = LOOK_EVERY) -> None:
         """Asks the scheduler who is there; new workers are admitted, slots moved."""
@@ -114,7 +132,6 @@ class Members:
             self._known = await asyncio.wait_for(scheduler.ncores(), patience)
         except (asyncio.TimeoutError, OSError, AttributeError):
             return  # the scheduler is slow or gone: the call's own timeout decides
-        self._doubted = False
         for address, health in list(self.health.items()):
             health.seen(address in self._known)
             if health.lost and address not in self.roster.addresses:
@@ -122,8 +139,7 @@ class Members:
             elif health.suspect:
                 self._start(self.ping(address))
         for address in self._known:
-            new = address not in self.health and address not in self._refused
-            if new and address not in self._admitting:
+            if self._may_be_admitted(address):
                 self._admitting.add(address)
                 self._start(self._admit(address))
         self.heal()
@@ -137,6 +153,7 @@ class Members:
         there = [a for a, h in self.health.items() if not h.absent]
         for slot in self.roster.heal(there, self.sound()):
             logger.info("%s takes over share %d", self.roster.address(slot), slot)
+            self._moved(slot)
 
     async def ping(self, address: str) -> None:
         """Asks a worker whether it is there; without an answer it is suspect."""
@@ -164,11 +181,18 @@ class Members:
         finally:
             self._admitting.discard(address)
         if wrong is not None:
-            self._refused.add(address)
-            logger.warning("%s cannot be used: %s", address, wrong)
+            if address not in self._refused:
+                logger.warning("%s cannot be used: %s", address, wrong)
+            self._refused[address] = time.monotonic()
         elif address in self._known:
             self.health[address] = Health(address)
             self.heal()
+
+    def _may_be_admitted(self, address: str) -> bool:
+        there = address in self.health or address in self._admitting
+        tried = self._refused.get(address, -math.inf)
+        recent = time.monotonic() - tried < ADMIT_AGAIN
+        return self.trusts(address) and not there and not recent
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)  # the loop keeps only weak references

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,13 +48,14 @@ class Shares:
         self._spawn = spawn
         self._begin = begin
         self._end = end
-        self._placements: set[Placement] = set()
+        self._encoder = ThreadPoolExecutor(1, "fcdcc-shares")
+        self._placements: dict[Placement, None] = {}
         self._placing: dict[Key, asyncio.Task[None]] = {}
 
     def new(self, name: str, encode: Encode) -> Placement:
         """Returns a placement that no worker holds a share of yet."""
         placement = Placement(name, encode)
-        self._placements.add(placement)
+        self._placements[placement] = None
         return placement
 
     @staticmethod
@@ -72,14 +74,58 @@ class Shares:
             self._placing[key] = self._spawn(self._place(key, share))
         return self._placing[key]
 
+    async def encode_and_start(self, key: Key) -> None:
+        """Gives a worker a share that has not been encoded yet, and waits for that."""
+        placement, slot, _ = key
+        if key not in self._placing:
+            # In one thread: each that has done this keeps tens of megabytes for ever.
+            loop = asyncio.get_running_loop()
+            share = await loop.run_in_executor(self._encoder, placement.encode, [slot])
+            # Meanwhile another may have done it: the share may be in use.
+            if self.held(key) is None:
+                self.start(key, share[0])
+        if key in self._placing:
+            await self._placing[key]
+
+    async def fill(
+        self, slot: int, address: str, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Gives a worker all the shares of a slot that it lacks, one after another.
+
+        So that it need not wait for each at the next call of its layer, when others
+        may be missing.
+
+        Args:
+            slot: What it has taken over.
+            address: The worker's.
+            wanted: Whether it still has it.
+        """
+        for placement in list(self._placements):
+            key = placement, slot, address
+            if not wanted():
+                break
+            if placement in self._placements and self.held(key) is None:
+                await self.encode_and_start(key)
+                if self.held(key) is None:
+                    break
+
+    @staticmethod
+    def forget(placement: Placement, share: Future[Any]) -> None:
+        """Notes that a worker has lost a share: it will be given it again."""
+        for slot, (_, future) in list(placement.held.items()):
+            if future is share:
+                placement.held.pop(slot)
+                future.release()
+
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
-        self._placements.discard(placement)
+        self._placements.pop(placement, None)
         for slot in list(placement.held):
             placement.held.pop(slot)[1].release()
 
     def release_all(self) -> None:
-        """Frees all shares."""
+        """Frees all shares; no more can be encoded then."""
+        self._encoder.shutdown(wait=False, cancel_futures=True)
         for placement in list(self._placements):
             self.release(placement)
 

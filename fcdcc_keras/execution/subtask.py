@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+LOST_SHARE = "the worker has lost its kernel share"
+"""What is said of a worker that has no kernel to convolve with."""
+
+
 class Reply(TypedDict):
     """What a subtask returns: plain data only."""
 

@@ -17,6 +17,7 @@ from fcdcc_keras.execution.answers import about, plain_reply
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.shared_memory import Attachments, attach
 from fcdcc_keras.execution.subtask import (
+    LOST_SHARE,
     KernelShare,
     Reply,
     no_reply,
@@ -78,7 +79,7 @@ class _Desk:
         kernel, request = self._worker.data.get(share), json.loads(about)
         attached = self._attached.setdefault(comm, Attachments())
         if kernel is None:
-            answer = _answer(no_reply("the worker has lost its kernel share"))
+            answer = _answer(no_reply(LOST_SHARE))
         elif math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
             answer = _run(kernel, request, data, attached)
         else:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fcdcc_keras.execution.health import DEPTH, FORGET_AFTER, Health
+from fcdcc_keras.execution.health import DEPTH, FAILING_FOR, FORGET_AFTER, Health
 
 
 @pytest.fixture
@@ -149,3 +149,19 @@ def test_absent_is_whoever_nothing_can_be_expected_of(health: Health) -> None:
     assert health.absent
     health.pinged(True)
     assert not health.absent
+
+
+def test_one_that_failed_takes_no_part_of_others_for_a_while(health: Health) -> None:
+    assert health.sound(0.0)
+    health.fail(1.0)
+    assert not health.sound(1.0)
+    # Its own parts it is given: that is how it shows that it can do them again.
+    assert health.accepts(1.0)
+    assert health.sound(1.0 + FAILING_FOR)
+    health.fail(10.0)
+    health.begin("item", 10.0, None)
+    health.end("item", 10.1)
+    assert not health.sound(10.1)
+    health.begin("item", 10.1, None)
+    health.end("item", 10.2, "conv")
+    assert health.sound(10.2)

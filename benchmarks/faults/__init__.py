@@ -1,0 +1,1 @@
+"""Scripted faults on real workers, for the soak and its tests."""

@@ -1,0 +1,234 @@
+"""Where workers run, and what can be done to them from outside.
+
+Each has a nanny, as ``fcdcc-keras worker`` starts it: on this machine's loopback, or on
+the devices of the edge lab, which have links and quotas besides.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from cluster.edge_lab import edge_lab
+from cluster.edge_lab.isolation import with_packages
+from fcdcc_keras.execution import worker_process
+
+SLOWER = 10.0
+"""Times that a slowed worker is slower."""
+MEMORY_LIMIT = "1600MB"
+"""Of a worker; its nanny ends it at 95% of that."""
+_STARTING_CPU = 0.5
+"""Share of a core for a worker that starts on a device. With a whole one it would take
+those of the others, which it does not on devices of their own."""
+_JOIN_TIMEOUT = 120.0
+_QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
+
+
+class Place:
+    """One worker with its nanny, on loopback."""
+
+    has_link = False
+    """Whether its link can go down."""
+    has_quota = False
+    """Whether it can be given less of a processor."""
+
+    def __init__(self, index: int, scheduler: str) -> None:
+        self.index = index
+        self.name = f"place-{index}"
+        """Of its worker, the same when it has restarted."""
+        self._scheduler = scheduler
+        self._nanny: Any = None
+
+    def start(self) -> None:
+        """Starts nanny and worker, without waiting for them."""
+        command = worker_process.command(
+            self._scheduler, name=self.name, memory_limit=MEMORY_LIMIT
+        )
+        environment = {**worker_process.environment(), **_QUIET}
+        self._nanny = self._spawn(command, with_packages(environment))
+
+    def worker(self) -> psutil.Process:
+        """Returns the worker's own process, a child of its nanny."""
+        for child in psutil.Process(self._nanny.pid).children():
+            with suppress(psutil.Error):
+                if any("spawn_main" in word for word in child.cmdline()):
+                    return child
+        raise psutil.NoSuchProcess(self._nanny.pid, self.name)
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to the worker."""
+        self.worker().send_signal(number)
+
+    def ended(self) -> bool:
+        """Returns whether nanny and worker are gone."""
+        return self._nanny is None or self._nanny.poll() is not None
+
+    def end(self) -> None:
+        """Kills what is left."""
+        if self._nanny is not None and self._nanny.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._nanny.pid, signal.SIGKILL)
+            self._nanny.wait()
+
+    def link(self, up: bool) -> None:
+        """Plugs its network cable in, or pulls it out."""
+        raise NotImplementedError("a worker on loopback has no link")
+
+    def slow(self, factor: float) -> None:
+        """Divides its share of a processor; 1 restores it."""
+        raise NotImplementedError("a worker on loopback has no quota")
+
+    def starting(self) -> AbstractContextManager[None]:
+        """Gives it somewhat more of a processor for a while."""
+        return nullcontext()
+
+    def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
+        return _popen(command, environment)
+
+
+class DevicePlace(Place):
+    """One worker with its nanny, on a device of the edge lab."""
+
+    has_link = has_quota = True
+
+    def __init__(self, index: int, scheduler: str, device: Any) -> None:
+        super().__init__(index, scheduler)
+        self._device = device
+
+    def link(self, up: bool) -> None:
+        self._device.link(up)
+
+    def slow(self, factor: float) -> None:
+        self._device.slow(factor)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        self._device.set_cpu(_STARTING_CPU)
+        try:
+            yield
+        finally:
+            self._device.slow(1)
+
+    def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
+        return self._device.start(command, env=environment)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A scheduler and its workers."""
+
+    address: str
+    """Of the scheduler."""
+    scheduler: psutil.Process
+    places: list[Place]
+
+
+@contextmanager
+def loopback(workers: int) -> Iterator[Site]:
+    """Starts scheduler and workers on this machine's loopback."""
+    with _scheduler("127.0.0.1") as (address, process):
+        places = [Place(i, address) for i in range(workers)]
+        with _started(places):
+            yield Site(address, process, places)
+
+
+@contextmanager
+def lab(workers: int, cpu: float) -> Iterator[Site]:
+    """Starts a scheduler here and workers on devices; for an isolated process.
+
+    Args:
+        workers: One for each device.
+        cpu: Share of a core that each device gets, when its worker has started.
+    """
+    from cluster.edge_lab.network import CLIENT
+
+    with warnings.catch_warnings():
+        # That they do not all get their share at once is no matter here.
+        warnings.filterwarnings("ignore", message=".*will not get them all at once")
+        up = edge_lab(workers, cpu=cpu, workers=False)
+        devices = up.__enter__().devices
+    try:
+        with _scheduler(CLIENT) as (address, process):
+            places: list[Place] = [DevicePlace(d.index, address, d) for d in devices]
+            for device in devices:
+                device.set_cpu(None)
+            with _started(places):
+                for device in devices:
+                    device.set_cpu(cpu)
+                yield Site(address, process, places)
+    finally:
+        up.__exit__(*sys.exc_info())
+
+
+@contextmanager
+def _started(places: Sequence[Place]) -> Iterator[None]:
+    from distributed import Client
+
+    try:
+        for place in places:
+            place.start()
+        address = places[0]._scheduler
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(len(places), timeout=_JOIN_TIMEOUT)
+        yield
+    finally:
+        for place in places:
+            place.end()
+
+
+@contextmanager
+def _scheduler(host: str) -> Iterator[tuple[str, psutil.Process]]:
+    port = _free_port(host)
+    command = [
+        *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
+        *("--host", host, "--port", str(port), "--no-dashboard"),
+    ]
+    environment = {**worker_process.environment(), **_QUIET}
+    process = _popen(command, with_packages(environment))
+    try:
+        _wait_for_port(host, port, process)
+        yield f"tcp://{host}:{port}", psutil.Process(process.pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _popen(
+    command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def _wait_for_port(host: str, port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _JOIN_TIMEOUT
+    while True:
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the scheduler did not start")
+        time.sleep(0.05)

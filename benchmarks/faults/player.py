@@ -1,0 +1,147 @@
+"""Plays a script of faults while somebody else predicts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.faults.acts import Acts
+from benchmarks.faults.script import RESTARTING, Fault
+
+if TYPE_CHECKING:
+    from benchmarks.faults.places import Place, Site
+    from fcdcc_keras.execution.records import LayerRecord
+
+BACK_TIMEOUT = 60.0
+"""Seconds after which a worker must work again."""
+
+
+class Witness:
+    """Listens to a model's layers: when did which worker last answer one."""
+
+    def __init__(self) -> None:
+        self.answered: dict[str, float] = {}
+        """Seconds since the epoch, by address."""
+        self.local = 0
+        """Layers that the client had to compute."""
+        self.slowest = 0.0
+        """Longest that a layer took to collect, in seconds."""
+
+    def __call__(self, record: LayerRecord) -> None:
+        """Takes a record."""
+        self.local += record.local is not None
+        self.slowest = max(self.slowest, record.collect)
+        for task in record.subtasks:
+            if task.outcome == "used" and task.received is not None:
+                last = self.answered.get(task.address, 0.0)
+                self.answered[task.address] = max(last, task.received)
+
+
+@dataclass
+class Played:
+    """One fault that has happened. Times in seconds since the epoch."""
+
+    fault: Fault
+    began: float
+    ended: float = 0.0
+    back: float | None = None
+    """When the place's worker was first seen to have answered a layer again."""
+    address: str | None = None
+    """Where it did."""
+    trouble: str = ""
+
+
+@dataclass
+class Storm:
+    """Faults under way, each lane in a thread of its own."""
+
+    site: Site
+    witness: Witness
+    script: Sequence[Sequence[Fault]]
+    played: list[Played] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    most_at_once: int = 0
+
+    def __post_init__(self) -> None:
+        self._client: Any = None
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._now = 0
+
+    def __enter__(self) -> Storm:
+        from distributed import Client
+
+        self._client = Client(self.site.address, set_as_default=False)
+        self._acts = Acts(self._client)
+        for lane in self.script:
+            thread = threading.Thread(target=self._play, args=(lane,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join(BACK_TIMEOUT + 30)
+        self._client.close()
+
+    @property
+    def over(self) -> bool:
+        """Whether all has happened."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _play(self, lane: Sequence[Fault]) -> None:
+        for fault in lane:
+            if self.stopping.wait(fault.pause):
+                return
+            played = Played(fault, time.time())
+            with self._lock:
+                self._now += 1
+                self.most_at_once = max(self.most_at_once, self._now)
+                self.played.append(played)
+            try:
+                self._happen(fault, self.site.places[fault.place], played)
+            except Exception as error:
+                played.trouble = repr(error)
+            with self._lock:
+                self._now -= 1
+
+    def _happen(self, fault: Fault, place: Place, played: Played) -> None:
+        acts, kind = self._acts, fault.kind
+        old = acts.address(place)
+        if kind not in RESTARTING:
+            acts.begin(kind, place)
+            self.stopping.wait(fault.lasts)
+            acts.end(kind, place)
+            played.ended = time.time()
+            self._wait_until_back(played, old)
+            return
+        with place.starting():
+            acts.begin(kind, place)
+            acts.end(kind, place)
+            new = self._wait_for_new(place, old, again=kind == "chaos")
+            played.ended = time.time()
+            self._wait_until_back(played, new)
+
+    def _wait_for_new(self, place: Place, old: str | None, again: bool) -> str | None:
+        deadline = time.monotonic() + BACK_TIMEOUT
+        while time.monotonic() < deadline:
+            if again and place.ended():
+                place.start()  # the nanny of a worker that exits goes with it
+            address = self._acts.address(place)
+            if address not in (None, old):
+                return address
+            time.sleep(0.1)
+        return None
+
+    def _wait_until_back(self, played: Played, address: str | None) -> None:
+        deadline, played.address = time.monotonic() + BACK_TIMEOUT, address
+        while time.monotonic() < deadline:
+            if self.witness.answered.get(played.address or "", 0.0) > played.ended:
+                played.back = time.time()
+                return
+            time.sleep(0.02)
+        played.trouble = "it did not work again"

@@ -1,0 +1,167 @@
+"""Soak: inferences one after another under a scripted storm of faults.
+
+Six workers with nannies, γ = 2, at most two faults at once: processes killed, stopped,
+slowed, out of memory, cut off, leaving; see `benchmarks/faults/script.py`. Every answer
+is compared with the plain model's. Then, past γ: more workers away at once than the
+code tolerates. As root on Linux the workers are devices of the edge lab; elsewhere they
+are on loopback, where links cannot go down and that kind is left out. The same seed
+gives the same script. Prints a table; `--json` writes all figures.
+
+    sudo .venv/bin/python -m benchmarks.storm --json storm.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.faults.places import Site, lab, loopback
+from benchmarks.faults.script import KINDS, RESTARTING, write_script
+from fcdcc_keras.demo.sabotage import orderly_end
+from fcdcc_keras.errors import ClusterError
+
+WORKERS, STRAGGLERS = 6, 2
+SOAKS = {"resnet": 1000, "vgg16": 50}
+"""Inferences of each model."""
+_BEYOND = ("exception", "kill", "link", "stop")
+"""Kinds of faults that happen to more than γ workers at once."""
+_LAB_CPU = 0.3
+"""Share of a core of each device."""
+
+
+@click.command()
+@click.option("--soak", "soaks", type=click.Choice([*SOAKS, "beyond"]), multiple=True,
+              help="Which; default: all.")  # fmt: skip
+@click.option("--restarts", default=6, show_default=True,
+              help="Faults of each kind with a restart, per model.")  # fmt: skip
+@click.option("--others", default=14, show_default=True,
+              help="Faults of each other kind, per model.")  # fmt: skip
+@click.option("--rounds", default=10, show_default=True, help="Past γ.")
+@click.option("--limit", default=3600.0, show_default=True,
+              help="Seconds after which no more faults begin, per model.")  # fmt: skip
+@click.option("--where", type=click.Choice(["auto", "lab", "loopback"]), default="auto",
+              show_default=True)  # fmt: skip
+@click.option("--redundancy", type=click.Choice(["eager", "hedged"]), default="eager",
+              show_default=True)  # fmt: skip
+@click.option("--transport", type=click.Choice(["auto", "direct", "tasks"]),
+              default="auto", show_default=True)  # fmt: skip
+@click.option("--seed", default=5, show_default=True)
+@click.option("--json", "target", type=click.Path(path_type=Path), help="To this file.")
+def main(
+    soaks: tuple[str, ...],
+    restarts: int,
+    others: int,
+    rounds: int,
+    limit: float,
+    where: str,
+    redundancy: str,
+    transport: str,
+    seed: int,
+    target: Path | None,
+) -> None:
+    """Predict through a storm of faults."""
+    in_lab = where == "lab" or (where == "auto" and _lab_is_possible())
+    if in_lab:
+        from cluster.edge_lab import isolate
+
+        isolate()
+    kinds = [kind for kind in KINDS if in_lab or kind != "link"]
+    counts = {kind: restarts if kind in RESTARTING else others for kind in kinds}
+    options = {"redundancy": redundancy, "transport": transport}
+    result: dict[str, Any] = {
+        "where": "lab" if in_lab else "loopback",
+        "seed": seed,
+        **options,
+        "left_out": [kind for kind in KINDS if kind not in kinds],
+    }
+    with orderly_end(), _site(in_lab) as site:
+        for name in soaks or (*SOAKS, "beyond"):
+            _say(f"{name} in the {result['where']}")
+            result[name] = _soak(site, name, counts, rounds, limit, seed, options)
+    if target is not None:
+        target.write_text(json.dumps(result, indent=1))
+    _show(result)
+
+
+def _soak(
+    site: Site,
+    name: str,
+    counts: dict[str, int],
+    rounds: int,
+    limit: float,
+    seed: int,
+    options: dict[str, str],
+) -> dict[str, Any]:
+    from distributed import Client
+
+    import fcdcc_keras as fk
+    from benchmarks.faults.aftermath import leftovers
+    from benchmarks.faults.beyond import beyond
+    from benchmarks.faults.soak import soak
+    from benchmarks.faults.subjects import subject
+
+    _say("plain answers")
+    plain = subject("vgg16" if name == "vgg16" else "resnet", seed)
+    coded = fk.distribute(
+        plain.model,
+        site.address,
+        stragglers=STRAGGLERS,
+        fallback="raise",
+        **options,
+    )
+    with fk.closing(coded):
+        _say("predicting")
+        if name == "beyond":
+            kinds = tuple(kind for kind in _BEYOND if kind in counts)
+            done = beyond(
+                site, coded, plain, kinds=kinds, rounds=rounds,
+                stragglers=STRAGGLERS, seed=seed, progress=_say,
+            )  # fmt: skip
+        else:
+            script = write_script(seed, counts, WORKERS)
+            done = soak(
+                site, coded, plain, script,
+                inferences=SOAKS[name], limit=limit, progress=_say,
+            )  # fmt: skip
+    with Client(site.address, set_as_default=False) as client:
+        return {**done, "left": leftovers(client)}
+
+
+def _site(in_lab: bool) -> AbstractContextManager[Site]:
+    return lab(WORKERS, _LAB_CPU) if in_lab else loopback(WORKERS)
+
+
+def _lab_is_possible() -> bool:
+    from cluster.edge_lab import check_requirements
+
+    try:
+        check_requirements()
+    except ClusterError as error:
+        _say(f"Without links, since no edge lab can be brought up here: {error}")
+        return False
+    return True
+
+
+def _show(result: dict[str, Any]) -> None:
+    for name, value in result.items():
+        if not isinstance(value, dict):
+            click.echo(f"{name}: {value}")
+            continue
+        click.echo(f"\n{name}")
+        for key, figure in value.items():
+            if key not in ("slowest", "each"):
+                text = f"{figure:.4g}" if isinstance(figure, float) else figure
+                click.echo(f"  {key:28} {text}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Kernel shares on their way to workers, with a transport that only takes notes."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from fcdcc_keras.execution.shares import Shares
+
+
+class _Future:
+    def __init__(self):
+        self.status = "finished"
+
+    def release(self):
+        self.status = "released"
+
+
+class _Transport:
+    """Takes shares of those layers that are not in ``broken``."""
+
+    def __init__(self):
+        self.placed = []
+        self.broken = set()
+
+    async def place(self, name, address, share):
+        if name in self.broken:
+            raise OSError("the worker is gone")
+        self.placed.append((name, address, float(share[0])))
+        return _Future()
+
+
+@pytest.fixture
+def transport():
+    return _Transport()
+
+
+@pytest.fixture
+def shares(transport):
+    def ignore(address, key):
+        pass
+
+    return Shares(transport, asyncio.ensure_future, ignore, ignore)
+
+
+def layers(shares):
+    names = ("first", "second", "third")
+    return [shares.new(name, lambda slots: np.array([slots]).T) for name in names]
+
+
+def test_a_worker_takes_a_share_over(shares, transport):
+    placements = layers(shares)
+    placements[1].held[2] = "new", _Future()
+    asyncio.run(shares.fill(2, "new"))
+    assert transport.placed == [("first", "new", 2.0), ("third", "new", 2.0)]
+    assert all(shares.held((p, 2, "new")) for p in placements)
+
+
+def test_it_gets_no_more_when_the_slot_has_moved_on(shares, transport):
+    layers(shares)
+    asyncio.run(shares.fill(2, "new", lambda: not transport.placed))
+    assert [name for name, *_ in transport.placed] == ["first"]
+
+
+def test_it_gets_no_more_when_it_took_one_not(shares, transport):
+    layers(shares)
+    transport.broken.add("second")
+    asyncio.run(shares.fill(2, "new"))
+    assert [name for name, *_ in transport.placed] == ["first"]
+
+
+def test_a_layer_released_meanwhile_is_left_out(shares, transport):
+    placements = layers(shares)
+    shares.release(placements[0])
+    asyncio.run(shares.fill(2, "new"))
+    assert [name for name, *_ in transport.placed] == ["second", "third"]
+    assert not placements[0].held
+
+
+def test_a_worker_has_lost_a_share(shares, transport):
+    placement, *_ = layers(shares)
+    key = placement, 0, "worker"
+    asyncio.run(shares.encode_and_start(key))
+    lost = shares.held(key)
+    shares.forget(placement, lost)
+    assert shares.held(key) is None
+    assert lost.status == "released"
+    asyncio.run(shares.encode_and_start(key))
+    again = shares.held(key)
+    shares.forget(placement, lost)  # whoever was late to notice
+    assert shares.held(key) is again
+
+
+def test_a_share_is_not_replaced_by_itself(shares, transport):
+    placement, *_ = layers(shares)
+
+    async def both():
+        key = placement, 0, "worker"
+        await asyncio.gather(*[shares.encode_and_start(key) for _ in range(3)])
+
+    # The first may be in use, and is there: another copy would take it away.
+    asyncio.run(both())
+    assert len(transport.placed) == 1
