@@ -95,7 +95,9 @@ def draw_gantt(axis: Any, line: Timeline) -> None:
     axis.set_xlabel(
         "ms; pale: sent to answered, full: convolution, hatched: no answer till then"
     )
-    axis.margins(x=0.01)
+    # What answers long after all is decoded runs off the chart, or it would fill it.
+    end = 1e3 * max((phase.span.end for phase in line.phases), default=0.001)
+    axis.set_xlim(-0.01 * end, 1.03 * end)
     bare(axis)
     colours = {f"client: {name}": colour for name, colour in _PHASES.items()}
     told = {bar.outcome for bar in line.bars}

@@ -1,18 +1,20 @@
-"""The digits and the ResNet of the demonstration."""
+"""The shipped sets and the small models, which are trained and kept."""
 
 import keras
 import numpy as np
 import pytest
 
-from fcdcc_keras.demo import digits
+from fcdcc_keras.trials.networks import build_resnet
+from fcdcc_keras.trials.samples import Samples, load_digits
+from fcdcc_keras.trials.training import train
 
 
 @pytest.fixture(scope="module")
-def data() -> digits.Digits:
-    return digits.load(seed=7)
+def data() -> Samples:
+    return load_digits(seed=7)
 
 
-def test_every_digit_is_used_once(data: digits.Digits) -> None:
+def test_every_digit_is_used_once(data: Samples) -> None:
     assert data.train_images.shape == (1347, 8, 8, 1)
     assert data.test_images.shape == (450, 8, 8, 1)
     assert data.train_images.dtype == data.test_images.dtype == np.float32
@@ -21,13 +23,13 @@ def test_every_digit_is_used_once(data: digits.Digits) -> None:
     assert np.bincount(data.test_labels).min() >= 43
 
 
-def test_seed_decides_the_division(data: digits.Digits) -> None:
-    np.testing.assert_array_equal(digits.load(seed=7).test_images, data.test_images)
-    assert not np.array_equal(digits.load(seed=8).test_labels, data.test_labels)
+def test_seed_decides_the_division(data: Samples) -> None:
+    np.testing.assert_array_equal(load_digits(seed=7).test_images, data.test_images)
+    assert not np.array_equal(load_digits(seed=8).test_labels, data.test_labels)
 
 
 def test_resnet_has_strides_and_projected_shortcuts() -> None:
-    model = digits.build_resnet()
+    model = build_resnet(8)
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     assert len(convolutions) == 11
     kinds = {(layer.kernel_size, layer.strides) for layer in convolutions}
@@ -35,11 +37,11 @@ def test_resnet_has_strides_and_projected_shortcuts() -> None:
     assert model.output_shape == (None, 10)
 
 
-def test_training_reaches_a_useful_accuracy(data: digits.Digits) -> None:
+def test_training_reaches_a_useful_accuracy(data: Samples) -> None:
     keras.utils.set_random_seed(7)
     epochs = []
-    model = digits.build_resnet()
-    digits.train(model, data, epochs=5, on_epoch=lambda: epochs.append(1))
+    model = build_resnet(8)
+    train(model, data, epochs=5, on_epoch=lambda: epochs.append(1))
     predicted = model.predict(data.test_images, verbose=0).argmax(axis=1)
     assert len(epochs) == 5
     assert (predicted == data.test_labels).mean() >= 0.95

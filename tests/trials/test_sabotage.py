@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from fcdcc_keras.demo.sabotage import Saboteur, orderly_end
+from fcdcc_keras.trials.sabotage import Saboteur, orderly_end
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="process states are named differently there"
@@ -49,7 +49,8 @@ def test_one_is_stopped_and_one_killed(processes: list[psutil.Process]) -> None:
     client = _Client([process.pid for process in processes])
     first, second, third = processes
     with Saboteur(client) as saboteur:
-        saboteur.strike()
+        saboteur.stop(0)
+        saboteur.restart(1)
         _await_change(first, os.WSTOPPED)
         assert second.wait(timeout=10) == -signal.SIGKILL
         saboteur.settle()
@@ -63,7 +64,7 @@ def test_stopped_process_runs_again_after_an_error(
 ) -> None:
     def interrupted() -> None:
         with Saboteur(_Client([process.pid for process in processes])) as saboteur:
-            saboteur.strike()
+            saboteur.stop(0)
             _await_change(processes[0], os.WSTOPPED)
             raise KeyboardInterrupt("half way")
 
