@@ -70,8 +70,8 @@ def draw_gantt(axis: Any, line: Timeline) -> None:
     """Draws a row for each worker, below one for the client.
 
     A pale bar lasts from sending to the answer, the full one in it is the
-    convolution; a bar without an answer ends, hatched, when the layer was decoded
-    without it.
+    convolution; a bar without an answer is empty, and ends when the layer was
+    decoded without it.
     """
     boxes = _Boxes()
     _draw_client(axis, boxes, line.phases)
@@ -84,8 +84,8 @@ def draw_gantt(axis: Any, line: Timeline) -> None:
             if not bar.answered and bar.bytes_sent == 0:  # there was nobody to send to
                 axis.plot(bar.span.begin * 1e3, row, marker="x", color=colour)
                 continue
-            hatch = None if bar.answered else "////"
-            boxes.add(bar.span, y, height, colour, alpha=0.3, hatch=hatch)
+            alpha = 0.3 if bar.answered else 0.0
+            boxes.add(bar.span, y, height, colour, alpha)
             if bar.convolution is not None:
                 boxes.add(bar.convolution, y, height, colour)
     boxes.draw(axis)
@@ -93,7 +93,7 @@ def draw_gantt(axis: Any, line: Timeline) -> None:
     axis.set_yticks(range(len(names) + 1), ["client", *names])
     axis.set_ylim(len(names) + 0.6, -0.6)
     axis.set_xlabel(
-        "ms; pale: sent to answered, full: convolution, hatched: no answer till then"
+        "ms; pale: sent to answered, full: convolution, dashed: no answer till then"
     )
     # What answers long after all is decoded runs off the chart, or it would fill it.
     end = 1e3 * max((phase.span.end for phase in line.phases), default=0.001)
@@ -125,7 +125,7 @@ class _Boxes:
     """Rectangles, drawn together by style: thousands take no longer than a few."""
 
     def __init__(self) -> None:
-        self._corners: dict[tuple[str, float, str | None], list[Any]] = {}
+        self._corners: dict[tuple[str, float], list[Any]] = {}
 
     def add(
         self,
@@ -134,25 +134,22 @@ class _Boxes:
         height: float,
         colour: str,
         alpha: float = 1.0,
-        hatch: str | None = None,
     ) -> None:
         left, right, top = span.begin * 1e3, span.end * 1e3, y + height
         corners = [(left, y), (right, y), (right, top), (left, top)]
-        self._corners.setdefault((colour, alpha, hatch), []).append(corners)
+        self._corners.setdefault((colour, alpha), []).append(corners)
 
     def draw(self, axis: Any) -> None:
         from matplotlib.collections import PolyCollection
 
         # Pale ones first, that the full ones in them are seen.
-        for style in sorted(self._corners, key=lambda style: style[1]):
-            colour, alpha, hatch = style
+        for colour, alpha in sorted(self._corners, key=lambda style: style[1]):
             drawn = PolyCollection(
-                self._corners[style],
-                facecolor=colour,
+                self._corners[colour, alpha],
+                facecolor=(colour, alpha),
                 edgecolor=colour,
-                alpha=alpha,
-                hatch=hatch,
-                linewidth=0.5,
+                linestyle="-" if alpha else "--",
+                linewidth=0.5 if alpha else 1.0,
             )
             axis.add_collection(drawn)
         axis.autoscale_view()
