@@ -1,7 +1,10 @@
 """``fcdcc-keras evaluate``, from the words of its user to JSON and a page."""
 
 import json
+import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +18,8 @@ from fcdcc_keras.trials import shipped
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
 )
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def evaluate(*words: str):
@@ -70,17 +75,17 @@ def test_a_page_without_matplotlib_names_the_command(monkeypatch, tmp_path) -> N
     assert "pip install 'fcdcc-keras[plot]'" in result.output
 
 
-def test_predictions_are_kept_while_workers_go(tmp_path, monkeypatch) -> None:
+def test_the_command_in_readme_keeps_every_prediction(tmp_path, monkeypatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where the page goes
     quick = replace(shipped.RECIPES["digits-vgg"], epochs=8)
     monkeypatch.setitem(shipped.RECIPES, "digits-vgg", quick)
     children = set(psutil.Process().children())
-    page = tmp_path / "page.html"
-    result = evaluate(
-        *("--model", "digits-vgg", "--workers", "4", "--stragglers", "2", "--json"),
-        *("--inject", "kill 1 at image 100; stop 2 at 50%", "--report", str(page)),
-    )
+    words = re.search(r"<!-- test: evaluate -->\n```sh\n(.*?)```", README, re.DOTALL)
+    program, command, *options = shlex.split(words[1].replace("\\\n", " "))
+    assert (program, command) == ("fcdcc-keras", "evaluate")
+    result = evaluate(*options, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["accuracy_plain"] == found["accuracy_coded"] >= 0.95
@@ -91,5 +96,5 @@ def test_predictions_are_kept_while_workers_go(tmp_path, monkeypatch) -> None:
     assert sorted(workers) == [0, 1, 2, 3]  # the killed one did not come back
     for worker in (1, 2):
         assert 0 < workers[worker]["used"] < 60  # of 90, until it went
-    assert page.stat().st_size > 50_000
+    assert (tmp_path / "page.html").stat().st_size > 50_000
     assert set(psutil.Process().children()) <= children
