@@ -1,4 +1,4 @@
-"""The command line: ``fcdcc-keras demo``, ``worker``, ``codes`` and ``bench``.
+"""The command line, ``fcdcc-keras``.
 
 The commands import what they need when they run: TensorFlow takes seconds.
 """
@@ -16,6 +16,7 @@ import click
 from fcdcc_keras.backend import check_backend
 from fcdcc_keras.bench.command import bench
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.evaluate.command import evaluate
 
 
 class Commands(click.Group):
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(evaluate)
 
 
 @main.command()

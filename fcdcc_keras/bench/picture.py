@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from fcdcc_keras.bench.figure import Figure, Outcome
-from fcdcc_keras.observe.plotting import check_plotting
+from fcdcc_keras.observe.plotting import (
+    BLUE,
+    GREEN,
+    RED,
+    bare,
+    canvas,
+    check_plotting,
+)
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
-_KEPT, _BROKEN, _NEUTRAL = "#009E73", "#D55E00", "#0072B2"
+_KEPT, _BROKEN, _NEUTRAL = GREEN, RED, BLUE
 
 
 def draw(figures: Sequence[Figure], path: str | Path) -> None:
@@ -27,14 +33,9 @@ def draw(figures: Sequence[Figure], path: str | Path) -> None:
         FcdccError: See ``check_plotting``.
     """
     path = check_plotting(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-
     shown = [(f, f.outcome) for f in figures if f.outcome is not None]
-    # Not pyplot: it would keep the figure, and might ask for a display.
-    canvas = Canvas(figsize=(10, 1.4 + 0.42 * len(shown)), layout="constrained")
-    FigureCanvasAgg(canvas)
-    axis = canvas.subplots()
+    picture = canvas(10, 1.4 + 0.42 * len(shown))
+    axis = picture.subplots()
     for row, (figure, outcome) in enumerate(shown):
         _bar(axis, row, figure, outcome)
     axis.axvline(1, color="black", lw=1.2, ls=(0, (6, 2)))
@@ -42,9 +43,8 @@ def draw(figures: Sequence[Figure], path: str | Path) -> None:
     axis.set_ylim(len(shown) - 0.4, -0.6)
     axis.set_xlim(0, 1.2 * axis.get_xlim()[1])  # room for the last label
     axis.set_xlabel("over the limit (dashed); diamonds: the aim; lines: quartiles")
-    axis.grid(True, axis="x", alpha=0.25, lw=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    canvas.savefig(path, dpi=150)
+    bare(axis)
+    picture.savefig(path, dpi=150)
 
 
 def _bar(axis: Any, row: int, figure: Figure, outcome: Outcome) -> None:

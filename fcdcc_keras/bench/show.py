@@ -18,7 +18,7 @@ from fcdcc_keras import text
 from fcdcc_keras.bench.figure import Figure
 from fcdcc_keras.bench.registry import Entry
 from fcdcc_keras.bench.run import Run, measure
-from fcdcc_keras.demo.sabotage import orderly_end
+from fcdcc_keras.trials.sabotage import orderly_end
 
 
 def run_shown(

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from rich.console import Console
 
-from fcdcc_keras.demo import digits, photos
+from fcdcc_keras.demo import photos
 from fcdcc_keras.demo.passes import Subject
 from fcdcc_keras.demo.results import ModelResult
-from fcdcc_keras.demo.sabotage import orderly_end
-from fcdcc_keras.demo.stages import Stages
 from fcdcc_keras.demo.study import study
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.trials.networks import build_resnet
+from fcdcc_keras.trials.sabotage import expected_losses, orderly_end
+from fcdcc_keras.trials.samples import load_digits
+from fcdcc_keras.trials.stages import Stages
+from fcdcc_keras.trials.training import train
 
 WORKERS = 6
 STRAGGLERS = 2
@@ -72,7 +74,7 @@ def run(
         with stages.stage(f"Start {WORKERS} worker processes on this machine"):
             client = start_local_cluster(WORKERS)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_expected_losses())
+            stack.enter_context(expected_losses())
             stack.callback(stop_local_cluster, client)
             for name in models:
                 subject = _subject(name, weights, stages)
@@ -92,9 +94,9 @@ def _subject(name: str, weights: str, stages: Stages) -> Subject:
     keras.utils.set_random_seed(_SEED)
     if name == "resnet":
         with stages.stage("Train a ResNet on handwritten digits", _EPOCHS) as step:
-            data = digits.load(_SEED)
-            model = digits.build_resnet()
-            digits.train(model, data, epochs=_EPOCHS, on_epoch=step)
+            data = load_digits(_SEED)
+            model = build_resnet(side=8)
+            train(model, data, epochs=_EPOCHS, on_epoch=step)
         return Subject(
             "ResNet, digits", model, data.test_images, data.test_labels, batch_size=50
         )
@@ -102,17 +104,3 @@ def _subject(name: str, weights: str, stages: Stages) -> Subject:
         model = photos.build_vgg16(weights)
         images = photos.load()
     return Subject("VGG16, photographs", model, images, None, batch_size=1)
-
-
-@contextlib.contextmanager
-def _expected_losses() -> Iterator[None]:
-    """Silences Dask's and our own warnings about workers lost on purpose."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "fcdcc_keras")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -10,8 +10,8 @@ import keras
 import fcdcc_keras as fk
 from fcdcc_keras.demo.passes import Subject, logits, seconds_per_image
 from fcdcc_keras.demo.results import ModelResult, compare
-from fcdcc_keras.demo.sabotage import Saboteur
-from fcdcc_keras.demo.stages import Stages
+from fcdcc_keras.trials.sabotage import Saboteur
+from fcdcc_keras.trials.stages import Stages
 
 _REPEATS = 5
 
@@ -48,8 +48,13 @@ def study(
         with Saboteur(client) as saboteur:
             text = "  again: one worker is stopped, one killed half way"
             with stages.stage(text, subject.batches) as step:
-                strike = _each(step, at=subject.batches // 2, do=saboteur.strike)
-                degraded = logits(coded_model, subject, strike)
+
+                def strike() -> None:
+                    saboteur.stop(0)
+                    saboteur.restart(1)
+
+                each = _each(step, at=subject.batches // 2, do=strike)
+                degraded = logits(coded_model, subject, each)
             with stages.stage("  time it without these two", timed) as step:
                 saboteur.settle()
                 degraded_time, left = _timed(coded_model, subject, step)

@@ -137,7 +137,7 @@ class Collector:
         finished: float | None = None,
         address: str | None = None,
     ) -> None:
-        """Notes a worker's result; ignored once the answers are settled.
+        """Notes a worker's result; once the answers are settled, only when it came.
 
         Args:
             worker: Index of the worker.
@@ -148,11 +148,15 @@ class Collector:
             address: Who answered, where another may meanwhile be in its place.
         """
         record = self.records[worker]
-        if self._settled or worker in self._answers or record.outcome == "failed":
+        if worker in self._answers or record.outcome == "failed":
+            return
+        if self._settled and record.outcome != "late":
             return
         record.received, record.bytes_received = now, array.nbytes
         record.started, record.finished = started, finished
         record.address = record.address if address is None else address
+        if self._settled:
+            return
         if self._complete:
             self._spare[worker] = array
             return

@@ -254,8 +254,9 @@ class CodedConvolution:
         record: LayerRecord,
         reason: str,
     ) -> np.ndarray:
+        began = time.time()
         outputs = convolve(inputs, kernel, Convolution.of(geometry))
-        self._emit(replace(record, local=reason))
+        self._emit(replace(record, convolve=time.time() - began, local=reason))
         return outputs
 
     def _emit(self, record: LayerRecord) -> None:

@@ -34,6 +34,8 @@ class LayerRecord:
     """From sending to the last answer needed, encoding excluded."""
     decode: float = 0.0
     """Decoding and merging."""
+    convolve: float = 0.0
+    """The client's own convolution, where it computed the layer itself."""
     survivors: tuple[int, ...] = ()
     """Workers whose answers were decoded."""
     subtasks: tuple[SubtaskRecord, ...] = ()

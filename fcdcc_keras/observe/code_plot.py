@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.observe.plotting import check_plotting
+from fcdcc_keras.observe.plotting import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    bare,
+    canvas,
+    check_plotting,
+)
 from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
 from fcdcc_keras.planning.search import TOLERANCE
 
@@ -16,12 +28,8 @@ _LIMIT = TOLERANCE["float32"] / plain_error("float32")
 _LIMIT_LABEL = f"tolerated in float32 (α = {_LIMIT:.0f})"
 _CEILING = 1e13
 """Where the y axis ends at the latest; above, no digit of a float64 is left."""
-# Okabe and Ito's colours, which the colour-blind can tell apart, for the codes in
-# the order of their names' registration.
-_COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#E69F00"),
-    *("#CC79A7", "#56B4E9", "#7F7F7F", "#000000"),
-)
+# For the codes in the order of their names' registration.
+_COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY, BLACK)
 _MARKERS = "osD^v<Px"
 
 
@@ -46,13 +54,9 @@ def plot_codes(workers: int, stragglers: int, path: str | Path) -> None:
         (over_stragglers(workers, stragglers), "stragglers γ", f"n = {workers}",
          stragglers),
     )  # fmt: skip
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    # Not pyplot: it would keep the figure, and might ask for a display.
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(11, 5.6)
     axes = figure.subplots(1, 2, sharey=True)
     kinds = list(dict.fromkeys(c.kind for curves, *_ in panels for c in curves))
     for axis, (curves, label, fixed, own) in zip(axes, panels, strict=True):
@@ -62,8 +66,7 @@ def plot_codes(workers: int, stragglers: int, path: str | Path) -> None:
         axis.set_xlabel(label)
         axis.set_title(f"{fixed} fixed", loc="left", fontsize=11)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(True, which="major", alpha=0.25, lw=0.6)
-        axis.spines[["top", "right"]].set_visible(False)
+        bare(axis, grid="both")
     highest = max(_drawable(y) for curves, *_ in panels for c in curves for y in c.high)
     axes[0].set_yscale("log")
     axes[0].set_ylim(0.8, min(_CEILING, 2 * max(highest, _LIMIT)))

@@ -1,26 +1,36 @@
-"""What all plots need: a library, and a place to be written to."""
+"""What all plots need: a library, a canvas, and a place to be written to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fcdcc_keras.errors import FcdccError
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PINK, SKY, GREY, BLACK = "#CC79A7", "#56B4E9", "#7F7F7F", "#000000"
 
-def check_plotting(path: str | Path) -> Path:
+
+def check_plotting(path: str | Path, suffixes: Sequence[str] = SUFFIXES) -> Path:
     """Checks that a plot can be drawn and written to a path, and returns it.
 
+    Args:
+        path: Where to write it.
+        suffixes: What its name may end in.
+
     Raises:
-        FcdccError: matplotlib is missing, the suffix is none of ``SUFFIXES``, or
-            there is no such folder.
+        FcdccError: matplotlib is missing, the suffix is none of these, or there is
+            no such folder.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise FcdccError(
-            f"The name of a plot must end in {', '.join(SUFFIXES)}. Received: "
+            f"The name of a plot must end in {', '.join(suffixes)}. Received: "
             f"{str(path)!r}. Choose one of these formats."
         )
     if not path.absolute().parent.is_dir():
@@ -34,3 +44,21 @@ def check_plotting(path: str | Path) -> Path:
             "it with: pip install 'fcdcc-keras[plot]'"
         )
     return path
+
+
+def canvas(width: float, height: float) -> Any:
+    """Returns an empty figure of this size in inches, tied to no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Not pyplot: it would keep the figure, and might ask for a display.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axis: Any, grid: str = "x") -> None:
+    """Takes the frame off an axis, and gives it a light grid."""
+    axis.grid(True, axis=grid, which="major", alpha=0.25, lw=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)

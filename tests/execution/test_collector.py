@@ -68,18 +68,22 @@ def test_answers_are_recorded() -> None:
     assert record.bytes_sent == 103
 
 
-def test_answers_after_settling_are_late_and_ignored() -> None:
+def test_answers_after_settling_are_late_and_not_used() -> None:
     collector = _collector()
     for worker in range(4):
         collector.answered(worker, 3.0, _array(worker))
     collector.settle()
-    collector.answered(4, 4.0, _array(4))
+    collector.answered(4, 4.0, _array(4), started=3.1, finished=3.2)
     collector.answered(0, 4.0, _array(9))
     collector.failed(5, 4.0, "too late to matter")
     assert collector.survivors == (0, 1, 2, 3)
     assert collector.results[0][0, 0] == 0.0
     assert _outcomes(collector) == ["used"] * 4 + ["late"] * 2
-    assert collector.records[4].received is None
+    late = collector.records[4]  # when it came is known all the same
+    assert (late.started, late.finished, late.received) == (3.1, 3.2, 4.0)
+    assert late.bytes_received == 32
+    assert collector.records[0].received == 3.0
+    assert collector.records[5].received is None
     assert collector.records[5].detail == ""
 
 

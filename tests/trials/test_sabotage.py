@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from fcdcc_keras.demo.sabotage import Saboteur, orderly_end
+from fcdcc_keras.trials.sabotage import Saboteur, orderly_end
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="process states are named differently there"
@@ -49,7 +49,8 @@ def test_one_is_stopped_and_one_killed(processes: list[psutil.Process]) -> None:
     client = _Client([process.pid for process in processes])
     first, second, third = processes
     with Saboteur(client) as saboteur:
-        saboteur.strike()
+        saboteur.stop(0)
+        saboteur.restart(1)
         _await_change(first, os.WSTOPPED)
         assert second.wait(timeout=10) == -signal.SIGKILL
         saboteur.settle()
@@ -58,12 +59,40 @@ def test_one_is_stopped_and_one_killed(processes: list[psutil.Process]) -> None:
     assert third.is_running()
 
 
+def test_killing_takes_the_nanny_too() -> None:
+    child = "import sys; sys.stdin.read()"
+    nanny = (
+        "import subprocess, sys; worker = subprocess.Popen([sys.executable, '-c', "
+        f"{child!r}]); print(worker.pid, flush=True); worker.wait()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", nanny],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    worker = psutil.Process(int(parent.stdout.readline()))
+    with Saboteur(_Client([worker.pid])) as saboteur:
+        saboteur.kill(0)
+        assert parent.wait(timeout=10) == -signal.SIGKILL
+    parent.communicate()
+    assert not psutil.pid_exists(worker.pid) or worker.status() == "zombie"
+
+
+def test_resumed_process_runs(processes: list[psutil.Process]) -> None:
+    with Saboteur(_Client([process.pid for process in processes])) as saboteur:
+        saboteur.stop(2)
+        _await_change(processes[2], os.WSTOPPED)
+        saboteur.resume(2)
+        _await_change(processes[2], os.WCONTINUED)
+
+
 def test_stopped_process_runs_again_after_an_error(
     processes: list[psutil.Process],
 ) -> None:
     def interrupted() -> None:
         with Saboteur(_Client([process.pid for process in processes])) as saboteur:
-            saboteur.strike()
+            saboteur.stop(0)
             _await_change(processes[0], os.WSTOPPED)
             raise KeyboardInterrupt("half way")
 

@@ -1,0 +1,1 @@
+"""``fcdcc-keras evaluate``: a model judged on data, plainly and over workers."""

@@ -1,0 +1,1 @@
+"""What demo, bench and evaluate share: data, small models, and workers taken away."""
