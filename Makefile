@@ -11,7 +11,7 @@ SUITS = import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(SUITS)' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint docs clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,6 +19,7 @@ help:
 	@echo "make demo   run the demonstration (sets up $(VENV) first)"
 	@echo "make test   run the tests"
 	@echo "make lint   run ruff, mypy and the import contract"
+	@echo "make docs   build the documentation: site/index.html"
 	@echo "make clean  remove $(VENV) and what the tools left"
 
 demo: $(VENV)/.installed-demo
@@ -33,8 +34,11 @@ lint: $(VENV)/.installed-lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: $(VENV)/.installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache \
+	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache \
 		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -52,8 +56,9 @@ $(VENV)/.created:
 $(VENV)/.installed-demo: EXTRAS := cpu,examples
 $(VENV)/.installed-test: EXTRAS := cpu,examples,test
 $(VENV)/.installed-lint: EXTRAS := cpu,dev
+$(VENV)/.installed-docs: EXTRAS := docs
 
 $(VENV)/.installed-%: pyproject.toml $(VENV)/.created
-	@echo "Installing fcdcc-keras[$(EXTRAS)] (TensorFlow: a minute or so) ..."
+	@echo "Installing fcdcc-keras[$(EXTRAS)] (with TensorFlow: a minute or so) ..."
 	@$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@

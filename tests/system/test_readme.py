@@ -1,7 +1,6 @@
 """The commands and scripts of README, run as they stand there."""
 
 import os
-import re
 import shlex
 import socket
 import subprocess
@@ -12,16 +11,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-README = Path(__file__).parents[2] / "README.md"
 ADDRESS = "192.168.1.10:8786"
-
-
-def block(name):
-    """The code block of README after the comment ``<!-- test: name -->``."""
-    pattern = rf"<!-- test: {name} -->\n```\w+\n(.*?)```"
-    found = re.search(pattern, README.read_text("utf-8"), re.DOTALL)
-    assert found, f"README has no block {name!r}"
-    return found[1].strip()
 
 
 def free_port():
@@ -62,24 +52,43 @@ def run(script, timeout):
     )
 
 
-def test_own_cluster_in_three_commands():
+def test_own_cluster_in_three_commands(documentation):
     address = f"127.0.0.1:{free_port()}"
     host, port = address.split(":")
-    scheduler = block("scheduler").replace("192.168.1.10", host).replace("8786", port)
-    assert len([line for line in block("script").splitlines() if line]) == 6
+    scheduler = (
+        documentation.block("README.md", "scheduler")
+        .replace("192.168.1.10", host)
+        .replace("8786", port)
+    )
+    assert (
+        len(
+            [
+                line
+                for line in documentation.block("README.md", "script").splitlines()
+                if line
+            ]
+        )
+        == 6
+    )
     with ExitStack() as stack:
         start(f"{scheduler} --dashboard-address 127.0.0.1:0", stack)
         for _ in range(3):
-            start(block("worker").replace(ADDRESS, address), stack)
+            start(
+                documentation.block("README.md", "worker").replace(ADDRESS, address),
+                stack,
+            )
         with Client(f"tcp://{address}", set_as_default=False, timeout=60) as client:
             client.wait_for_workers(3, timeout=60)
-        done = run(block("script").replace(ADDRESS, address), timeout=110)
+        done = run(
+            documentation.block("README.md", "script").replace(ADDRESS, address),
+            timeout=110,
+        )
         assert done.returncode == 0, done.stderr
         assert "(8, 1000)" in done.stdout
 
 
-def test_embedded_example():
-    done = run(block("embedded"), timeout=110)
+def test_embedded_example(documentation):
+    done = run(documentation.block("README.md", "embedded"), timeout=110)
     assert done.returncode == 0, done.stderr
     assert "13 of 22 layers are coded" in done.stdout
     assert "13 convolutions on workers, 0 in the client" in done.stdout

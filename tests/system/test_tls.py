@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import shutil
 import signal
 import ssl
 import subprocess
@@ -127,6 +128,22 @@ def test_a_model_predicts_over_tls(cluster, transport):
     plain = model()
     options = {"transport": transport, "fallback": "raise"}
     check(fk.distribute(plain, cluster, **options), plain, transport)
+
+
+def test_the_example_of_the_page_on_security(
+    documentation, cluster, files, tmp_path, monkeypatch
+):
+    names = {"ca-file": "ca.pem", "cert": "laptop.pem", "key": "laptop-key.pem"}
+    for what, name in names.items():
+        shutil.copy(files[what], tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    example = documentation.block("docs/security.md", "tls")
+    address, plain = "tls://192.168.1.10:8786", model()
+    scope = {"fk": fk, "model": plain}
+    assert address in example
+    exec(example.replace(address, cluster.scheduler.address), scope)
+    check(scope["coded"], plain, "direct")
+    scope["client"].close()
 
 
 def test_an_address_with_the_certificates_of_dasks_configuration(cluster, files):

@@ -1,0 +1,59 @@
+"""The code blocks of README and the documentation, for the tests that run them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(
+    r"^(?:<!-- test: (?P<test>\w+) -->\n)?```(?P<language>.*)\n(?P<code>(?s:.*?))^```$",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of code."""
+
+    page: str
+    line: int
+    language: str
+    code: str
+    test: str | None
+    """Name in the comment ``<!-- test: name -->`` above: a test of its own runs it."""
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+
+class Documentation:
+    """README and the pages of the site."""
+
+    pages = ("README.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")))
+
+    def blocks(self, page):
+        text = (ROOT / page).read_text("utf-8")
+        found = [
+            Block(
+                page,
+                text.count("\n", 0, match.start("code")),
+                match["language"],
+                match["code"],
+                match["test"],
+            )
+            for match in FENCE.finditer(text)
+        ]
+        assert text.count("\n```") == 2 * len(found), f"{page}: a fence is not closed"
+        return found
+
+    def block(self, page, test):
+        """The code of the block that a test runs."""
+        (found,) = (b.code.strip() for b in self.blocks(page) if b.test == test)
+        return found
+
+
+@pytest.fixture(scope="session")
+def documentation():
+    return Documentation()
