@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from fcdcc_keras.demo.sabotage import orderly_end
 
 from benchmarks.faults.places import Site, lab, loopback
 from benchmarks.faults.script import KINDS, RESTARTING, write_script
-from fcdcc_keras.demo.sabotage import orderly_end
 from fcdcc_keras.errors import ClusterError
 
 WORKERS, STRAGGLERS = 6, 2
