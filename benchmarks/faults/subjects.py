@@ -40,8 +40,10 @@ def subject(name: str, seed: int) -> Subject:
         rng = np.random.default_rng(seed)
         images = rng.uniform(-1, 1, (_VGG16_IMAGES, 224, 224, 3)).astype("float32")
     else:
-        from fcdcc_keras.demo.digits import build_resnet, load
+        from fcdcc_keras.trials.networks import build_resnet
+        from fcdcc_keras.trials.samples import load_digits
 
-        model, images = build_resnet(), load(seed).test_images
+        images = load_digits(seed).test_images
+        model = build_resnet(images.shape[1])
     inputs = [image[None] for image in images]
     return Subject(model, inputs, [model.predict_on_batch(x) for x in inputs])
