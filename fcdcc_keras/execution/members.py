@@ -61,6 +61,7 @@ class Members:
         self._pinging: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._looked = time.monotonic()
+        self._doubted = False
         self._known: Collection[str] = tuple(addresses)
 
     def of(self, slot: int) -> Health:
@@ -105,8 +106,7 @@ class Members:
 
     def doubt(self, address: str) -> None:
         """Notes that a worker gave no answer: it may have left, and another come."""
-        if address in self.health:
-            self.health[address].pinged(False)
+        self._doubted = True
         if time.monotonic() - self._looked > _DOUBTED_AFTER:
             self._start(self.look())
 
@@ -119,7 +119,8 @@ class Members:
         # One that is late may have left: Dask connects to it for half a minute.
         wrong = ("lost", "suspect", "late")
         return (
-            len(set(addresses)) < len(addresses)
+            self._doubted
+            or len(set(addresses)) < len(addresses)
             or any(h.state(now) in wrong for h in list(self.health.values()))
             or any(self.of(slot).distrusted for slot in self._slots)
         )
@@ -132,6 +133,7 @@ class Members:
             self._known = await asyncio.wait_for(scheduler.ncores(), patience)
         except (asyncio.TimeoutError, OSError, AttributeError):
             return  # the scheduler is slow or gone: the call's own timeout decides
+        self._doubted = False
         for address, health in list(self.health.items()):
             health.seen(address in self._known)
             if health.lost and address not in self.roster.addresses:
