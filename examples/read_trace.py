@@ -3,18 +3,18 @@
     python examples/read_trace.py                # workers on this machine
     python examples/read_trace.py --cluster tcp://192.168.1.10:8786
 
-For each layer: what the client took to encode, to wait and to decode, how long the
-slowest of the workers that were needed computed, and how much of the waiting was
-neither: transport, and workers that were busy. For each worker: how often its answer
-was used. Times are medians over the passes, in milliseconds.
+For each layer: what the client took to encode and to decode, how long the last of the
+workers that were needed computed, and the rest: transport, and waiting for workers that
+were busy. For each worker: how often its answer was used. Times are medians over the
+passes, in milliseconds. With --plot it draws what each worker did when, and with
+--chrome writes it for chrome://tracing and ui.perfetto.dev.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections import Counter, defaultdict
-from statistics import median
+from dataclasses import asdict
 
 import click
 
@@ -24,21 +24,23 @@ import keras
 import numpy as np
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.records import LayerRecord
-
-
-def computed(record: LayerRecord) -> float:
-    """Seconds that the slowest worker whose answer was used took to convolve."""
-    used = (task for task in record.subtasks if task.outcome == "used")
-    return max((task.finished - task.started for task in used), default=0.0)
 
 
 @click.command()
 @click.option("--cluster", help="A scheduler's address.  [default: 4 workers here]")
 @click.option("--passes", default=5, show_default=True, help="Batches to trace.")
 @click.option("--side", default=128, show_default=True, help="Pixels of the images.")
+@click.option("--plot", metavar="FILE", help="Draw it: png, svg or pdf.")
+@click.option("--chrome", metavar="FILE.json", help="Write it for trace viewers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(cluster: str | None, passes: int, side: int, as_json: bool) -> None:
+def main(
+    cluster: str | None,
+    passes: int,
+    side: int,
+    plot: str | None,
+    chrome: str | None,
+    as_json: bool,
+) -> None:
     """Traces MobileNet on workers."""
     model = keras.applications.MobileNet(weights=None, input_shape=(side, side, 3))
     images = np.random.default_rng(0).uniform(-1, 1, (4, side, side, 3))
@@ -48,29 +50,23 @@ def main(cluster: str | None, passes: int, side: int, as_json: bool) -> None:
         with fk.trace(coded) as trace:
             for _ in range(passes):
                 coded.predict_on_batch(images)
-    by_layer = defaultdict(list)
-    for record in trace.records:
-        if record.local is None:
-            by_layer[record.layer].append(record)
+    if plot is not None:
+        trace.plot(plot)
+    if chrome is not None:
+        trace.to_chrome(chrome)
+    summary = trace.summary()
     layers = {
-        name: {
-            "encode": 1e3 * median(r.encode for r in records),
-            "wait": 1e3 * median(r.collect for r in records),
-            "decode": 1e3 * median(r.decode for r in records),
-            "convolve": 1e3 * median(map(computed, records)),
-            "other": 1e3 * median(r.collect - computed(r) for r in records),
-        }
-        for name, records in by_layer.items()
+        name: {part: 1e3 * seconds for part, seconds in asdict(layer.median).items()}
+        for name, layer in summary.layers.items()
     }
-    tasks = [task for record in trace.records for task in record.subtasks]
-    used = Counter(task.address for task in tasks if task.outcome == "used")
+    used = {address: counts["used"] for address, counts in summary.outcomes.items()}
     if as_json:
         click.echo(json.dumps({"layers": layers, "used": used}))
         return
     for name, times in layers.items():
         text = ", ".join(f"{what} {ms:.2f}" for what, ms in times.items())
         click.echo(f"{name:24} {text}")
-    for address, count in used.most_common():
+    for address, count in used.items():
         click.echo(f"{address}: used {count} times")
 
 

@@ -23,18 +23,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 import fcdcc_keras as fk
-from fcdcc_keras.demo import digits
+from fcdcc_keras.trials.networks import build_resnet
+from fcdcc_keras.trials.samples import Samples, load_digits
+from fcdcc_keras.trials.training import train
 
 
-def known_and_new(data: digits.Digits) -> tuple[digits.Digits, digits.Digits]:
+def known_and_new(data: Samples) -> tuple[Samples, Samples]:
     """The digits 0 to 4, and the digits 5 to 9 with labels from 0."""
 
-    def part(first: int) -> digits.Digits:
+    def part(first: int) -> Samples:
         train, test = (
             (labels >= first) & (labels < first + 5)
             for labels in (data.train_labels, data.test_labels)
         )
-        return digits.Digits(
+        return Samples(
             data.train_images[train],
             data.train_labels[train] - first,
             data.test_images[test],
@@ -63,9 +65,9 @@ def with_new_head(trained: keras.Model) -> keras.Model:
 def main(cluster: str | None, stragglers: int, quick: bool, as_json: bool) -> None:
     """Trains the head of a frozen, coded network."""
     keras.utils.set_random_seed(0)
-    known, new = known_and_new(digits.load(seed=0))
-    network = digits.build_resnet()
-    digits.train(network, known, epochs=3 if quick else 10)
+    known, new = known_and_new(load_digits(seed=0))
+    network = build_resnet(8)
+    train(network, known, epochs=3 if quick else 10)
     model = with_new_head(network)
     workers = None if cluster else 4  # None: all that the cluster has
     coded = fk.distribute(model, cluster, workers=workers, stragglers=stragglers)

@@ -63,11 +63,14 @@ def test_worker_dies():
     assert found["largest_deviation"] < 1e-4
 
 
-def test_read_trace(client):
-    address = client.scheduler.address
-    found = run("read_trace.py", "--side", 32, "--passes", 2, "--cluster", address)
+def test_read_trace(client, tmp_path):
+    options = ["--cluster", client.scheduler.address, "--side", 32, "--passes", 2]
+    files = ["--plot", tmp_path / "trace.png", "--chrome", tmp_path / "trace.json"]
+    found = run("read_trace.py", *options, *files)
     assert len(found["layers"]) > 10
-    assert all(times["wait"] > 0 for times in found["layers"].values())
+    assert all(min(times.values()) > 0 for times in found["layers"].values())
+    assert (tmp_path / "trace.png").stat().st_size > 10_000
+    assert len(json.loads((tmp_path / "trace.json").read_text())["traceEvents"]) > 100
     assert set(found["used"]) <= set(client.nthreads())
     # Twice each layer, of which two answers or three suffice.
     assert sum(found["used"].values()) >= 2 * 2 * len(found["layers"])

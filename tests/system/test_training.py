@@ -6,20 +6,22 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
-from fcdcc_keras.demo import digits
+from fcdcc_keras.trials.networks import build_resnet
+from fcdcc_keras.trials.samples import load_digits
+from fcdcc_keras.trials.training import train
 
 WORKERS, STRAGGLERS = 4, 1
 
 
 @pytest.fixture(scope="module")
 def data():
-    return digits.load(seed=0)
+    return load_digits(seed=0)
 
 
 def networks():
     """A small ResNet on digits, and its coded copy."""
     keras.utils.set_random_seed(0)
-    plain = digits.build_resnet()
+    plain = build_resnet(8)
     executor = fk.LocalExecutor(WORKERS)
     return plain, fk.distribute(
         plain, executor, stragglers=STRAGGLERS, fallback="raise"
@@ -51,7 +53,7 @@ def test_five_epochs_on_digits_give_the_same_accuracy(data):
     accuracies = []
     for model in networks():
         keras.utils.set_random_seed(1)  # the order of the images
-        digits.train(model, data, epochs=5)
+        train(model, data, epochs=5)
         predicted = model.predict(data.test_images, verbose=0).argmax(-1)
         accuracies.append(float((predicted == data.test_labels).mean()))
     plain, coded = accuracies
