@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from fcdcc_keras.demo.sabotage import orderly_end
 
 from benchmarks.faults.places import Site, lab, loopback
 from benchmarks.faults.script import KINDS, RESTARTING, write_script
