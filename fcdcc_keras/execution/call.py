@@ -57,6 +57,9 @@ class Call:
         for slot, why in self._members.gone().items():
             self.collector.failed(slot, time.time(), why)
         self.send(dict(zip(targets, inputs, strict=True)))
+        # Who became free while the targets' inputs were encoded was offered nothing.
+        for slot in self._members.accepting():
+            self.offer(self._members.roster.address(slot))
         self._replace_missing()
         deadline = time.monotonic() + self.job.timeout
         looked = time.monotonic()
