@@ -143,7 +143,10 @@ class Shares:
             raise
         except Exception as error:  # whatever it was, the share is not there
             placing.add_done_callback(_release)
-            logger.warning("%s took no share: %r", address, error)
+            # The scheduler knows it no more: it left, which is told elsewhere.
+            left = isinstance(error, KeyError)
+            level = logging.INFO if left else logging.WARNING
+            logger.log(level, "%s took no share: %r", address, error)
         else:
             if placement in self._placements:
                 replaced = placement.held.get(slot)
