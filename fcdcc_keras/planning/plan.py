@@ -176,7 +176,7 @@ class Plan:
         except PlanError:
             raise
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise _not_a_plan(source) from error
+            raise _not_a_plan(source, is_text) from error
 
     def __str__(self) -> str:
         from fcdcc_keras.planning.table import plan_table
@@ -184,8 +184,9 @@ class Plan:
         return plan_table(self)
 
 
-def _not_a_plan(source: object) -> PlanError:
+def _not_a_plan(source: object, is_text: bool = True) -> PlanError:
+    received = str(source)[:80] if is_text else str(source)
     return PlanError(
         "A plan must be what `Plan.to_json` writes. Received: "
-        f"{str(source)[:80]!r}. Make one with `fk.plan(model, workers=n)`."
+        f"{received!r}. Make one with `fk.plan(model, workers=n)`."
     )

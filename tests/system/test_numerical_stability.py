@@ -1,31 +1,15 @@
 """``examples/numerical_stability.py``, run as a reader of it would."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples/numerical_stability.py"
-
-
-def run(*arguments):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--quick", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory):
+def quick(run_example, tmp_path_factory):
     plot = tmp_path_factory.mktemp("plot") / "stability.png"
-    rows = json.loads(run("--json", "--plot", str(plot)))
+    words = ("--quick", "--json", "--plot", plot)
+    rows = json.loads(run_example("numerical_stability.py", *words))
     assert plot.read_bytes().startswith(b"\x89PNG")
     return rows
 
