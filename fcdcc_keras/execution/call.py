@@ -95,6 +95,7 @@ class Call:
             share = self._executor.shares.held(key)
             if share is None:
                 # With its share on the way it is offered the layer when that is there.
+                self._executor.shares.hurry(key)
                 if not health.owes and not health.absent:
                     self._note_sent(slot, address, coded)
                     self._executor.spawn(self._place_and_send(slot, address, coded))
