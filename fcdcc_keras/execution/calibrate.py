@@ -1,15 +1,16 @@
 """Measuring what a cluster and this client can do, with a few coded layers.
 
 Every layer is small enough not to be cut into bands, and so many of its costs are
-known that the figures follow from them: what is sent to all and to one alone tells the
-client's link from each worker's, large maps and large kernels tell computing from
-ordering the kernel.
+known that the figures follow from them by least squares: what is sent to all and to one
+alone tells the client's link from each worker's, large maps and large kernels tell
+computing from ordering the kernel.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from statistics import median
 
 import numpy as np
@@ -27,12 +28,12 @@ from fcdcc_keras.planning import AUTO, LayerPlan, plan_layer
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import call_filters, narrowness
 
-ROUNDS = 9
+ROUNDS = 17
 """Times that each layer is run; medians are taken, the first runs are left out."""
-_LEFT_OUT = 2
-"""The first waits for whatever is loaded lazily; and until it is known how long workers
-take, all are sent to."""
-_SMALLEST = 1e-6
+_LEFT_OUT = 4
+"""The first ones wait for whatever is loaded lazily; and until it is known how long
+workers take, all are sent to."""
+_SMALLEST, _FASTEST = 1e-6, 1e15
 _MEMORY = 2e10
 """Bytes per second of memory, which no way to a worker exceeds; where they share it,
 what a transfer takes is lost in what the rest takes."""
@@ -42,10 +43,14 @@ _DEEP = tuple(
     ConvGeometry((size, size), channels, filters, (kernel, kernel), padding="same")
     for size, channels, filters, kernel in (
         (28, 128, 128, 3),
+        (28, 256, 256, 3),
+        (28, 256, 256, 5),
         (14, 256, 256, 3),
+        (14, 512, 512, 3),
+        (14, 512, 512, 5),
         (7, 512, 512, 3),
         (28, 512, 128, 1),
-        (14, 1024, 256, 1),
+        (14, 1024, 512, 1),
     )
 )
 """Of which the kernels are small or large for the work."""
@@ -92,24 +97,20 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     message = 0.0
     if n > 1:
         message = max(0.0, (tiny.collect - tiny_alone.collect) / (n - 1))
-    latency = max(tiny.collect - n * message, _SMALLEST)
-    each, together = nonnegative(
-        [run.moved for run in (wide, wide_alone)],
-        [
-            run.collect - run.compute - latency - message * run.sent
-            for run in (wide, wide_alone)
-        ],
-    )
-    work, ordering = nonnegative(
-        [run.computed for run in deep], [run.compute - tiny.compute for run in deep]
+    # Not the tiny ones: what is over at once profits from a pause before it, where
+    # the processor's time is rationed.
+    fitted = [wide, wide_alone, *deep]
+    fixed, each, together, work, ordering = nonnegative(
+        [(1.0, *run.moved, *run.computed) for run in fitted],
+        [run.collect - message * run.sent for run in fitted],
     )
     coded = [wide, *deep]
     coding = sum(run.coding for run in coded)
     own = client_speed(_DEEP[0])
     return Calibration(
-        latency=latency,
+        latency=max(fixed, _SMALLEST),
         bandwidth=1 / max(together, 1 / _MEMORY),
-        worker_rate=1 / max(work, 1e-15),
+        worker_rate=1 / max(work, 1 / _FASTEST),
         client_rate=own.rate,
         coding_rate=sum(run.crossed for run in coded) / max(coding, _SMALLEST),
         worker_bandwidth=1 / each if each else math.inf,
@@ -182,11 +183,6 @@ class _Runs:
         return median(record.encode + record.decode for record in self.records)
 
     @property
-    def compute(self) -> float:
-        """Usual seconds that a worker computed, by its own clock."""
-        return median(_compute(record) for record in self.records)
-
-    @property
     def computed(self) -> tuple[float, float]:
         """Multiply-adds of each worker, as in wide layers, and bytes of its kernel."""
         cost = self.plan.cost
@@ -211,39 +207,30 @@ class _Runs:
 
 
 def nonnegative(
-    costs: Sequence[tuple[float, float]], seconds: Sequence[float]
-) -> tuple[float, float]:
-    """Returns the prices, not negative, that explain times best.
+    costs: Sequence[Sequence[float]], seconds: Sequence[float]
+) -> tuple[float, ...]:
+    """Returns the prices, none negative, that explain times best.
 
     Relative errors count: each time is as important as any other.
 
     Args:
-        costs: Two costs of each run.
+        costs: Of each run, a number of each kind.
         seconds: Of each run.
 
     Returns:
-        Seconds of a unit of each cost.
+        Seconds for each kind of cost.
     """
     times = np.maximum(np.asarray(seconds, float), _SMALLEST)
     rows = np.asarray(costs, float) / times[:, None]
-    wanted = np.ones(len(times))
-    found = np.zeros(2)
-    found[0] = _nearest(rows[:, 0], wanted)
-    second = np.asarray([0.0, _nearest(rows[:, 1], wanted)])
-    both = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-    feasible = [p for p in (found, second, both) if (p >= 0).all()]
-    best = min(feasible, key=lambda p: float(np.linalg.norm(rows @ p - wanted)))
-    return float(best[0]), float(best[1])
-
-
-def _nearest(row: np.ndarray, wanted: np.ndarray) -> float:
-    return float(row @ wanted / (row @ row))
-
-
-def _compute(record: LayerRecord) -> float:
-    """Returns the usual seconds that a worker computed in one run."""
-    return median(
-        task.finished - task.started
-        for task in record.subtasks
-        if task.finished is not None and task.started is not None
-    )
+    wanted, kinds = np.ones(len(times)), rows.shape[1]
+    best, least = np.zeros(kinds), math.inf
+    # The best of all has some prices of zero and is an ordinary least squares
+    # solution in the others.
+    for some in product((False, True), repeat=kinds):
+        prices = np.zeros(kinds)
+        if any(some):
+            prices[list(some)] = np.linalg.lstsq(rows[:, some], wanted, rcond=None)[0]
+        error = float(np.linalg.norm(rows @ prices - wanted))
+        if (prices >= 0).all() and error < least:
+            best, least = prices, error
+    return tuple(map(float, best))
