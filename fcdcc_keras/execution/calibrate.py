@@ -1,9 +1,9 @@
 """Measuring what a cluster and this client can do, with a few coded layers.
 
-Every layer is small enough not to be cut into bands, and so many of its costs are
-known that the figures follow from them by least squares: what is sent to all and to one
-alone tells the client's link from each worker's, large maps and large kernels tell
-computing from ordering the kernel.
+The costs of each layer are known, and the figures follow from them by least squares:
+what is sent to all and to one alone tells the client's link from each worker's, large
+maps and large kernels tell computing from ordering the kernel, one band and several
+tell what each call costs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from fcdcc_keras.planning import AUTO, LayerPlan, plan_layer
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import call_filters, narrowness
 
-ROUNDS = 17
+ROUNDS = 13
 """Times that each layer is run; medians are taken, the first runs are left out."""
-_LEFT_OUT = 4
+LEFT_OUT = 4
 """The first ones wait for whatever is loaded lazily; and until it is known how long
 workers take, all are sent to."""
 _SMALLEST, _FASTEST = 1e-6, 1e15
@@ -51,6 +51,8 @@ _DEEP = tuple(
         (7, 512, 512, 3),
         (28, 512, 128, 1),
         (14, 1024, 512, 1),
+        (60, 192, 256, 3),
+        (40, 512, 256, 3),
     )
 )
 """Of which the kernels are small or large for the work."""
@@ -89,33 +91,47 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     n = executor.workers
     small = ConvGeometry((n, 4), 4, 4, (1, 1))
     alone: Code = Replication(1, 1, n)
+    _Runs(executor, stragglers, _WIDE)  # memory and connections are new at first
     tiny = _Runs(executor, stragglers, small)
     tiny_alone = _Runs(executor, stragglers, small, alone)
-    wide = _Runs(executor, stragglers, _WIDE)
-    wide_alone = _Runs(executor, stragglers, _WIDE, alone)
-    deep = [_Runs(executor, stragglers, geometry) for geometry in _DEEP]
-    message = 0.0
-    if n > 1:
-        message = max(0.0, (tiny.collect - tiny_alone.collect) / (n - 1))
-    # Not the tiny ones: what is over at once profits from a pause before it, where
-    # the processor's time is rationed.
-    fitted = [wide, wide_alone, *deep]
-    fixed, each, together, work, ordering = nonnegative(
-        [(1.0, *run.moved, *run.computed) for run in fitted],
-        [run.collect - message * run.sent for run in fitted],
+    fitted = [
+        _Runs(executor, stragglers, _WIDE),
+        _Runs(executor, stragglers, _WIDE, alone),
+        *(_Runs(executor, stragglers, geometry) for geometry in _DEEP),
+    ]
+    one = tiny_alone.wall
+    latency = one if n == 1 else max(one / 2, (n * one - tiny.wall) / (n - 1))
+    latency = max(min(latency, tiny.wall), _SMALLEST)
+    message = (tiny.wall - latency) / n
+    # By the workers' own clocks too, where they compute for long.
+    long = max(run.costs[-2] for run in fitted) / 2
+    own_clock = [run for run in fitted if run.costs[-2] >= long]
+    head_start, call, each, together, work, ordering = nonnegative(
+        [
+            *(run.costs for run in fitted),
+            *((0.0, 0.0, 0.0, 0.0, *run.costs[-2:]) for run in own_clock),
+        ],
+        [
+            *(
+                run.wall - latency - message * run.sent - run.coding / run.bands
+                for run in fitted
+            ),
+            *(run.compute for run in own_clock),
+        ],
     )
-    coded = [wide, *deep]
-    coding = sum(run.coding for run in coded)
+    coding = sum(run.coding for run in fitted)
     own = client_speed(_DEEP[0])
     return Calibration(
-        latency=max(fixed, _SMALLEST),
+        latency=latency,
         bandwidth=1 / max(together, 1 / _MEMORY),
         worker_rate=1 / max(work, 1 / _FASTEST),
         client_rate=own.rate,
-        coding_rate=sum(run.crossed for run in coded) / max(coding, _SMALLEST),
+        coding_rate=sum(run.crossed for run in fitted) / max(coding, _SMALLEST),
         worker_bandwidth=1 / each if each else math.inf,
         kernel_rate=1 / ordering if ordering else math.inf,
         message=message,
+        call=call,
+        head_start=head_start,
         client_kernel_rate=own.kernel_rate,
         client_memory_rate=own.memory_rate,
         client_operation=own.operation,
@@ -149,8 +165,8 @@ class _Runs:
             code=alone or AUTO,
             hedged=alone is not None,
         )
-        self.records: list[LayerRecord] = []
-        policy = Policy(listeners=[self.records.append])
+        records: list[LayerRecord] = []
+        policy = Policy(listeners=[records.append])
         coded = CodedConvolution(self.plan, executor, policy)
         inputs, kernel = random_layer(geometry)
         try:
@@ -159,43 +175,71 @@ class _Runs:
                 coded(inputs, kernel)
         finally:
             coded.detach()
-        if any(record.local for record in self.records):
+        if any(record.local for record in records):
             raise ClusterError(
                 "Calibration needs workers that answer. Received: too few answers "
                 f"from {executor.workers} workers of which {stragglers} may be "
                 "missing. Look after the workers, or choose layers='all'."
             )
-        del self.records[:_LEFT_OUT]
+        by_call: dict[int, list[LayerRecord]] = {}
+        for record in records:
+            by_call.setdefault(record.call, []).append(record)
+        self.runs = list(by_call.values())[LEFT_OUT:]
+        """The records of each run, one for each of its micro-batches."""
 
     @property
     def sent(self) -> float:
         """Workers that were usually sent to."""
-        return median(sum(t.bytes_sent > 0 for t in r.subtasks) for r in self.records)
+        return median(
+            sum(task.bytes_sent > 0 for task in run[0].subtasks) for run in self.runs
+        )
 
     @property
-    def collect(self) -> float:
-        """Usual seconds from sending to the last answer needed."""
-        return median(record.collect for record in self.records)
+    def bands(self) -> int:
+        """Micro-batches of each run."""
+        return len(self.runs[-1])
+
+    @property
+    def wall(self) -> float:
+        """Usual seconds of the layer."""
+        return median(
+            max(r.started + r.encode + r.collect + r.decode for r in run)
+            - min(r.started for r in run)
+            for run in self.runs
+        )
 
     @property
     def coding(self) -> float:
         """Usual seconds of encoding and decoding."""
-        return median(record.encode + record.decode for record in self.records)
+        return median(sum(r.encode + r.decode for r in run) for run in self.runs)
 
     @property
-    def computed(self) -> tuple[float, float]:
-        """Multiply-adds of each worker, as in wide layers, and bytes of its kernel."""
-        cost = self.plan.cost
-        channels = call_filters(self.plan.geometry, self.plan.code)
-        return cost.multiply_adds / narrowness(channels), 4 * cost.storage
+    def compute(self) -> float:
+        """Usual seconds that a worker computed in a run, by its own clock."""
+        return median(sum(map(_compute, run)) for run in self.runs)
 
     @property
-    def moved(self) -> tuple[float, float]:
-        """Bytes to and from each worker, and all those that are waited for."""
-        cost, delta = self.plan.cost, self.plan.code.recovery_threshold
-        answer = cost.download / delta
-        together = self.sent * cost.upload + delta * answer
-        return 4 * (cost.upload + answer), 4 * together
+    def costs(self) -> tuple[float, ...]:
+        """What the time of the layer depends on, beside the client's part.
+
+        Less a head start; calls of a worker; bytes of the first band to and from each
+        worker, and of all that are waited for; multiply-adds as in wide layers; bytes
+        of kernel. Workers, not links, set the pace of the layers with bands.
+        """
+        cost, code, bands = self.plan.cost, self.plan.code, self.bands
+        answer = cost.download / code.recovery_threshold
+        each = cost.upload + answer
+        together = self.sent * cost.upload + cost.download
+        channels = call_filters(self.plan.geometry, code)
+        work = cost.multiply_adds / narrowness(channels)
+        return (
+            -1.0,
+            bands,
+            4 * each / bands,
+            4 * together / bands,
+            work,
+            4 * cost.storage * bands,
+        )
 
     @property
     def crossed(self) -> float:
@@ -234,3 +278,12 @@ def nonnegative(
         if (prices >= 0).all() and error < least:
             best, least = prices, error
     return tuple(map(float, best))
+
+
+def _compute(record: LayerRecord) -> float:
+    """Returns the usual seconds that a worker computed for a micro-batch."""
+    return median(
+        task.finished - task.started
+        for task in record.subtasks
+        if task.finished is not None and task.started is not None
+    )

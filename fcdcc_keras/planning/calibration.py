@@ -12,7 +12,7 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import LayerCost, Prices, narrowness
 
-_MAY_BE_ZERO = ("message", "client_operation")
+_MAY_BE_ZERO = ("message", "call", "head_start", "client_operation")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Calibration:
     computes in, anew at every call."""
     message: float = 0.0
     """Seconds of the client for each worker that it sends a subtask to."""
+    call: float = 0.0
+    """Seconds of a worker for each subtask, beside its convolution."""
+    head_start: float = 0.0
+    """Seconds by which workers are sooner after a pause: where the processor's time is
+    rationed, what is over soon is not slowed, and the client is busy meanwhile."""
     client_kernel_rate: float = math.inf
     """As ``kernel_rate``, of the client."""
     client_memory_rate: float = math.inf
@@ -79,6 +84,8 @@ class Calibration:
     ) -> float:
         """Returns how long the workers take for a layer and one image.
 
+        ``layer_time`` knows more: that large layers are cut into bands, which overlap.
+
         Args:
             cost: What the layer costs under the code.
             code: The code.
@@ -89,11 +96,19 @@ class Calibration:
         coded = sent + math.prod(geometry.input_size) * geometry.channels
         coded += cost.download + math.prod(geometry.output_size) * geometry.filters
         channels = geometry.group_filters * code.ell_b / code.k_b
+        each = cost.upload + cost.download / code.recovery_threshold
+        there = (
+            self.call
+            + (sent + cost.download) * itemsize / self.bandwidth
+            + each * itemsize / self.worker_bandwidth
+            + cost.multiply_adds / narrowness(channels) / self.worker_rate
+            + cost.storage * itemsize / self.kernel_rate
+        )
         return (
             self.latency
-            + (sent + cost.download) * itemsize / self.bandwidth
+            + self.message * code.workers
             + coded * itemsize / self.coding_rate
-            + cost.multiply_adds / narrowness(channels) / self.worker_rate
+            + max(0.0, there - self.head_start)
         )
 
     def to_dict(self) -> dict[str, Any]:

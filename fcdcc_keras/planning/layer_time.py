@@ -30,13 +30,15 @@ class LayerTime:
     encode: float
     upload: float
     convolution: float
-    """Of one worker at its usual speed."""
+    """Of one worker at its usual speed, with what it does for each call."""
     download: float
     decode: float
     messages: float
     """Of the client, for handing inputs over and taking answers."""
     bands: int
     """Micro-batches that the layer is cut into."""
+    head_start: float = 0.0
+    """By which the first band is sooner, at most as much as workers and links take."""
 
     def total(self, slowdown: float | NDArray[np.float64] = 1.0) -> NDArray[np.float64]:
         """Returns the seconds of the layer where its convolutions are slowed.
@@ -46,11 +48,10 @@ class LayerTime:
         """
         convolution = self.convolution * np.asarray(slowdown, float)
         client = self.encode + self.decode + self.messages
-        once = client + self.upload + convolution + self.download
+        away = (self.upload + convolution + self.download) / self.bands
+        first = client / self.bands + np.maximum(0, away - self.head_start)
         pace = np.maximum(convolution, max(client, self.upload, self.download))
-        return np.asarray(
-            self.fixed + once / self.bands + pace * (self.bands - 1) / self.bands
-        )
+        return np.asarray(self.fixed + first + pace * (self.bands - 1) / self.bands)
 
     def around_convolution(self) -> float:
         """Returns the seconds of a subtask beside its convolution."""
@@ -89,7 +90,7 @@ def layer_time(
         encode += (sent * to_each + read) / able.coding_rate
         upload += to_each / able.worker_bandwidth + sent * to_each / able.bandwidth
         convolution += cost.multiply_adds / rate
-        convolution += cost.storage * itemsize / able.kernel_rate
+        convolution += cost.storage * itemsize / able.kernel_rate + able.call
         download += answer / able.worker_bandwidth + delta * answer / able.bandwidth
         decode += (delta * answer + written) / able.coding_rate
     return LayerTime(
@@ -101,6 +102,7 @@ def layer_time(
         decode=decode,
         messages=able.message * sent * len(bands),
         bands=len(bands),
+        head_start=able.head_start,
     )
 
 
