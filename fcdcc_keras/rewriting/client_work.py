@@ -13,6 +13,9 @@ from fcdcc_keras.planning.cost import narrowness
 from fcdcc_keras.rewriting.eligibility import Verdict
 
 _ITEMSIZE = 4
+_PASSED_ON = 4
+"""Times that a coded layer's kernel is read or written: it is copied out of the graph,
+and compared with the one that the workers hold."""
 
 
 def client_work(verdicts: Sequence[Verdict], coded: Collection[str]) -> ClientWork:
@@ -44,7 +47,8 @@ def client_work(verdicts: Sequence[Verdict], coded: Collection[str]) -> ClientWo
                 if geometry.kind != "dense":
                     work += geometry.multiply_adds / narrow
         if verdict.geometry is not None:
-            kernels += verdict.geometry.kernel_floats
+            times = _PASSED_ON if verdict.path in coded else 1
+            kernels += times * verdict.geometry.kernel_floats
     return ClientWork(operations, moved * _ITEMSIZE, kernels * _ITEMSIZE, work)
 
 
