@@ -1,6 +1,6 @@
 """Figures of known devices, for plans of clusters that nobody has measured.
 
-They are approximate, and for six workers. Rates of convolutions are what a well-made
+They are approximate. Rates of convolutions are what a well-made
 float32 library reaches, not what a data sheet promises.
 """
 
@@ -63,6 +63,23 @@ PROFILES = {
         client_memory_rate=5e9,
         client_operation=0.05e-3,
         worker_memory=1e9,
+    ),
+    # The repository's emulated devices: six of a quarter core each behind 1 Gbit/s, the
+    # client on a core of its own. Measured by `fk.calibrate`.
+    "edge-lab": Calibration(
+        latency=0.6e-3,
+        bandwidth=1.4e9,
+        worker_rate=13.8e9,
+        client_rate=53e9,
+        coding_rate=1.6e9,
+        worker_bandwidth=0.12e9,
+        kernel_rate=2.2e9,
+        message=0.6e-3,
+        call=5e-3,
+        head_start=6.9e-3,
+        client_kernel_rate=19e9,
+        client_memory_rate=28e9,
+        client_operation=4e-6,
     ),
 }
 
