@@ -27,6 +27,9 @@ class Straggling(ABC):
     """The law of the slowdown of a subtask. Workers are independent."""
 
     name: ClassVar[str]
+    lasting: ClassVar[bool] = False
+    """Whether slowdowns outlast a pass of a model; otherwise each subtask has one of
+    its own."""
 
     @abstractmethod
     def cdf(self, slowdown: ArrayLike) -> Floats:
@@ -126,6 +129,7 @@ class OnOff(Straggling):
     """Mean seconds until a slowed worker is at its usual speed again."""
 
     name = "onoff"
+    lasting = True
 
     def __post_init__(self) -> None:
         _check(
