@@ -1,4 +1,4 @@
-"""One layer under way: to whom it is sent, when its answers suffice, who stands in.
+"""One micro-batch of a layer: who is sent to, who stands in, which answers suffice.
 
 The rules are those of ``execution.call``: a worker that owes what nobody waits for any
 more gets no new input until it is done, missing parts go to others where the rest does
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fcdcc_keras.errors import NotEnoughWorkersError
 from fcdcc_keras.simulation.cluster import Worker
 from fcdcc_keras.simulation.links import Waiting
+from fcdcc_keras.simulation.load import Load
 from fcdcc_keras.simulation.results import LayerTimes
 
 if TYPE_CHECKING:
@@ -54,12 +55,14 @@ class Subtask:
 
 
 class Call:
-    """One layer, from its input to its decoding; see ``run``."""
+    """One micro-batch, from its input to its decoding; see ``run``."""
 
-    def __init__(self, session: Session, layer: int, hedged: bool) -> None:
-        """Takes the session, the layer's index, and the policy."""
+    def __init__(
+        self, session: Session, layer: int, load: Load, hedged: bool = False
+    ) -> None:
+        """Takes the session, the layer's index, what it asks for, and the policy."""
         self.layer = layer
-        self.load = session.loads[layer]
+        self.load = load
         self._session, self._env = session, session.env
         self._cluster = session.cluster
         self._over = session.env.event()
@@ -78,32 +81,39 @@ class Call:
         return bool(self._over.triggered)
 
     def run(self) -> Waiting:
-        """Does the layer, and returns its ``LayerTimes``."""
+        """Does the micro-batch, and returns its ``LayerTimes``."""
         began = self._env.now
-        self._fail_slots_of_lost()
-        targets = self._choose()
-        encode = self.load.encode_seconds(len(targets))
-        messages = self.load.message * len(targets)
-        yield self._env.timeout(encode + messages)
-        sent = self._env.now
+        with self._session.client.request() as turn:
+            yield turn
+            self._fail_slots_of_lost()
+            targets = self._choose()
+            encode = self.load.encode_seconds(len(targets))
+            messages = self.load.message * len(targets)
+            yield self._env.timeout(encode + messages)
+        self._session.calls.append(self)
         self._start(targets)
         yield self._over
-        self._session.call = None
+        received = self._env.now
+        self._session.calls.remove(self)
         for task in self._unfinished:
             task.worker.health.overtake(task)
-        yield self._env.timeout(self.load.decode)
+        with self._session.client.request() as turn:
+            yield turn
+            yield self._env.timeout(self.load.decode)
         last = self._last
         assert last is not None
+        total = self._env.now - began
+        transport = messages + last.there - last.sent + received - last.finished
+        convolution = last.finished - last.there
+        busy = encode + transport + convolution + self.load.decode
         return LayerTimes(
             path=self.load.path,
             encode=encode,
-            transport=messages
-            + (last.there - last.sent)
-            + (self._env.now - self.load.decode - last.finished),
-            waiting=last.sent - sent,
-            convolution=last.finished - last.there,
+            transport=transport,
+            waiting=max(0.0, total - busy),
+            convolution=convolution,
             decode=self.load.decode,
-            total=self._env.now - began,
+            total=total,
         )
 
     def offer(self, worker: Worker) -> None:
@@ -132,7 +142,7 @@ class Call:
             return [s for s in slots if not self._cluster.of(s).health.lost]
         if not self._hedged:
             return free
-        paces = {s: self._cluster.of(s).health.pace(self.layer, now) for s in free}
+        paces = {s: self._cluster.of(s).health.pace(self.load, now) for s in free}
         known = {s: pace.mean for s, pace in paces.items() if pace is not None}
         if len(known) < needed:
             return free
@@ -164,7 +174,7 @@ class Call:
     def _launch(self, slot: int, worker: Worker) -> None:
         now = self._env.now
         task = Subtask(slot, worker, now)
-        pace = worker.health.pace(self.layer, now)
+        pace = worker.health.pace(self.load, now)
         worker.health.begin(task, now, None if pace is None else pace.late_after)
         self._fates[slot] = Fate.SENT
         self._unfinished.add(task)
@@ -177,11 +187,11 @@ class Call:
         there = yield from session.network.up(worker.index, load.upload)
         task.there = there
         task.finished = worker.compute(there, load.convolution)
+        if math.isinf(task.finished) and math.isinf(worker.dies):
+            session.tally.late += 1  # for ever
+            return
         if worker.dies <= task.finished:
             session.tally.lost += 1
-            return
-        if math.isinf(task.finished):
-            session.tally.late += 1
             return
         yield env.timeout(task.finished - env.now)
         yield from session.network.down(worker.index, load.answer)
@@ -189,7 +199,7 @@ class Call:
             session.tally.lost += 1
             return
         self._unfinished.discard(task)
-        worker.health.end(task, env.now, self.layer)
+        worker.health.end(task, env.now, load)
         self._came(task)
         session.offer(worker)
 

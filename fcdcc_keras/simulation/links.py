@@ -76,7 +76,12 @@ class SharedLink:
 
 
 class Network:
-    """The ways between the client and its workers."""
+    """The ways between the client and its workers.
+
+    A message passes the client's link and then the worker's, or the reverse. Inputs
+    leave the client together and share its link; answers are taken in one after
+    another, as they come. Both as ``planning.layer_time`` adds them up.
+    """
 
     def __init__(
         self,
@@ -97,27 +102,35 @@ class Network:
             latency: Seconds that a message and its answer take besides.
         """
         self._env = env
-        self._client = {way: SharedLink(env, bandwidth) for way in ("up", "down")}
-        self._own = worker_bandwidth
+        self._to_all = SharedLink(env, bandwidth)
+        self._from_all = Line(bandwidth)
+        self._to = [Line(worker_bandwidth) for _ in range(workers)]
+        self._from = [Line(worker_bandwidth) for _ in range(workers)]
         self._one_way = latency / 2
-        self._free = {way: [0.0] * workers for way in ("up", "down")}
 
     def up(self, worker: int, nbytes: float) -> Generator[simpy.Event, Any, float]:
         """Sends to a worker; returns when, not before now, it has it all."""
-        own = self._through_own("up", worker, nbytes)
-        yield self._client["up"].transfer(nbytes)
-        return max(self._env.now, own) + self._one_way
+        yield self._to_all.transfer(nbytes)
+        return self._to[worker].through(self._env.now, nbytes) + self._one_way
 
     def down(self, worker: int, nbytes: float) -> Waiting:
         """Sends to the client, and waits until it has it all."""
-        own = self._through_own("down", worker, nbytes)
-        yield self._client["down"].transfer(nbytes)
-        there = max(self._env.now, own) + self._one_way
+        own = self._from[worker].through(self._env.now, nbytes) + self._one_way
+        yield self._env.timeout(own - self._env.now)
+        there = self._from_all.through(self._env.now, nbytes)
         if there > self._env.now:
             yield self._env.timeout(there - self._env.now)
 
-    def _through_own(self, way: str, worker: int, nbytes: float) -> float:
-        """Returns when a worker's own link is done: what comes first goes first."""
-        free = max(self._env.now, self._free[way][worker]) + nbytes / self._own
-        self._free[way][worker] = free
-        return free
+
+class Line:
+    """One way of a link that carries one message after another."""
+
+    def __init__(self, rate: float) -> None:
+        """Takes the bytes per second."""
+        self._rate = rate
+        self._free = 0.0
+
+    def through(self, now: float, nbytes: float) -> float:
+        """Returns when a message is through that is there now."""
+        self._free = max(now, self._free) + nbytes / self._rate
+        return self._free

@@ -1,22 +1,24 @@
-"""What one layer asks of the client, the links and the workers: bytes and seconds."""
+"""What a layer asks of the client, the links and the workers: bytes and seconds."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fcdcc_keras.codes import Code, Replication
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning import Calibration, LayerCost
-from fcdcc_keras.planning.cost import narrowness
+from fcdcc_keras.planning import Calibration, Prices
+from fcdcc_keras.planning.cost import call_filters, layer_cost, narrowness
+from fcdcc_keras.planning.layer_time import LayerTime, micro_bands
 
 _ITEMSIZE = 4
 
 
 @dataclass(frozen=True)
 class Load:
-    """One layer for one image of float32, on given devices."""
+    """One micro-batch of a layer, for one image of float32, on given devices."""
 
     path: str
     """Name of the layer."""
@@ -45,77 +47,80 @@ class Load:
         """Returns the client's time for some coded inputs."""
         return self.encode_first + self.encode_each * parts if parts else 0.0
 
-    @classmethod
-    def of(
-        cls,
-        path: str,
-        geometry: ConvGeometry,
-        code: Code,
-        cost: LayerCost,
-        device: Calibration,
-    ) -> Load:
-        """Returns what a planned layer asks of devices.
 
-        Args:
-            path: Name of the layer.
-            geometry: Its sizes.
-            code: Its code.
-            cost: What it costs under the code.
-            device: The devices' figures.
+def loads_of(
+    path: str, geometry: ConvGeometry, code: Code, device: Calibration
+) -> tuple[Load, ...]:
+    """Returns what a layer's micro-batches ask of devices.
 
-        Raises:
-            PlanError: Which answers suffice depends on whose they are.
-        """
-        if isinstance(code, Replication):
-            raise PlanError(
-                "Codes can be simulated of which any δ answers suffice. Received: "
-                f"{code} in layer {path!r}. Use code='auto' or another one."
-            )
-        n, delta = code.workers, code.recovery_threshold
-        mixed = 0 if code.k_a == 1 else n - code.plain_workers
-        encode_work = mixed * code.k_a * cost.upload
-        decode_work = max(0, cost.coding - encode_work)
-        read = math.prod(geometry.input_size) * geometry.channels
-        written = math.prod(geometry.output_size) * geometry.filters
-        channels = geometry.group_filters * code.ell_b / code.k_b
+    The terms are those of ``planning.layer_time``; but a client that mixes many parts
+    does not do so at the speed of its memory, which that has for a few.
 
-        def coding(floats: float, work: float) -> float:
-            # Mixing few parts is as slow as memory, mixing many as multiplying.
-            return max(
-                floats * _ITEMSIZE / device.coding_rate, work / device.client_rate
-            )
+    Args:
+        path: Name of the layer.
+        geometry: Its sizes.
+        code: Its code.
+        device: The devices' figures.
 
-        return cls(
-            path=path,
-            threshold=delta,
-            upload=cost.upload * _ITEMSIZE,
-            answer=cost.download // delta * _ITEMSIZE,
-            share=cost.storage * _ITEMSIZE,
-            message=device.message,
-            encode_first=coding(read, 0),
-            encode_each=coding(cost.upload, encode_work / n),
-            convolution=cost.multiply_adds / narrowness(channels) / device.worker_rate
-            + cost.storage * _ITEMSIZE / device.kernel_rate,
-            decode=coding(cost.download + written, decode_work),
-            share_encode=coding(cost.storage * code.k_b / code.ell_b, 0),
+    Raises:
+        PlanError: Which answers suffice depends on whose they are.
+    """
+    if isinstance(code, Replication):
+        raise PlanError(
+            "Codes can be simulated of which any δ answers suffice. Received: "
+            f"{code} in layer {path!r}. Use code='auto' or another one."
         )
+    geometry = geometry.condensed
+    bands = micro_bands(geometry, code, device.near, _ITEMSIZE)
+    return tuple(_load(path, band, geometry, code, device) for band in bands)
 
-    def seconds(self, workers: int, device: Calibration) -> float:
-        """Returns how long the layer takes where all n workers are as fast as usual.
 
-        All send at the same time then, also those that are not waited for.
-        """
+def _load(
+    path: str,
+    band: ConvGeometry,
+    geometry: ConvGeometry,
+    code: Code,
+    device: Calibration,
+) -> Load:
+    cost = layer_cost(band, code, Prices(), _ITEMSIZE)
+    mixed = 0 if code.k_a == 1 else code.workers - code.plain_workers
+    encode_work = mixed * code.k_a * cost.upload
+    decode_work = max(0, cost.coding - encode_work)
+    read = math.prod(band.input_size) * band.channels
+    written = math.prod(band.output_size) * band.filters
+    rate = narrowness(call_filters(geometry, code)) * device.worker_rate
 
-        def through(nbytes: int) -> float:
-            shared = workers * nbytes / device.bandwidth
-            return max(shared, nbytes / device.worker_bandwidth)
+    def coding(floats: float, work: float) -> float:
+        return max(floats * _ITEMSIZE / device.coding_rate, work / device.client_rate)
 
-        return (
-            self.encode_seconds(workers)
-            + self.message * workers
-            + through(self.upload)
-            + self.convolution
-            + through(self.answer)
-            + device.latency
-            + self.decode
-        )
+    return Load(
+        path=path,
+        threshold=code.recovery_threshold,
+        upload=cost.upload * _ITEMSIZE,
+        answer=cost.download // code.recovery_threshold * _ITEMSIZE,
+        share=cost.storage * _ITEMSIZE,
+        message=device.message,
+        encode_first=coding(read, 0),
+        encode_each=coding(cost.upload, encode_work / code.workers),
+        convolution=cost.multiply_adds / rate
+        + cost.storage * _ITEMSIZE / device.kernel_rate,
+        decode=coding(cost.download + written, decode_work),
+        share_encode=coding(cost.storage * code.k_b / code.ell_b, 0),
+    )
+
+
+def usual_seconds(loads: Sequence[Load], workers: int, device: Calibration) -> float:
+    """Returns how long a layer takes where all n workers are as fast as usual."""
+    upload, answer = (sum(getattr(b, s) for b in loads) for s in ("upload", "answer"))
+    time = LayerTime(
+        fixed=device.latency,
+        encode=sum(band.encode_seconds(workers) for band in loads),
+        upload=upload / device.worker_bandwidth + workers * upload / device.bandwidth,
+        convolution=sum(band.convolution for band in loads),
+        download=answer / device.worker_bandwidth
+        + loads[0].threshold * answer / device.bandwidth,
+        decode=sum(band.decode for band in loads),
+        messages=sum(band.message for band in loads) * workers,
+        bands=len(loads),
+    )
+    return float(time.total())

@@ -12,7 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Where the time of a layer went, in seconds: by the answer that completed it."""
+    """Where the time of a layer went, in seconds: by the answers that completed it.
+
+    The micro-batches of a layer overlap: sums of their times may exceed the total.
+    """
 
     path: str
     """The layer."""
@@ -21,13 +24,16 @@ class LayerTimes:
     transport: float
     """Both ways, with what the client does for each message."""
     waiting: float
-    """Until the part was sent that completed the layer, if it was not at once."""
+    """Until the client had time, or the deciding part was sent, if not at once."""
     convolution: float
     """On the worker, with its slowdown and what it had to do before."""
     decode: float
     """Decoding in the client."""
     total: float
-    """The whole layer: the sum of the others."""
+    """The whole layer."""
+
+
+_STAGES = tuple(f.name for f in fields(LayerTimes))[1:-1]
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Simulation:
     def __str__(self) -> str:
         split = {
             name: 1e3 * sum(getattr(layer, name) for layer in self.layers)
-            for name in ("encode", "transport", "waiting", "convolution", "decode")
+            for name in _STAGES
         }
         parts = ", ".join(f"{name} {ms:.0f}" for name, ms in split.items())
         return (
@@ -120,15 +126,27 @@ class Tally:
         self.bytes_received += nbytes
 
 
+def layer_times(micro_batches: Sequence[LayerTimes], total: float) -> LayerTimes:
+    """Returns the sums over a layer's micro-batches.
+
+    Args:
+        micro_batches: Their times.
+        total: Seconds of the layer.
+    """
+    sums = {
+        name: sum(getattr(times, name) for times in micro_batches) for name in _STAGES
+    }
+    return LayerTimes(micro_batches[0].path, total=total, **sums)
+
+
 def mean_times(passes: Sequence[Sequence[LayerTimes]]) -> tuple[LayerTimes, ...]:
     """Returns the mean times of every layer over passes."""
-    names = [f.name for f in fields(LayerTimes) if f.name != "path"]
     return tuple(
         LayerTimes(
             layer[0].path,
             **{
                 name: float(np.mean([getattr(times, name) for times in layer]))
-                for name in names
+                for name in (*_STAGES, "total")
             },
         )
         for layer in zip(*passes, strict=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning import Calibration, LayerCost, Plan, check_redundancy
-from fcdcc_keras.planning.cost import layer_cost
+from fcdcc_keras.planning import Calibration, ClientWork, Plan, check_redundancy
 from fcdcc_keras.planning.search import families, suits
-from fcdcc_keras.simulation.load import Load
+from fcdcc_keras.planning.stragglers import Straggling
+from fcdcc_keras.simulation.load import loads_of, usual_seconds
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class SketchedLayer:
     path: str
     geometry: ConvGeometry
     code: Code
-    cost: LayerCost
+    hedged: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Sketch:
     stragglers: int
     """γ asked for."""
     layers: tuple[SketchedLayer, ...]
+    calibration: Calibration
+    """What the splits were chosen by."""
+    straggling: Straggling | None = None
+    client: ClientWork | None = None
 
 
 def sketch(
@@ -60,7 +64,9 @@ def sketch(
         PlanError: The numbers are impossible, or no such code suits a layer.
     """
     check_redundancy(workers, stragglers)
+    client = None
     if isinstance(layers, Plan):
+        client = layers.client
         layers = [(layer.path, layer.geometry) for layer in layers.layers]
     (family,) = families(code, stragglers)
     designs = [
@@ -68,13 +74,13 @@ def sketch(
         for threshold in _thresholds(workers - stragglers)
         for design in family.designs(workers, threshold)
     ]
-    made: dict[ConvGeometry, tuple[Code, LayerCost]] = {}
+    made: dict[ConvGeometry, Code] = {}
     sketched = []
     for path, geometry in layers:
         if geometry not in made:
             made[geometry] = _quickest(path, geometry, designs, device)
-        sketched.append(SketchedLayer(path, geometry, *made[geometry]))
-    return Sketch(workers, stragglers, tuple(sketched))
+        sketched.append(SketchedLayer(path, geometry, made[geometry]))
+    return Sketch(workers, stragglers, tuple(sketched), device, client=client)
 
 
 def _thresholds(most: int) -> list[int]:
@@ -86,20 +92,17 @@ def _thresholds(most: int) -> list[int]:
 
 def _quickest(
     path: str, geometry: ConvGeometry, designs: Sequence[Code], device: Calibration
-) -> tuple[Code, LayerCost]:
-    best: tuple[float, Code, LayerCost] | None = None
-    for design in designs:
-        if not suits(design, geometry):
-            continue
-        cost = layer_cost(geometry, design, device.prices)
-        load = Load.of(path, geometry, design, cost, device)
-        seconds = load.seconds(design.workers, device)
-        if best is None or seconds < best[0]:
-            best = seconds, design, cost
-    if best is None:
+) -> Code:
+    suiting = [design for design in designs if suits(design, geometry)]
+    if not suiting:
         raise PlanError(
             "A layer must be one that a code of the kind can be used for. Received: "
             f"{path!r}, with {len(designs)} designs none of which suits it. Choose "
             "another code, or other numbers."
         )
-    return best[1:]
+
+    def seconds(design: Code) -> float:
+        loads = loads_of(path, geometry, design, device)
+        return usual_seconds(loads, design.workers, device)
+
+    return min(suiting, key=seconds)

@@ -6,11 +6,6 @@ from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration
 from fcdcc_keras.simulation import sketch
 
-LAYERS = (
-    ("first", ConvGeometry((32, 32), 16, 32, (3, 3), padding="same")),
-    ("second", ConvGeometry((16, 16), 32, 64, (3, 3), padding="same")),
-)
-
 
 @pytest.fixture(scope="session")
 def device():
@@ -40,10 +35,19 @@ def computing():
 
 
 @pytest.fixture(scope="session")
-def plan_for(device):
+def layers():
+    """(Path, geometry) of two, each of one micro-batch."""
+    return (
+        ("first", ConvGeometry((32, 32), 16, 32, (3, 3), padding="same")),
+        ("second", ConvGeometry((16, 16), 32, 64, (3, 3), padding="same")),
+    )
+
+
+@pytest.fixture(scope="session")
+def plan_for(device, layers):
     """Returns a plan for n workers of which γ may be missing."""
 
-    def plan(workers, stragglers=0, code="quaternion", layers=LAYERS):
+    def plan(workers, stragglers=0, code="quaternion", layers=layers):
         return sketch(layers, device, workers=workers, stragglers=stragglers, code=code)
 
     return plan

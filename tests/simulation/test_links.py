@@ -69,5 +69,5 @@ def test_a_workers_own_link_is_a_limit_too():
 
     env.process(send())
     env.run()
-    # 5 s each, one after the other, and half of the latency.
-    assert there == pytest.approx([5.5, 10.5])
+    # Through the client's link, 5 s each through its own, and half of the latency.
+    assert there == pytest.approx([6.0, 11.0])
