@@ -215,7 +215,7 @@ def latency() -> str:
     """Simulated latency of VGG16 over the number of workers."""
     data = json.loads(Path(__file__).with_name("simulation.json").read_text("utf-8"))
     law = "a tenth of the time ten times slower"
-    left, right, top, bottom = 70, 590, 60, 370
+    left, right, top, bottom = 70, 560, 60, 370
     low, high = 0.5, 50.0
 
     def place(n: float, seconds: float) -> tuple[float, float]:
@@ -226,7 +226,7 @@ def latency() -> str:
     picture = Picture(
         760, 430, "Simulated latency of VGG16 over n, with one in ten slow"
     )
-    picture.text(330, 30, "VGG16, one image, each worker slow a tenth of the time")
+    picture.text(315, 30, "VGG16, one image, each worker slow a tenth of the time")
     for seconds in (0.5, 1, 2, 5, 10, 20, 50):
         y = place(6, seconds)[1]
         picture.line((left, y), (right, y), PALE)
@@ -235,7 +235,7 @@ def latency() -> str:
         x = place(row["workers"], low)[0]
         picture.line((x, bottom), (x, bottom + 5), LINE)
         picture.text(x, bottom + 22, f"{row['workers']}")
-    picture.text(330, bottom + 46, "workers n (γ = n/5 with the code)")
+    picture.text(315, bottom + 46, "workers n (γ = n/5 with the code)")
     named = {
         "coded": ("with the code", "#3949ab"),
         "speculative": ("copies of late parts", "#fb8c00"),
@@ -251,11 +251,11 @@ def latency() -> str:
         for x, y in points:
             picture.circle(x, y, 4, colour, "#ffffff")
         y = 130 + 30 * row
-        picture.line((608, y - 5), (628, y - 5), colour)
-        picture.circle(618, y - 5, 4, colour, "#ffffff")
-        picture.text(634, y, words, "start")
-    picture.text(608, 230, "solid: median", "start")
-    picture.text(608, 252, "dashed: 99 of 100", "start")
+        picture.line((586, y - 5), (606, y - 5), colour)
+        picture.circle(596, y - 5, 4, colour, "#ffffff")
+        picture.text(612, y, words, "start")
+    picture.text(586, 230, "solid: median", "start")
+    picture.text(586, 252, "dashed: 99 of 100", "start")
     return picture.svg()
 
 
