@@ -80,7 +80,7 @@ def layer_time(
     able, delta = calibration, code.recovery_threshold
     sent = delta if hedged else code.workers
     encode = upload = convolution = download = decode = 0.0
-    bands = _bands(geometry, code, able.near, itemsize)
+    bands = micro_bands(geometry, code, able.near, itemsize)
     rate = narrowness(call_filters(geometry, code)) * able.worker_rate
     for band in bands:
         cost = layer_cost(band, code, Prices(), itemsize, hedged=hedged)
@@ -106,7 +106,7 @@ def layer_time(
     )
 
 
-def _bands(
+def micro_bands(
     geometry: ConvGeometry, code: Code, near: bool, itemsize: int
 ) -> list[ConvGeometry]:
     """Returns the micro-batches that execution will cut one image's layer into."""
