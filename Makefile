@@ -25,9 +25,9 @@ help:
 demo: $(VENV)/.installed-demo
 	@$(BIN)/fcdcc-keras demo
 
-# Two at a time, since many wait for processes; more threads would be in their way.
+# Two at a time, since many wait for processes; more threads of NumPy's would spin.
 test: $(VENV)/.installed-test
-	@OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 \
+	@OPENBLAS_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-lint
