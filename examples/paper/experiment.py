@@ -16,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from examples.paper.models import SIDES
 from fcdcc_keras.bench.statistics import Estimate
+from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.plotting import BLUE, GREEN, ORANGE, RED, canvas
 
 COLOURS = dict(zip(SIDES, (ORANGE, GREEN, BLUE, RED), strict=True))
@@ -101,7 +102,29 @@ def ms(estimate: Estimate) -> dict[str, float]:
 
 def cell(found: dict[str, float]) -> str:
     """Returns a median with half of the interquartile range."""
-    return f"{found['median']:.3g} ± {(found['high'] - found['low']) / 2:.2g}"
+    return f"{short(found['median'])} ± {short((found['high'] - found['low']) / 2, 2)}"
+
+
+def short(number: float, digits: int = 3) -> str:
+    """Returns a number rounded to some digits, without an exponent."""
+    return f"{float(f'{number:.{digits}g}'):.12g}"
+
+
+def layer_seconds(passes: Sequence[Sequence[LayerRecord]], path: str) -> list[float]:
+    """Returns how long the client took for a layer, in each of some traced passes.
+
+    From its first micro-batch's start to the end of the last: they overlap.
+
+    Args:
+        passes: The records of each.
+        path: Of the layer.
+    """
+    found = []
+    for records in passes:
+        own = [r for r in records if r.layer == path]
+        ends = [r.started + r.encode + r.collect + r.decode for r in own]
+        found.append(max(ends) - min(r.started for r in own))
+    return found
 
 
 def panels(number: int, width: float = 4.0, height: float = 3.4) -> tuple[Any, Any]:

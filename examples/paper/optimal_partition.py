@@ -12,8 +12,8 @@ k_A* = ℓ_A·√(δ·λ_comm·W·H'·s / (λ_store·N·K_H·K_W)): large for th
 their large maps, and small for the last ones with their many channels. Here this is
 computed for every layer, and then the time of every layer is measured under every pair
 (k_A, k_B) for n = 6, γ = 2 with CRME: the pairs take turns, and medians are over the
-rounds. "planned" is the pair that ``fk.plan`` would take, whose price counts all that
-is sent and computed, and weighs storage little.
+rounds. "planned" is what ``fk.plan`` takes, by a price that counts all that is sent and
+computed, and weighs storage little; it may choose a smaller δ.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from fcdcc_keras.planning.cost import layer_cost
 from fcdcc_keras.text import table
 
 CODE = "crme"
+PLANNED = "planned"
+"""Stands for the pair of the plan, which differs from layer to layer."""
 PLANES = 2
 """ℓ of a coded side: CRME's blocks are rotations of the plane."""
 _WARM_UP = 2
@@ -108,16 +110,16 @@ def measure(
             )
             stack.enter_context(fk.closing(coded))
             watched[name] = Watched(coded, batch)
+        coded = fk.distribute(
+            model, where.cluster, workers=workers, stragglers=stragglers, plan=plan
+        )
+        stack.enter_context(fk.closing(coded))
+        watched[PLANNED] = Watched(coded, batch)
         turns = {name: each.turn for name, each in watched.items()}
         interleave(turns, rounds, warm_up=_WARM_UP)
     for layer in plan.layers:
         times = {
-            name: [
-                r.encode + r.collect + r.decode
-                for records in each.passes[-rounds:]
-                for r in records
-                if r.layer == layer.path
-            ]
+            name: experiment.layer_seconds(each.passes[-rounds:], layer.path)
             for name, each in watched.items()
         }
         costs = {
@@ -134,7 +136,7 @@ def measure(
             "ms": {name: experiment.ms(median(t)) for name, t in times.items()},
             # k = 2 costs as much as k = 1, and is never better.
             "least_cost": min(costs, key=lambda k: (costs[k], _blocks(designs[k]))),
-            "fastest": min(times, key=lambda name: float(np.median(times[name]))),
+            "fastest": min(designs, key=lambda name: float(np.median(times[name]))),
             "planned": f"{layer.code.k_a}, {layer.code.k_b}",
             "client_convolutions": sum(w.client_convolutions for w in watched.values()),
         }
@@ -159,13 +161,16 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
             row["least_cost"],
             row["planned"],
             row["fastest"],
-            *(f"{t['median']:.3g}" for t in row["ms"].values()),
+            *(experiment.short(t["median"]) for t in row["ms"].values()),
         )
         for row in rows
     ]
-    for choice in ("least_cost", "planned"):
-        ratios = [over_fastest(row, row[choice]) for row in rows]
-        words = f"{choice.replace('_', ' ')} over fastest: {np.median(ratios):.2f}"
+    choices = {
+        "least cost": [over_fastest(row, row["least_cost"]) for row in rows],
+        PLANNED: [over_fastest(row, PLANNED) for row in rows],
+    }
+    for choice, ratios in choices.items():
+        words = f"{choice} over fastest: {np.median(ratios):.2f}"
         found.append(
             (f"{words}, at most {max(ratios):.2f}", *[""] * (len(found[0]) - 1))
         )
@@ -179,13 +184,17 @@ def draw(rows: Sequence[dict[str, Any]], path: str) -> None:
     shades = None
     for axis, name in zip(axes, names, strict=True):
         part = [row for row in rows if row["network"] == name]
-        found = list(part[0]["ms"])
+        found = list(part[0]["cost"])
         ratios = [[over_fastest(row, pair) for pair in found] for row in part]
         shades = axis.imshow(ratios, aspect="auto", vmin=1, vmax=2, cmap="YlOrBr")
-        for choice, marker, size in (("least_cost", "x", 6), ("planned", "o", 8)):
-            axis.plot([found.index(row[choice]) for row in part], range(len(part)),
-                      marker, color="black", markersize=size, fillstyle="none",
-                      label=choice.replace("_", " "))  # fmt: skip
+        for choice, marker, size in (("least_cost", "x", 6), (PLANNED, "o", 8)):
+            at = [  # a plan with another δ has none of these pairs
+                (found.index(row[choice]), number)
+                for number, row in enumerate(part)
+                if row[choice] in found
+            ]
+            axis.plot(*zip(*at, strict=True), marker, color="black", markersize=size,
+                      fillstyle="none", label=choice.replace("_", " "))  # fmt: skip
         axis.set_xticks(range(len(found)), found, rotation=45)
         axis.set_xlabel("k_A, k_B")
         axis.set_title(name, loc="left", fontsize=11)
@@ -224,6 +233,10 @@ def main(
         for name, side in experiment.sides(names, quick).items():
             experiment.say(f"{name} ...")
             rows += measure(there, name, side, workers, stragglers, storage, rounds)
+    settings = {"workers": workers, "stragglers": stragglers, "storage": storage,
+                "rounds": rounds, "code": CODE}  # fmt: skip
+    if record is not None:
+        experiment.write(record, there.name, settings, rows)
     click.echo(there.name)
     for name in dict.fromkeys(row["network"] for row in rows):
         part = [row for row in rows if row["network"] == name]
@@ -231,10 +244,6 @@ def main(
         columns = ["layer", "sizes", "k_A*", "least cost", "planned", "fastest"]
         columns += [f"{pair} ms" for pair in part[0]["ms"]]
         click.echo(table(title, columns, lines(part), right=columns[6:]))
-    settings = {"workers": workers, "stragglers": stragglers, "storage": storage,
-                "rounds": rounds, "code": CODE}  # fmt: skip
-    if record is not None:
-        experiment.write(record, there.name, settings, rows)
     if picture is not None:
         draw(rows, picture)
 

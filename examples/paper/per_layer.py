@@ -60,15 +60,9 @@ def measure(
         samples = interleave(
             {"coded": watched.turn, "single": single}, rounds, warm_up=_WARM_UP
         )
-    over_workers: dict[str, list[float]] = {
-        layer.path: [
-            sum(
-                r.encode + r.collect + r.decode
-                for r in records
-                if r.layer == layer.path
-            )
-            for records in watched.passes[-rounds:]
-        ]
+    passes = watched.passes[-rounds:]
+    over_workers = {
+        layer.path: experiment.layer_seconds(passes, layer.path)
         for layer in plan.layers
     }
     over_workers[WHOLE] = samples["coded"]
@@ -152,6 +146,7 @@ def draw(rows: Sequence[dict[str, Any]], path: str) -> None:
         axis.axhline(1, color="black", lw=0.8)
         axis.set_title(name, loc="left", fontsize=11)
         axis.set_xlabel("convolutional layer")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         bare(axis, grid="y")
     axes[0].set_ylabel("times faster than a single node")
     figure.suptitle("Coded over a single node (dashed: the whole network)", fontsize=12)
@@ -183,15 +178,15 @@ def main(
         for name, side in experiment.sides(names, quick).items():
             experiment.say(f"{name} ...")
             rows += measure(there, name, side, workers, stragglers, rounds)
+    settings = {"workers": workers, "stragglers": stragglers, "rounds": rounds,
+                "code": CODE}  # fmt: skip
+    if record is not None:
+        experiment.write(record, there.name, settings, rows)
     click.echo(there.name)
     for name in dict.fromkeys(row["network"] for row in rows):
         title = f"{name}, n = {workers}, γ = {stragglers}"
         part = [row for row in rows if row["network"] == name]
         click.echo(table(title, COLUMNS, lines(part), right=COLUMNS[4:]))
-    settings = {"workers": workers, "stragglers": stragglers, "rounds": rounds,
-                "code": CODE}  # fmt: skip
-    if record is not None:
-        experiment.write(record, there.name, settings, rows)
     if picture is not None:
         draw(rows, picture)
 

@@ -6,8 +6,9 @@ FCDCC (arXiv:2411.01579) fixes γ and lets n grow: each of the δ = n − γ wor
 waited for computes 1/δ of a layer, so the time should fall. Here γ = 1 with CRME, and
 n from 2 to 8; n = 1 is one worker that gets the whole input of each layer, uncoded. All
 n take turns over the same devices, and medians are over the rounds. Beside the time of
-a pass there are its parts by the trace: encoding and decoding, which the client does,
-and the longest convolution that each layer had to wait for.
+a pass there are its parts by the trace, added up over its layers: encoding and
+decoding, which the client does, and the longest convolution that had to be waited for.
+In large layers these overlap, with each other and with sending.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
             str(row["threshold"]),
             experiment.cell(row["ms"]),
             f"{first[row['network']] / row['ms']['median']:.2f}",
-            f"{row['convolution_ms']:.3g}",
-            f"{row['coding_ms']:.3g}",
+            experiment.short(row["convolution_ms"]),
+            experiment.short(row["coding_ms"]),
         )
         for row in rows
     ]
@@ -140,11 +141,11 @@ def main(
             experiment.say(f"{name} ...")
             rows += measure(there, name, side, counts, rounds)
     columns = ["network", "n", "δ", "ms", "over n = 1", "convolutions ms", "coding ms"]
-    click.echo(there.name)
-    click.echo(table("γ = 1", columns, lines(rows)))
     settings = {"workers": counts, "stragglers": 1, "rounds": rounds, "code": CODE}
     if record is not None:
         experiment.write(record, there.name, settings, rows)
+    click.echo(there.name)
+    click.echo(table("γ = 1", columns, lines(rows)))
     if picture is not None:
         draw(rows, picture)
 

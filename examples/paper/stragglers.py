@@ -150,14 +150,14 @@ def main(
         for name, side in experiment.sides(names, quick).items():
             experiment.say(f"{name} ...")
             rows += measure(there, name, side, workers, stragglers, delay, rounds)
-    click.echo(there.name)
-    title = f"ms, late by {delay:g} s, n = {workers}"
-    columns = ["network", "way", *(f"{k} late" for k in range(stragglers + 1))]
-    click.echo(table(title, columns, lines(rows), right=columns[2:]))
     settings = {"workers": workers, "stragglers": stragglers, "delay": delay,
                 "rounds": rounds, "codes": WAYS}  # fmt: skip
     if record is not None:
         experiment.write(record, there.name, settings, rows)
+    click.echo(there.name)
+    title = f"ms, late by {delay:g} s, n = {workers}"
+    columns = ["network", "way", *(f"{k} late" for k in range(stragglers + 1))]
+    click.echo(table(title, columns, lines(rows), right=columns[2:]))
     if picture is not None:
         draw(rows, delay, picture)
 
