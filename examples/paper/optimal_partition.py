@@ -186,11 +186,15 @@ def draw(rows: Sequence[dict[str, Any]], path: str) -> None:
         part = [row for row in rows if row["network"] == name]
         found = list(part[0]["cost"])
         ratios = [[over_fastest(row, pair) for pair in found] for row in part]
-        shades = axis.imshow(ratios, aspect="auto", vmin=1, vmax=2, cmap="YlOrBr")
+        edges = (-0.5, len(found) - 0.5, len(part) + 0.5, 0.5)
+        shades = axis.imshow(
+            ratios, aspect="auto", vmin=1, vmax=2, cmap="YlOrBr", extent=edges
+        )
+        axis.yaxis.get_major_locator().set_params(integer=True)
         for choice, marker, size in (("least_cost", "x", 6), (PLANNED, "o", 8)):
             at = [  # a plan with another δ has none of these pairs
                 (found.index(row[choice]), number)
-                for number, row in enumerate(part)
+                for number, row in enumerate(part, start=1)
                 if row[choice] in found
             ]
             axis.plot(*zip(*at, strict=True), marker, color="black", markersize=size,
