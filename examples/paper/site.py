@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from cluster.edge_lab import Device, EdgeLab, edge_lab, is_isolated
 from cluster.edge_lab.isolation import with_packages
+from fcdcc_keras.bench.interleave import Contender
 from fcdcc_keras.bench.lab import isolate
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
@@ -78,9 +79,7 @@ class Site(ABC):
             ask()
         return ask
 
-    def late(
-        self, workers: int, delay: float, turn: Callable[[], object]
-    ) -> Callable[[], float]:
+    def late(self, workers: int, delay: float, turn: Callable[[], object]) -> Contender:
         """Returns a turn in which some workers hang at first.
 
         Args:
@@ -89,7 +88,10 @@ class Site(ABC):
             turn: What to time.
         """
 
-        def timed() -> float:
+        def timed() -> float | None:
+            if not workers:
+                turn()
+                return None  # all of the time counts
             waker = threading.Timer(delay, self.resume)
             self.hang(workers)
             waker.start()

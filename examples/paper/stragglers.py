@@ -144,7 +144,7 @@ def main(
     if picture is not None:
         check_plotting(picture)
     if quick:
-        where, workers, stragglers, rounds, delay = "loopback", 4, 1, 1, 0.2
+        where, workers, stragglers, rounds, delay = "loopback", 4, 1, 1, 0.1
     rows: list[dict[str, Any]] = []
     with site(settle(where), workers) as there:
         for name, side in experiment.sides(names, quick).items():
