@@ -38,6 +38,7 @@ def _python(code: str, **environment: str) -> str:
         ("fcdcc_keras.codes", _HEAVY),
         ("fcdcc_keras.partition", _HEAVY),
         ("fcdcc_keras.planning", _HEAVY),
+        ("fcdcc_keras.simulation", _HEAVY | {"simpy"}),
         ("fcdcc_keras.observe.code_plot", _HEAVY | {"matplotlib"}),
         ("fcdcc_keras.execution.collector", _HEAVY),
         ("fcdcc_keras.execution.local", _HEAVY),

@@ -2,6 +2,7 @@
 
 import configparser
 import gc
+import importlib
 import importlib.util
 import re
 import shlex
@@ -147,6 +148,8 @@ def check_own(words):
 def check_python(words):
     if words[:2] == ["-m", "cluster.edge_lab"]:
         return parse(edge_lab.main, words[2:])
+    if words[0] == "-m" and words[1].startswith("examples.paper."):
+        return parse(importlib.import_module(words[1]).main, words[2:])
     if words[0] == "-m":
         found = importlib.util.find_spec(words[1])
         assert found is not None

@@ -2,11 +2,11 @@
 
 FCDCC (arXiv:2411.01579) compares codes by the mean squared error and the condition
 number of the decoded convolutions of LeNet-5, AlexNet and VGG, up to 60 workers. This
-does so from n = 5, γ = 1 to n = 60, γ = 28, with every code of the package that
-protects against stragglers, in float32 and float64. The cases between are those whose
-δ = n − γ every code can split evenly: 4, 8, 16, 32 and again 32.
+does so, and for ResNet50 too, from n = 5, γ = 1 to n = 60, γ = 28, with every code of
+the package that protects against stragglers, in float32 and float64. The cases between
+are those whose δ = n − γ every code can split evenly: 4, 8, 16, 32 and again 32.
 
-    python examples/numerical_stability.py --plot stability.png
+    python -m examples.paper.numerical_stability --plot stability.svg
 
 Each convolution is cut, coded, computed for all n workers and decoded from random
 sets of δ survivors, and from the worst set that certifying the code found. Errors
@@ -19,25 +19,24 @@ minutes.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import statistics
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import fcdcc_keras as fk
+from examples.paper import experiment
 from fcdcc_keras.codes import Certificate, Code
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.stages import Stages, kernel_shares
 from fcdcc_keras.execution.subtask import convolve
+from fcdcc_keras.observe.plotting import canvas, check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
 from fcdcc_keras.text import table
@@ -47,7 +46,7 @@ DTYPES = ("float32", "float64")
 
 
 def networks(size: int) -> dict[str, list[ConvGeometry]]:
-    """The convolutions to decode; VGG16's for images of some height and width."""
+    """The convolutions to decode, for VGG16 and ResNet50 of images of this side."""
     conv = ConvGeometry
     same = {"padding": "same"}
     return {
@@ -72,6 +71,14 @@ def networks(size: int) -> dict[str, list[ConvGeometry]]:
                 (8, 512, 512),
                 (16, 512, 512),
             )
+        ],
+        "ResNet50": [  # its stem, and one of each kind of its blocks
+            conv((size, size), 3, 64, (7, 7), strides=(2, 2), **same),
+            conv((size // 4,) * 2, 256, 64, (1, 1)),
+            conv((size // 4,) * 2, 64, 64, (3, 3), **same),
+            conv((size // 4,) * 2, 256, 512, (1, 1), strides=(2, 2)),
+            conv((size // 16,) * 2, 256, 256, (3, 3), **same),
+            conv((size // 32,) * 2, 512, 2048, (1, 1)),
         ],
     }
 
@@ -208,11 +215,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
 
 def draw(rows: Sequence[dict[str, Any]], path: str) -> None:
     """Draws the condition number and the median errors of every code over the cases."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas(13, 4.8)
     cases = list(dict.fromkeys((r["workers"], r["stragglers"]) for r in rows))
     panels = ("condition number", *(f"mean squared error, {t}" for t in DTYPES))
     for axis, title in zip(figure.subplots(1, 3), panels, strict=True):
@@ -241,39 +244,30 @@ def draw(rows: Sequence[dict[str, Any]], path: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def finite(value: Any) -> Any:
-    """The value with null in place of infinities, which JSON lacks."""
-    if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 @click.command()
 @click.option(
-    "--size", default=112, show_default=True, help="VGG16's images; 224: all."
+    "--size", default=112, show_default=True, help="Of images, in pixels; 224 is usual."
 )
 @click.option("--sets", default=10, show_default=True, help="Random survivor sets.")
 @click.option("--quick", is_flag=True, help="Seconds: LeNet-5, first and last case.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; null: refused.")
-@click.option("--plot", type=click.Path(), metavar="FILE", help="png, svg or pdf.")
-def main(size: int, sets: int, quick: bool, as_json: bool, plot: str | None) -> None:
+@experiment.files
+def main(
+    size: int, sets: int, quick: bool, record: Path | None, picture: str | None
+) -> None:
     """Decodes real convolutions by every code, and measures how exactly."""
-    if plot is not None:
-        from fcdcc_keras.observe.code_plot import check_plotting
-
-        check_plotting(plot)
+    if picture is not None:
+        check_plotting(picture)
     cases, layers = CASES, networks(size)
     if quick:
         cases, layers, sets = (CASES[0], CASES[-1]), {"LeNet-5": layers["LeNet-5"]}, 3
     # Beside TensorFlow's threads, those of NumPy's BLAS would only spin.
     with threadpool_limits(1, user_api="blas"):
         rows = list(measure(cases, layers, sets, samples=500 if quick else 2000))
-    if as_json:
-        click.echo(json.dumps([finite(row) for row in rows], indent=1))
-    else:
-        click.echo(summary(rows), nl=False)
-    if plot is not None:
-        draw(rows, plot)
+    click.echo(summary(rows), nl=False)
+    if record is not None:
+        experiment.write(record, "in one process", {"size": size, "sets": sets}, rows)
+    if picture is not None:
+        draw(rows, picture)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Examples, to be run from the top of a clone."""
