@@ -31,6 +31,7 @@ _PAUSE = 1.0
 _GRACE = 1.0
 """Seconds that an interrupted worker gets to leave its cluster."""
 _FOR_EVER = "inf"
+_interrupted = threading.Event()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,10 +48,12 @@ def main(arguments: Sequence[str]) -> None:
         except OSError as error:  # the scheduler has gone while the worker joined it
             _say(f"The worker could not join {address} ({error}).")
         else:
-            if not cut_off.cut_off():
+            # Leaving may break the connection before anything else ends it.
+            if _interrupted.is_set() or not cut_off.cut_off():
                 return
             _say(f"The worker was cut off from {address}. It comes back.")
-        time.sleep(_PAUSE)
+        if _interrupted.wait(_PAUSE):
+            return
     except ClusterError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
@@ -86,6 +89,7 @@ def _watch(receiving: socket.socket, _sending: socket.socket) -> None:
 
     while receiving.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM):
         continue
+    _interrupted.set()
     time.sleep(_GRACE)
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):

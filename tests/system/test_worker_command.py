@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -14,6 +15,7 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
+from fcdcc_keras.execution import worker_main
 
 
 @pytest.fixture
@@ -148,6 +150,23 @@ def test_a_worker_is_interrupted(start, address, state, options, ending):
         process.send_signal(ending)
         ended(process, 10)
         head.kill()
+
+
+def test_a_worker_that_is_interrupted_does_not_come_back(monkeypatch):
+    """Though leaving has broken its connection, which looks like being cut off."""
+    began = []
+    monkeypatch.setattr(worker_main.os, "execv", lambda *_: began.append("again"))
+    monkeypatch.setattr(worker_main, "wait_for_scheduler", lambda *_: None)
+    monkeypatch.setattr(worker_main.cut_off, "cut_off", lambda: True)
+    monkeypatch.setattr(worker_main, "_PAUSE", 0.0)
+    monkeypatch.setattr(worker_main, "_interrupted", threading.Event())
+    monkeypatch.setattr(worker_main, "_work", lambda *_: None)
+    worker_main.main(["0", "tcp://127.0.0.1:1"])
+    assert began == ["again"]
+    signalled = worker_main._interrupted.set
+    monkeypatch.setattr(worker_main, "_work", lambda *_: signalled())
+    worker_main.main(["0", "tcp://127.0.0.1:1"])
+    assert began == ["again"]
 
 
 def test_a_worker_is_cut_off_and_dropped(start, address):
