@@ -25,8 +25,10 @@ help:
 demo: $(VENV)/.installed-demo
 	@$(BIN)/fcdcc-keras demo
 
+# Two at a time, since many wait for processes; more threads of NumPy's would spin.
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest
+	@OPENBLAS_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-lint
 	@$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from fcdcc_keras.backend import check_backend
 from fcdcc_keras.bench.command import bench
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.evaluate.command import evaluate
+from fcdcc_keras.evaluate.plan_command import plan
 
 
 class Commands(click.Group):
@@ -38,6 +39,7 @@ def main() -> None:
 
 main.add_command(bench)
 main.add_command(evaluate)
+main.add_command(plan)
 
 
 @main.command()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from itertools import combinations
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 WORKERS = 4
 """Workers of the session's cluster."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has the longest files run first, so that none is left to run by itself."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Has tests marked ``alone`` run with none beside them, where several run at once.
+
+    Before pytest-timeout starts its clock: waiting counts for no test.
+    """
+    with ExitStack() as stack:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            import fcntl
+
+            kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+            here = Path(__file__)
+            # Who waits for all others holds the gate: none can begin meanwhile.
+            with (here.parents[1] / "pyproject.toml").open() as gate:
+                fcntl.flock(gate, fcntl.LOCK_EX)
+                fcntl.flock(stack.enter_context(here.open()), kind)
+        return (yield)
 
 
 @pytest.fixture(scope="session")

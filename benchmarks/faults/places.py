@@ -28,7 +28,7 @@ SLOWER = 10.0
 """Times that a slowed worker is slower."""
 MEMORY_LIMIT = "1600MB"
 """Of a worker; its nanny ends it at 95% of that."""
-_STARTING_CPU = 0.5
+_STARTING_CPU = 0.4
 """Share of a core for a worker that starts on a device. With a whole one it would take
 those of the others, which it does not on devices of their own."""
 _JOIN_TIMEOUT = 120.0

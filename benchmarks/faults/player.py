@@ -29,9 +29,12 @@ class Witness:
         """Layers that the client had to compute."""
         self.slowest = 0.0
         """Longest that a layer took to collect, in seconds."""
+        self.recent: list[LayerRecord] = []
+        """Of the answer under way; whoever reads them clears them."""
 
     def __call__(self, record: LayerRecord) -> None:
         """Takes a record."""
+        self.recent.append(record)
         self.local += record.local is not None
         self.slowest = max(self.slowest, record.collect)
         for task in record.subtasks:

@@ -15,6 +15,7 @@ from benchmarks.faults.places import Site
 from benchmarks.faults.player import Played, Storm, Witness
 from benchmarks.faults.script import RESTARTING, Fault
 from benchmarks.faults.subjects import Subject
+from fcdcc_keras.execution.records import LayerRecord
 
 CALM = 50
 """Inferences before the storm, after which memory is measured."""
@@ -89,6 +90,7 @@ def soak(
     with Storm(site, witness, script) as storm:
         while not storm.over or len(during.seconds) < inferences:
             began = time.time()
+            witness.recent.clear()
             during.predict()
             _note(worst, storm, began, during.seconds[-1])
             elapsed = time.monotonic() - started
@@ -152,9 +154,35 @@ def _note(
         for p in list(storm.played)
         if p.began < began + seconds and (p.back is None or p.back > began)
     ]
-    worst.append({"seconds": seconds, "meanwhile": around})
+    slowest = max(storm.witness.recent, key=lambda record: record.collect)
+    worst.append(
+        {"seconds": seconds, "meanwhile": around, "layer": _layer_to_json(slowest)}
+    )
     worst.sort(key=lambda answer: -float(answer["seconds"]))
     del worst[10:]
+
+
+def _layer_to_json(record: LayerRecord) -> dict[str, Any]:
+    """Returns what became of each subtask, times from the layer's beginning."""
+
+    def after(moment: float | None) -> float | None:
+        return None if moment is None else round(moment - record.started, 4)
+
+    return {
+        "layer": record.layer,
+        "encode": record.encode,
+        "collect": record.collect,
+        "subtasks": [
+            {
+                "address": task.address,
+                "outcome": task.outcome,
+                "sent": after(task.sent),
+                "received": after(task.received),
+                "detail": task.detail,
+            }
+            for task in record.subtasks
+        ],
+    }
 
 
 def _policies(coded: Any) -> list[Any]:

@@ -2,11 +2,14 @@
 
     python docs/figures/draw.py
 
-writes them beside this file; a test compares them with what is there.
+writes them beside this file; a test compares them with what is there. Those of
+simulations are in `simulation.json`, which
+`python -m benchmarks.simulate sizes --amplification` prints.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from html import escape
@@ -76,6 +79,16 @@ class Picture:
         self.lines.append(
             f'<line x1="{x:g}" y1="{y:g}" x2="{u:g}" y2="{v:g}" stroke="{colour}" '
             'stroke-width="1.5"/>'
+        )
+
+    def curve(
+        self, points: list[tuple[float, float]], colour: str, dashed: bool = False
+    ) -> None:
+        words = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        dashes = ' stroke-dasharray="5 4"' if dashed else ""
+        self.lines.append(
+            f'<polyline points="{words}" fill="none" stroke="{colour}" '
+            f'stroke-width="2.5"{dashes}/>'
         )
 
     def circle(self, x: float, y: float, radius: float, fill: str, line: str) -> None:
@@ -198,11 +211,60 @@ def crme() -> str:
     return picture.svg()
 
 
+def latency() -> str:
+    """Simulated latency of VGG16 over the number of workers."""
+    data = json.loads(Path(__file__).with_name("simulation.json").read_text("utf-8"))
+    law = "a tenth of the time ten times slower"
+    left, right, top, bottom = 70, 560, 60, 370
+    low, high = 0.5, 50.0
+
+    def place(n: float, seconds: float) -> tuple[float, float]:
+        across = math.log(n / 6) / math.log(1000 / 6)
+        up = math.log(seconds / low) / math.log(high / low)
+        return left + across * (right - left), bottom - up * (bottom - top)
+
+    picture = Picture(
+        760, 430, "Simulated latency of VGG16 over n, with one in ten slow"
+    )
+    picture.text(315, 30, "VGG16, one image, each worker slow a tenth of the time")
+    for seconds in (0.5, 1, 2, 5, 10, 20, 50):
+        y = place(6, seconds)[1]
+        picture.line((left, y), (right, y), PALE)
+        picture.text(left - 8, y + 5, f"{seconds:g} s", "end")
+    for row in data["sizes"]:
+        x = place(row["workers"], low)[0]
+        picture.line((x, bottom), (x, bottom + 5), LINE)
+        picture.text(x, bottom + 22, f"{row['workers']}")
+    picture.text(315, bottom + 46, "workers n (γ = n/5 with the code)")
+    named = {
+        "coded": ("with the code", "#3949ab"),
+        "speculative": ("copies of late parts", "#fb8c00"),
+        "uncoded": ("waiting for all", LOST),
+    }
+    for row, (name, (words, colour)) in enumerate(named.items()):
+        for figure in ("p99", "median"):
+            points = [
+                place(each["workers"], each[law][name][figure])
+                for each in data["sizes"]
+            ]
+            picture.curve(points, colour, dashed=figure == "p99")
+        for x, y in points:
+            picture.circle(x, y, 4, colour, "#ffffff")
+        y = 130 + 30 * row
+        picture.line((586, y - 5), (606, y - 5), colour)
+        picture.circle(596, y - 5, 4, colour, "#ffffff")
+        picture.text(612, y, words, "start")
+    picture.text(586, 230, "solid: median", "start")
+    picture.text(586, 252, "dashed: 99 of 100", "start")
+    return picture.svg()
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "layer": layer,
     "apcp": apcp,
     "blocks": blocks,
     "crme": crme,
+    "latency": latency,
 }
 
 

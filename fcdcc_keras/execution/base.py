@@ -14,10 +14,10 @@ from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.certificate import TYPICAL_TERMS
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import NOT_FINITE, all_finite
-from fcdcc_keras.execution.micro_batches import NEAR, Way
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.subtask import Reply
 from fcdcc_keras.execution.tensors import Allocate
+from fcdcc_keras.partition.micro_batches import NEAR, Way
 
 Verify = Literal["off", "finite", "parity"]
 VERIFY: tuple[Verify, ...] = ("off", "finite", "parity")

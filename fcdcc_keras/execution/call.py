@@ -57,6 +57,9 @@ class Call:
         for slot, why in self._members.gone().items():
             self.collector.failed(slot, time.time(), why)
         self.send(dict(zip(targets, inputs, strict=True)))
+        # Who became free while the targets' inputs were encoded was offered nothing.
+        for slot in self._members.accepting():
+            self.offer(self._members.roster.address(slot))
         self._replace_missing()
         deadline = time.monotonic() + self.job.timeout
         looked = time.monotonic()
@@ -92,6 +95,7 @@ class Call:
             share = self._executor.shares.held(key)
             if share is None:
                 # With its share on the way it is offered the layer when that is there.
+                self._executor.shares.hurry(key)
                 if not health.owes and not health.absent:
                     self._note_sent(slot, address, coded)
                     self._executor.spawn(self._place_and_send(slot, address, coded))

@@ -13,12 +13,12 @@ from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.call import Call
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.members import Members
-from fcdcc_keras.execution.micro_batches import FAR, NEAR, Way
 from fcdcc_keras.execution.shares import Key, Shares
 from fcdcc_keras.execution.targets import choose_few, choose_targets
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Transport, on_this_machine
 from fcdcc_keras.execution.verify import collector_for
+from fcdcc_keras.partition.micro_batches import FAR, NEAR, Way
 
 if TYPE_CHECKING:
     from distributed import Client

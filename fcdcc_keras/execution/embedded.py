@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distributed.deploy.spec import ProcessInterface
 
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution.worker_process import command, environment
+from fcdcc_keras.execution.worker_process import TICK, command, environment
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -83,26 +83,28 @@ def start_local_cluster(workers: int) -> Client:
     Raises:
         ClusterError: The workers did not start.
     """
+    import dask
     from distributed import Client, Scheduler
     from distributed.deploy.spec import SpecCluster
 
-    cluster = SpecCluster(
-        name="fcdcc_keras",
-        scheduler={
-            "cls": Scheduler,
-            "options": {
-                "host": "127.0.0.1",
-                "port": 0,
-                "dashboard": False,
-                "dashboard_address": "127.0.0.1:0",  # its plain HTTP server
+    with dask.config.set({"distributed.admin.tick.interval": TICK}):
+        cluster = SpecCluster(
+            name="fcdcc_keras",
+            scheduler={
+                "cls": Scheduler,
+                "options": {
+                    "host": "127.0.0.1",
+                    "port": 0,
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",  # its plain HTTP server
+                },
             },
-        },
-        workers={
-            str(i): {"cls": WorkerProcess, "options": {"name": str(i)}}
-            for i in range(workers)
-        },
-        silence_logs=logging.CRITICAL,
-    )
+            workers={
+                str(i): {"cls": WorkerProcess, "options": {"name": str(i)}}
+                for i in range(workers)
+            },
+            silence_logs=logging.CRITICAL,
+        )
     client = Client(cluster, set_as_default=False, direct_to_workers=True)
     try:
         client.wait_for_workers(workers, timeout=START_TIMEOUT)

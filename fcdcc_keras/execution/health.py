@@ -74,6 +74,7 @@ class Health:
     """Whether it did not answer when it was asked."""
     distrusted: bool = False
     """Whether it gave a result that contradicted the others'; for good."""
+    # Written on the client's loop, read in any thread: so iterated as a copy.
     _items: dict[Hashable, _Item] = field(default_factory=dict)
     _paces: dict[Hashable, Pace] = field(default_factory=dict)
     _recovering: bool = False
@@ -92,7 +93,7 @@ class Health:
             return "lost"
         if self.suspect:
             return "suspect"
-        if any(self._is_late(item, now) for item in self._items.values()):
+        if any(self._is_late(item, now) for item in list(self._items.values())):
             return "late"
         if self._items:
             return "busy"
@@ -127,7 +128,7 @@ class Health:
 
     def oldest(self) -> float | None:
         """Returns since when it owes what it has owed longest."""
-        return min((item.since for item in self._items.values()), default=None)
+        return min((item.since for item in list(self._items.values())), default=None)
 
     def begin(self, item: Hashable, now: float, late_after: float | None) -> None:
         """Notes that it was given work.

@@ -21,7 +21,7 @@ from fcdcc_keras.errors import (
 from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import bounded
-from fcdcc_keras.execution.micro_batches import Part, in_lanes, micro_batches
+from fcdcc_keras.execution.lanes import in_lanes
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.execution.stages import (
@@ -31,6 +31,7 @@ from fcdcc_keras.execution.stages import (
 )
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.micro_batches import Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
 
 _calls = count()
@@ -120,7 +121,7 @@ class CodedConvolution:
                 dtype=dtype,
                 timeout=policy.timeout,
                 limit=policy.amplification_limit(dtype.name, geometry.terms),
-                hedged=policy.redundancy == "hedged",
+                hedged=policy.redundancy == "hedged" or self.plan.hedged,
                 verify=policy.verify,
                 terms=geometry.terms,
                 bounded=lambda: bounded(self.plan.code, geometry, inputs, kernel),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TRY_FOR = 5.0
 """Most seconds that a scheduler gets to answer each time."""
+_FIRST = 1.0
+"""The same the first time, so that its absence is soon told."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds between tries."""
 
@@ -40,7 +42,8 @@ def wait_for_scheduler(
     until, pause, why = time.monotonic() + wait, _FIRST_PAUSE, ""
     while True:
         try:
-            patience = min(TRY_FOR, max(until - time.monotonic(), 1.0))
+            longest = TRY_FOR if why else _FIRST
+            patience = min(longest, max(until - time.monotonic(), _FIRST))
             kind = asyncio.run(_kind(address, security, patience))
         except (OSError, asyncio.TimeoutError) as error:
             before, why = why, f"{type(error).__name__}: {error}".splitlines()[0]

@@ -51,6 +51,7 @@ class Shares:
         self._encoder = ThreadPoolExecutor(1, "fcdcc-shares")
         self._placements: dict[Placement, None] = {}
         self._placing: dict[Key, asyncio.Task[None]] = {}
+        self._wanted: set[Key] = set()
 
     def new(self, name: str, encode: Encode) -> Placement:
         """Returns a placement that no worker holds a share of yet."""
@@ -100,14 +101,20 @@ class Shares:
             address: The worker's.
             wanted: Whether it still has it.
         """
-        for placement in list(self._placements):
+        waiting = list(self._placements)
+        while waiting and wanted():
+            urgent = [p for p in waiting if (p, slot, address) in self._wanted]
+            placement = (urgent or waiting)[0]
+            waiting.remove(placement)
             key = placement, slot, address
-            if not wanted():
-                break
             if placement in self._placements and self.held(key) is None:
                 await self.encode_and_start(key)
                 if self.held(key) is None:
                     break
+
+    def hurry(self, key: Key) -> None:
+        """Notes that a layer waits for a share, which a worker is given next then."""
+        self._wanted.add(key)
 
     @staticmethod
     def forget(placement: Placement, share: Future[Any]) -> None:
@@ -120,6 +127,7 @@ class Shares:
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
         self._placements.pop(placement, None)
+        self._wanted = {key for key in self._wanted if key[0] is not placement}
         for slot in list(placement.held):
             placement.held.pop(slot)[1].release()
 
@@ -143,7 +151,10 @@ class Shares:
             raise
         except Exception as error:  # whatever it was, the share is not there
             placing.add_done_callback(_release)
-            logger.warning("%s took no share: %r", address, error)
+            # The scheduler knows it no more: it left, which is told elsewhere.
+            left = isinstance(error, KeyError)
+            level = logging.INFO if left else logging.WARNING
+            logger.log(level, "%s took no share: %r", address, error)
         else:
             if placement in self._placements:
                 replaced = placement.held.get(slot)
@@ -154,6 +165,7 @@ class Shares:
                 future.release()  # released while the share was on its way
         finally:
             self._placing.pop(key, None)
+            self._wanted.discard(key)
             self._end(address, key)
 
 

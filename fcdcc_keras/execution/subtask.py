@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from fcdcc_keras.execution.loading import prepare_tensorflow
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.tensors import as_array, as_tensor
 
@@ -87,6 +88,7 @@ def run_subtask(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Rep
     """
     started = time.time()
     try:
+        prepare_tensorflow()
         array = convolve(coded, share.tensor(), conv)
     except Exception as error:
         return Reply(
@@ -121,29 +123,7 @@ def convolve(
     Returns:
         Shape ``(B, H', W', N)``, dtype of both; read-only.
     """
-    prepare_tensorflow()
     if isinstance(kernel, np.ndarray):
         kernel = as_tensor(kernel)
     outputs = conv(as_tensor(inputs), kernel)
     return as_array(outputs)
-
-
-def prepare_tensorflow() -> None:
-    """Gives TensorFlow the threads of this Dask worker, before its first use.
-
-    Does nothing outside of a worker, or where TensorFlow has already started.
-    """
-    from distributed import get_worker
-
-    try:
-        threads = get_worker().state.nthreads
-    except (ValueError, AttributeError):
-        return
-    import tensorflow as tf
-
-    try:
-        if tf.config.threading.get_intra_op_parallelism_threads() == 0:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        return  # TensorFlow runs already, by the worker's own preload

@@ -14,6 +14,9 @@ from typing import Any
 WAIT = 300.0
 """Seconds that a worker waits for its scheduler: boards boot before the head node."""
 
+TICK = "1s"
+"""How often Dask looks whether an event loop of ours is late."""
+
 # Without these, glibc maps every large array from the kernel and faults it anew.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -42,6 +45,9 @@ def environment(nthreads: int = 1, gpu: int | None = None) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # The profiler would look at every thread a hundred times a second.
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        # So does the watch over the event loop, fifty times a second: of what an idle
+        # worker and its nanny take, most.
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": TICK,
         # Workers share a GPU's memory with others, and TF32's 10-bit mantissa
         # would void every error bound.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",

@@ -2,7 +2,10 @@
 
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
-from fcdcc_keras.planning.plan import LayerPlan, Plan
+from fcdcc_keras.planning.memory import within_memory
+from fcdcc_keras.planning.objective import OBJECTIVES, By, Objective
+from fcdcc_keras.planning.plan import LayerPlan, Plan, plan_latency
+from fcdcc_keras.planning.prediction import ClientWork, Latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.search import (
     AUTO,
@@ -11,18 +14,28 @@ from fcdcc_keras.planning.search import (
     check_tolerance,
     plan_layer,
 )
+from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
 
 __all__ = [
     "AUTO",
+    "OBJECTIVES",
     "TOLERANCE",
+    "By",
     "Calibration",
+    "ClientWork",
+    "Latency",
     "LayerCost",
     "LayerPlan",
+    "NoStraggling",
+    "Objective",
     "Plan",
     "Prices",
+    "Straggling",
     "candidates",
     "check_redundancy",
     "check_tolerance",
     "layer_cost",
+    "plan_latency",
     "plan_layer",
+    "within_memory",
 ]

@@ -1,10 +1,10 @@
-"""What a cluster and a client were measured to do, and what follows for a layer."""
+"""What a cluster and a client can do: measured, or stated."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fcdcc_keras.codes import Code
@@ -12,10 +12,16 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import LayerCost, Prices, narrowness
 
+_MAY_BE_ZERO = ("message", "call", "head_start", "client_operation")
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """Measured once, in seconds; made by ``execution.calibrate``."""
+    """Figures of n like workers and their client; ``execution.calibrate`` measures one.
+
+    ``planning.devices`` has some by name. The figures after the first five have
+    defaults that leave their effect out.
+    """
 
     latency: float
     """Seconds of a coded layer that hardly sends or computes anything."""
@@ -27,10 +33,35 @@ class Calibration:
     """Multiply-adds per second of the client, in wide layers."""
     coding_rate: float
     """Bytes per second that the client encodes and decodes."""
+    worker_bandwidth: float = math.inf
+    """Bytes per second of each worker's own link, either way."""
+    kernel_rate: float = math.inf
+    """Bytes of kernel per second that a worker's convolution puts into the order it
+    computes in, anew at every call."""
+    message: float = 0.0
+    """Seconds of the client for each worker that it sends a subtask to."""
+    call: float = 0.0
+    """Seconds of a worker for each subtask, beside its convolution."""
+    head_start: float = 0.0
+    """Seconds by which workers are sooner after a pause: where the processor's time is
+    rationed, what is over soon is not slowed, and the client is busy meanwhile."""
+    client_kernel_rate: float = math.inf
+    """As ``kernel_rate``, of the client."""
+    client_memory_rate: float = math.inf
+    """Bytes per second of what the client computes beside convolutions: activations,
+    normalization, pooling."""
+    client_operation: float = 0.0
+    """Seconds of the client for each such layer, however small."""
+    worker_memory: float = math.inf
+    """Bytes of shares that one worker can hold."""
+    near: bool = False
+    """Whether the workers share the client's machine, and its memory."""
 
     def __post_init__(self) -> None:
         for field, value in vars(self).items():
-            if not value > 0:
+            if field == "near":
+                continue
+            if not (value > 0 or (value == 0 and field in _MAY_BE_ZERO)):
                 raise PlanError(
                     "A calibration must have positive numbers. Received: "
                     f"{field}={value!r}. Calibrate again on an idle cluster."
@@ -53,6 +84,8 @@ class Calibration:
     ) -> float:
         """Returns how long the workers take for a layer and one image.
 
+        ``layer_time`` knows more: that large layers are cut into bands, which overlap.
+
         Args:
             cost: What the layer costs under the code.
             code: The code.
@@ -63,16 +96,28 @@ class Calibration:
         coded = sent + math.prod(geometry.input_size) * geometry.channels
         coded += cost.download + math.prod(geometry.output_size) * geometry.filters
         channels = geometry.group_filters * code.ell_b / code.k_b
+        each = cost.upload + cost.download / code.recovery_threshold
+        there = (
+            self.call
+            + (sent + cost.download) * itemsize / self.bandwidth
+            + each * itemsize / self.worker_bandwidth
+            + cost.multiply_adds / narrowness(channels) / self.worker_rate
+            + cost.storage * itemsize / self.kernel_rate
+        )
         return (
             self.latency
-            + (sent + cost.download) * itemsize / self.bandwidth
+            + self.message * code.workers
             + coded * itemsize / self.coding_rate
-            + cost.multiply_adds / narrowness(channels) / self.worker_rate
+            + max(0.0, there - self.head_start)
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the calibration as JSON-ready plain data."""
-        return asdict(self)
+        """Returns the calibration as JSON-ready plain data; without defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:

@@ -6,7 +6,7 @@ parts, zeros included, in place of fractions of the layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
@@ -36,6 +36,9 @@ class Prices:
     """Seconds per multiply-add of one worker (20 GFLOP/s)."""
     coding: float = 1e-10
     """Seconds per multiply-add of encoding and decoding in the client."""
+    ordering: float = 2e-10
+    """Seconds per byte of kernel that a worker puts into the order it computes in, at
+    every call (5 GB/s; a library that knows the kernel beforehand does it once)."""
 
     def __post_init__(self) -> None:
         for field, value in vars(self).items():
@@ -93,11 +96,12 @@ def layer_cost(
     wire = sent * upload + code.recovery_threshold * answer
     encoded, decoded = _mixtures(code, sent)
     coding = encoded * code.k_a * upload // code.ell_a + decoded * answer
-    rate = narrowness(parts.part.group_filters)
+    rate = narrowness(call_filters(geometry, code))
     price = (
         prices.communication * wire * itemsize
         + prices.storage * code.workers * storage * itemsize
         + prices.computation * multiply_adds / rate
+        + prices.ordering * storage * itemsize
         + prices.coding * coding
     )
     return LayerCost(
@@ -122,6 +126,13 @@ def _mixtures(code: Code, sent: int) -> tuple[int, int]:
     if plain >= delta:
         blocks = blocks * (sent - plain) // sent
     return encoded, blocks * delta
+
+
+def call_filters(geometry: ConvGeometry, code: Code) -> int:
+    """Returns the output channels of a worker's call, of one group of them."""
+    blocks = ChannelPartition(geometry.filters, code.k_b)
+    filters = code.ell_b * blocks.block_filters
+    return replace(geometry, filters=filters).group_filters
 
 
 def narrowness(channels: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,13 @@ from fcdcc_keras import codes
 from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import stragglers as straggler_models
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
+from fcdcc_keras.planning.objective import Objective
+from fcdcc_keras.planning.prediction import ClientWork, Latency, model_latency
 from fcdcc_keras.planning.redundancy import check_redundancy
+from fcdcc_keras.planning.stragglers import Straggling
 
 _FORMAT = 1
 
@@ -31,6 +35,11 @@ class LayerPlan:
     """Costs for one image."""
     certificate: Certificate
     """How much error any allowed survivor set of the code can cause."""
+    hedged: bool = False
+    """Whether only as many workers as needed are sent to, and the others when one is
+    late."""
+    latency: Latency | None = None
+    """Predicted; None where nothing is known of the cluster."""
 
     @classmethod
     def of(
@@ -42,6 +51,7 @@ class LayerPlan:
         itemsize: int = 4,
         *,
         hedged: bool = False,
+        objective: Objective | None = None,
     ) -> LayerPlan:
         """Returns the plan of a layer under a given code.
 
@@ -52,10 +62,18 @@ class LayerPlan:
             prices: What to weigh costs by; default ``Prices()``.
             itemsize: Bytes of one float.
             hedged: Whether only as many workers as needed are sent to at first.
+            objective: What its latency is predicted by; default: it is not.
         """
         prices = prices or Prices()
+        objective = objective or Objective()
         cost = layer_cost(geometry, code, prices, itemsize, hedged=hedged)
-        return cls(path, geometry, code, cost, certify(code))
+        latency = objective.latency(geometry, code, itemsize, hedged)
+        return cls(path, geometry, code, cost, certify(code), hedged, latency)
+
+    @property
+    def held(self) -> int:
+        """Bytes of coded kernel that each worker holds, of float32."""
+        return 4 * self.cost.storage
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the plan of the layer as JSON-ready plain data."""
@@ -65,6 +83,8 @@ class LayerPlan:
             "code": self.code.to_dict(),
             "cost": asdict(self.cost),
             "certificate": self.certificate.to_dict(),
+            "hedged": self.hedged,
+            "latency": self.latency and self.latency.to_dict(),
         }
 
     @classmethod
@@ -81,6 +101,8 @@ class LayerPlan:
                 code=codes.from_dict(data["code"]),
                 cost=LayerCost(**data["cost"]),
                 certificate=Certificate.from_dict(data["certificate"]),
+                hedged=data.get("hedged", False),
+                latency=_latency(data.get("latency")),
             )
         except PlanError:
             raise
@@ -107,6 +129,12 @@ class Plan:
     at_call: tuple[tuple[str, ConvGeometry], ...] = ()
     """(path, geometry) of each layer whose height and width are not fixed: it is
     planned at the first call for each size, and those in the geometry do not count."""
+    latency: Latency | None = None
+    """Predicted for a whole pass; None where nothing is known of the cluster."""
+    straggling: Straggling | None = None
+    """What the latencies suppose of stragglers; None: there are none."""
+    client: ClientWork | None = None
+    """What the client computes itself, where latencies are predicted."""
 
     def __post_init__(self) -> None:
         check_redundancy(self.workers, self.stragglers)
@@ -140,8 +168,12 @@ class Plan:
             "not_coded": [list(pair) for pair in self.not_coded],
             "at_call": [[path, asdict(geometry)] for path, geometry in self.at_call],
         }
-        if self.calibration is not None:
-            data["calibration"] = self.calibration.to_dict()
+        for name in ("calibration", "latency", "straggling"):
+            value = getattr(self, name)
+            if value is not None:
+                data[name] = value.to_dict()
+        if self.client is not None:
+            data["client"] = asdict(self.client)
         text = json.dumps(data, indent=1)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
@@ -160,7 +192,8 @@ class Plan:
             data = json.loads(text)
             if data["format"] != _FORMAT:
                 raise KeyError("format")
-            measured = data.get("calibration")
+            measured, slowed = data.get("calibration"), data.get("straggling")
+            client = data.get("client")
             return cls(
                 model=data["model"],
                 workers=data["workers"],
@@ -172,11 +205,14 @@ class Plan:
                     (path, ConvGeometry(**geometry))
                     for path, geometry in data.get("at_call", ())
                 ),
+                latency=_latency(data.get("latency")),
+                straggling=slowed and straggler_models.from_dict(slowed),
+                client=client and ClientWork(**client),
             )
         except PlanError:
             raise
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise _not_a_plan(source) from error
+            raise _not_a_plan(source, is_text) from error
 
     def __str__(self) -> str:
         from fcdcc_keras.planning.table import plan_table
@@ -184,8 +220,35 @@ class Plan:
         return plan_table(self)
 
 
-def _not_a_plan(source: object) -> PlanError:
+def plan_latency(
+    layers: Sequence[LayerPlan], objective: Objective, client: ClientWork
+) -> Latency:
+    """Returns the latency of a pass of a model.
+
+    Args:
+        layers: Planned by the objective, which has a calibration.
+        objective: What latencies are predicted by.
+        client: What the client computes itself.
+    """
+    assert objective.calibration is not None
+    laws = [
+        objective.wait(layer.geometry, layer.code, 4, layer.hedged) for layer in layers
+    ]
+    return model_latency(
+        [layer.latency for layer in layers if layer.latency is not None],
+        laws,
+        client.seconds(objective.calibration),
+        lasting=objective.straggling.lasting,
+    )
+
+
+def _latency(data: Mapping[str, Any] | None) -> Latency | None:
+    return None if data is None else Latency.from_dict(data)
+
+
+def _not_a_plan(source: object, is_text: bool = True) -> PlanError:
+    received = str(source)[:80] if is_text else str(source)
     return PlanError(
         "A plan must be what `Plan.to_json` writes. Received: "
-        f"{str(source)[:80]!r}. Make one with `fk.plan(model, workers=n)`."
+        f"{received!r}. Make one with `fk.plan(model, workers=n)`."
     )

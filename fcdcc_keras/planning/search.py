@@ -11,6 +11,7 @@ from fcdcc_keras.codes.certify import screen
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import Prices, layer_cost
+from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
 
@@ -82,7 +83,9 @@ def plan_layer(
     tolerance: float | None = None,
     dtype: str = "float32",
     prices: Prices | None = None,
-    hedged: bool = False,
+    hedged: bool | None = False,
+    objective: Objective | None = None,
+    holding: float = 0.0,
 ) -> LayerPlan:
     """Returns the cheapest plan for one layer that is exact enough.
 
@@ -96,31 +99,48 @@ def plan_layer(
             survivor sets; default ``TOLERANCE``.
         dtype: Type in which the layer is coded: float32 or float64.
         prices: What to weigh costs by; default ``Prices()``.
-        hedged: Whether only as many workers as needed are sent to at first.
+        hedged: Whether only as many workers as needed are sent to at first; None:
+            whichever is better.
+        objective: What is to be little; default: the price by ``prices``.
+        holding: What each byte that a worker holds adds to that.
 
     Raises:
         PlanError: No code fits, or none is exact enough.
         UnsupportedLayerError: None codes only those sides that the layer allows.
     """
-    prices = prices or Prices()
+    objective = objective or Objective(prices or Prices())
     tolerance = check_tolerance(tolerance, dtype)
     itemsize = 8 if dtype == "float64" else 4
-    priced = sorted(
-        (
-            (_rank(geometry, design, prices, itemsize, hedged), design)
-            for design in candidates(code, workers, stragglers)
-            if suits(design, geometry)
-        ),
-        key=lambda pair: pair[0],
-    )
-    if not priced:
-        raise _not_suited(code, geometry)
-    same = _SAME_PRICE_HEDGED if hedged else _SAME_PRICE
     limit = tolerance / plain_error(dtype, geometry.terms)
-    design = _most_exact_of_cheapest(priced, same, limit)
-    if design is None:
-        raise _not_exact_enough(priced, tolerance, dtype, geometry)
-    return LayerPlan.of(path, geometry, design, prices, itemsize, hedged=hedged)
+    designs = [d for d in candidates(code, workers, stragglers) if suits(d, geometry)]
+    if not designs:
+        raise _not_suited(code, geometry)
+    best: tuple[float, Code, bool] | None = None
+    for late in (False, True) if hedged is None else (hedged,):
+        priced = sorted(
+            (
+                (_rank(geometry, design, objective, itemsize, late, holding), design)
+                for design in designs
+            ),
+            key=lambda pair: pair[0],
+        )
+        same = _SAME_PRICE_HEDGED if late else _SAME_PRICE
+        found = _most_exact_of_cheapest(priced, same, limit)
+        if found is None:
+            raise _not_exact_enough(priced, tolerance, dtype, geometry)
+        if best is None or found[0] < best[0]:
+            best = (*found, late)
+    assert best is not None
+    _, design, late = best
+    return LayerPlan.of(
+        path,
+        geometry,
+        design,
+        objective.prices,
+        itemsize,
+        hedged=late,
+        objective=objective,
+    )
 
 
 def suits(code: Code, geometry: ConvGeometry) -> bool:
@@ -147,32 +167,40 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
 
 
 def _rank(
-    geometry: ConvGeometry, code: Code, prices: Prices, itemsize: int, hedged: bool
+    geometry: ConvGeometry,
+    code: Code,
+    objective: Objective,
+    itemsize: int,
+    hedged: bool,
+    holding: float,
 ) -> float:
-    """Returns what a layer is planned by: its price, or what a worker holds of it."""
-    cost = layer_cost(geometry, code, prices, itemsize, hedged=hedged)
-    return cost.storage if geometry.kind == "dense" else cost.price
+    """Returns what a layer is planned by; a dense one by what a worker holds of it."""
+    storage = layer_cost(geometry, code, objective.prices, itemsize).storage
+    if geometry.kind == "dense":
+        return storage
+    rank = objective.rank(geometry, code, itemsize, hedged)
+    return rank + holding * storage * itemsize
 
 
 def _most_exact_of_cheapest(
     priced: Sequence[tuple[float, Code]], same_price: float, limit: float
-) -> Code | None:
+) -> tuple[float, Code] | None:
     """Takes designs by price, and those of equal price by their error.
 
     Returns:
-        The first whose amplification is within the limit, or None.
+        The first whose amplification is within the limit, with its price, or None.
     """
     left = list(priced)
     while left:
         price = left[0][0] * same_price
-        equal = [design for cost, design in left if cost <= price]
+        equal = [pair for pair in left if pair[0] <= price]
         left = left[len(equal) :]
         # Certifying takes seconds where n is large; a glance excludes most.
-        for design in sorted(equal, key=screen):
+        for cost, design in sorted(equal, key=lambda pair: screen(pair[1])):
             if screen(design) > limit:
                 break
             if certify(design).amplification_99 <= limit:
-                return design
+                return cost, design
     return None
 
 

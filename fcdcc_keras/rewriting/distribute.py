@@ -67,7 +67,8 @@ def distribute(
             survivor sets, or it is refused; for any of the others more answers are
             waited for. Default: 1e-4 in float32, 3e-14 in float64.
         plan: A plan made before, or the path to its JSON; it decides in place of
-            ``layers`` and ``code``, and gives n and γ where they are left out.
+            ``layers`` and ``code``, says which layers are hedged whatever
+            ``redundancy`` is, and gives n and γ where they are left out.
         transport: "direct" asks the workers themselves, "tasks" goes through the
             scheduler; "auto" takes "direct" where the workers can be reached.
         redundancy: "eager" sends every layer to all workers at once; "hedged" sends

@@ -70,10 +70,10 @@ class Options:
         check_redundancy(
             at_least if self.workers is None else self.workers, self.stragglers
         )
-        _check_choice("transport", self.transport, TRANSPORTS)
-        _check_choice("redundancy", self.redundancy, REDUNDANCIES)
-        _check_choice("verify", self.verify, VERIFY)
-        _check_choice("fallback", self.fallback, FALLBACKS)
+        check_choice("transport", self.transport, TRANSPORTS)
+        check_choice("redundancy", self.redundancy, REDUNDANCIES)
+        check_choice("verify", self.verify, VERIFY)
+        check_choice("fallback", self.fallback, FALLBACKS)
         check_tolerance(self.tolerance, "float32")
 
     @property
@@ -84,7 +84,8 @@ class Options:
         )
 
 
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises ``PlanError`` where a value is none of those that are allowed."""
     if value not in allowed:
         raise PlanError(
             f"`{name}` must be one of {allowed}. Received: {name}={value!r}. Choose "

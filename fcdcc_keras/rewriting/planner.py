@@ -9,20 +9,33 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
-from fcdcc_keras.execution.records import Redundancy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
     AUTO,
+    By,
     Calibration,
     LayerPlan,
+    NoStraggling,
     Plan,
     Prices,
+    Straggling,
     check_redundancy,
+    plan_latency,
+    within_memory,
 )
+from fcdcc_keras.planning.objective import shares_of
 from fcdcc_keras.planning.search import families
+from fcdcc_keras.rewriting.client_work import client_work
 from fcdcc_keras.rewriting.eligibility import Verdict, examine
-from fcdcc_keras.rewriting.options import Layers
-from fcdcc_keras.rewriting.wishes import GAINING, Wishes, coding_type, losing_layers
+from fcdcc_keras.rewriting.options import Layers, check_choice
+from fcdcc_keras.rewriting.wishes import (
+    GAINING,
+    HEDGED,
+    RedundancyChoice,
+    Wishes,
+    coding_type,
+    losing_layers,
+)
 
 
 def plan(
@@ -34,9 +47,13 @@ def plan(
     dense: bool = False,
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
-    redundancy: Redundancy = "eager",
+    redundancy: RedundancyChoice = "eager",
     prices: Prices | None = None,
     calibration: Calibration | None = None,
+    objective: By = "price",
+    straggling: Straggling | None = None,
+    memory_limit: float | None = None,
+    speeds: Sequence[float] = (),
 ) -> Plan:
     """Returns what ``distribute`` would do with a model; needs no cluster.
 
@@ -53,22 +70,49 @@ def plan(
         tolerance: Largest relative error of a layer, at the 99th percentile of
             survivor sets; default 1e-4 where it is coded in float32, and 3e-14 in
             float64.
-        redundancy: Whether layers will be sent to all workers at once, or "hedged".
+        redundancy: Whether layers will be sent to all workers at once ("eager"), or
+            "hedged"; "auto": for each layer whichever is better by the objective.
         prices: What communication, storage and computation are worth; default: by
             the calibration, or ``Prices()``.
         calibration: What the cluster was measured to do; ``layers="gaining"`` needs
-            it. ``fk.calibrate`` measures one; a plan that was made with it has it.
+            it, and predicted latencies. ``fk.calibrate`` measures one;
+            ``fcdcc_keras.planning.devices`` has some of known devices.
+        objective: What each layer is to have little of: "price", or "latency": the
+            expected seconds, which need a calibration.
+        straggling: How workers are slowed, of ``fcdcc_keras.planning.stragglers``;
+            default: they are not.
+        memory_limit: Bytes of kernels that a worker can hold; default: what the
+            calibration says. Layers are split so that it is kept.
+        speeds: Of each worker, where they are unequal; 1 is a calibrated one. The n
+            shares of a layer are given away by speed, several to a fast worker.
+            Latencies are predicted for it.
 
     Returns:
         The plan; ``print`` shows it as a table.
 
     Raises:
-        PlanError: The model, the numbers or the code are not usable, or nothing
-            is left to code.
+        PlanError: The model, the numbers or the code are not usable, nothing
+            is left to code, or a worker's memory is too small.
         UnsupportedLayerError: A layer that was named cannot be coded.
     """
-    wishes = Wishes(layers, code, tolerance, redundancy, calibration, prices, dense)
+    if memory_limit is None and calibration is not None:
+        memory_limit = calibration.worker_memory
+    wishes = Wishes(
+        layers,
+        code,
+        tolerance,
+        redundancy,
+        calibration,
+        prices,
+        dense,
+        straggling or NoStraggling(),
+        objective,
+        memory_limit,
+        tuple(map(float, speeds)),
+    )
     check_redundancy(workers, stragglers)
+    check_choice("redundancy", redundancy, tuple(HEDGED))
+    shares_of(wishes.goal.speeds, workers, stragglers)
     verdicts = examine(model)
     return plan_verdicts(
         model.name, verdicts, wishes, workers=workers, stragglers=stragglers
@@ -85,8 +129,8 @@ def plan_verdicts(
 ) -> Plan:
     """Returns the plan of a model whose layers have been examined; see ``plan``."""
     reasons = {v.path: v.reason or "it was not chosen by `layers`" for v in verdicts}
-    plans: list[LayerPlan] = []
     at_call: list[tuple[str, ConvGeometry]] = []
+    sized: list[tuple[str, ConvGeometry, str]] = []
     for verdict in _choose(verdicts, wishes):
         path, geometry, dtype = (
             verdict.path,
@@ -102,14 +146,23 @@ def plan_verdicts(
                 raise
             reasons[path] = str(error)
             continue
-        if verdict.sized:
-            plans.append(made)
-        else:
+        if not verdict.sized:
             at_call.append((path, geometry))
-    if wishes.layers == GAINING:
-        losing = losing_layers(plans, wishes.calibration)
-        reasons |= losing
-        plans = [layer for layer in plans if layer.path not in losing]
+            continue
+        if wishes.layers == GAINING and (
+            losing := losing_layers([made], wishes.calibration)
+        ):
+            reasons |= losing
+            continue
+        sized.append((path, geometry, dtype))
+
+    def plan_all(holding: float) -> list[LayerPlan]:
+        return [
+            wishes.plan_layer(path, geometry, workers, stragglers, dtype, holding)
+            for path, geometry, dtype in sized
+        ]
+
+    plans = within_memory(plan_all, wishes.memory_limit)
     coded = {*(layer.path for layer in plans), *(path for path, _ in at_call)}
     not_coded = tuple(
         (verdict.path, reasons[verdict.path])
@@ -123,7 +176,7 @@ def plan_verdicts(
             f"{name!r}, layers={wishes.layers!r}; {why}. Keras's own convolutions "
             "are coded; see `fk.plan` and the documentation for which."
         )
-    return Plan(
+    plan = Plan(
         name,
         workers,
         stragglers,
@@ -131,6 +184,15 @@ def plan_verdicts(
         not_coded,
         wishes.calibration,
         tuple(at_call),
+    )
+    if wishes.calibration is None:
+        return plan
+    work = client_work(verdicts, coded)
+    return replace(
+        plan,
+        latency=plan_latency(plan.layers, wishes.goal, work),
+        straggling=None if wishes.straggling == NoStraggling() else wishes.straggling,
+        client=work,
     )
 
 

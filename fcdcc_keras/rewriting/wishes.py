@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import keras
 
@@ -13,14 +14,21 @@ from fcdcc_keras.execution.sized_at_call import PlanAtCall
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
     AUTO,
+    By,
     Calibration,
     LayerPlan,
+    NoStraggling,
+    Objective,
     Plan,
     Prices,
+    Straggling,
     plan_layer,
 )
 from fcdcc_keras.rewriting.options import Layers
 
+NO_STRAGGLING = NoStraggling()
+RedundancyChoice = Redundancy | Literal["auto"]
+HEDGED: dict[str, bool | None] = {"eager": False, "hedged": True, "auto": None}
 GAINING = "gaining"
 """Only the layers that the workers finish sooner than the client."""
 
@@ -32,10 +40,27 @@ class Wishes:
     layers: Layers = "all"
     code: str | Code | type[Code] = AUTO
     tolerance: float | None = None
-    redundancy: Redundancy = "eager"
+    redundancy: RedundancyChoice = "eager"
     calibration: Calibration | None = None
     prices: Prices | None = None
     dense: bool = False
+    straggling: Straggling = NO_STRAGGLING
+    objective: By = "price"
+    memory_limit: float | None = None
+    """Bytes of shares that a worker can hold."""
+    speeds: tuple[float, ...] = ()
+
+    @property
+    def goal(self) -> Objective:
+        """What layers are planned by."""
+        calibrated = self.calibration.prices if self.calibration else Prices()
+        return Objective(
+            self.prices or calibrated,
+            self.calibration,
+            self.straggling,
+            self.objective,
+            self.speeds,
+        )
 
     def plan_layer(
         self,
@@ -44,9 +69,9 @@ class Wishes:
         workers: int,
         stragglers: int,
         dtype: str,
+        holding: float = 0.0,
     ) -> LayerPlan:
-        """Returns the plan of one layer."""
-        calibrated = self.calibration.prices if self.calibration else None
+        """Returns the plan of one layer; ``holding`` is as ``planning`` has it."""
         return plan_layer(
             path,
             geometry,
@@ -55,8 +80,9 @@ class Wishes:
             code=self.code,
             tolerance=self.tolerance,
             dtype=dtype,
-            prices=self.prices or calibrated,
-            hedged=self.redundancy == "hedged",
+            hedged=HEDGED[self.redundancy],
+            objective=self.goal,
+            holding=holding,
         )
 
     def at_call(self, path: str, layer: keras.layers.Layer, plan: Plan) -> PlanAtCall:

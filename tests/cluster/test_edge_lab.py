@@ -6,6 +6,9 @@ import pytest
 
 from tests.cluster.programs import CUT_OFF, lab_program, program
 
+# Labs of other tests would be taken for traces of theirs, and they measure.
+pytestmark = pytest.mark.alone
+
 _BUSY = """
 def share(seconds=1.0):
     wall, cpu = time.perf_counter(), time.process_time()

@@ -2,7 +2,12 @@
 
 import signal
 
+import pytest
+
 from tests.cluster.programs import CUT_OFF, MODULE, program
+
+# Labs of other tests would be taken for traces of theirs, and they measure.
+pytestmark = pytest.mark.alone
 
 
 def test_run_ends_with_all_that_its_command_started(start, no_traces):

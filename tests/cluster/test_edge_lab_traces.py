@@ -9,6 +9,9 @@ import pytest
 
 from tests.cluster.programs import MODULE, lab_program
 
+# Labs of other tests would be taken for traces of theirs, and they measure.
+pytestmark = pytest.mark.alone
+
 _HOLD = """
 with edge_lab(2, workers=False) as lab:
     lab.devices[0].start(["sh", "-c", "sleep 100 & sleep 100"])

@@ -1,8 +1,7 @@
 """NumPy's BLAS is kept to one thread while anyone is inside, and freed after."""
 
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,9 +10,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from fcdcc_keras.execution.blas import single_threaded_blas
 
-pytestmark = pytest.mark.skipif(
-    (os.cpu_count() or 1) == 1, reason="one core has one BLAS thread anyway"
-)
+
+@pytest.fixture(autouse=True)
+def _several_threads() -> Iterator[None]:
+    with threadpool_limits(2, user_api="blas"):  # whatever the environment says
+        yield
 
 
 def _threads() -> int:

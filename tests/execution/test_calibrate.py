@@ -4,17 +4,35 @@ import keras
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.calibrate import calibrate, measure
+from fcdcc_keras.execution import calibrate as calibration
+from fcdcc_keras.execution.calibrate import calibrate, measure, nonnegative
 from fcdcc_keras.execution.local import LOST
 
 
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    """Has figures be rough, for it is their order that is tested."""
+    monkeypatch.setattr(calibration, "ROUNDS", 4)
+    monkeypatch.setattr(calibration, "LEFT_OUT", 1)
+
+
+def test_prices_are_found_and_never_negative():
+    costs = [(1.0, 2.0, 0.0), (3.0, 1.0, 1.0), (1.0, 5.0, 2.0), (2.0, 2.0, 7.0)]
+    true = (0.5, 0.0, 2.0)
+    seconds = [sum(a * b for a, b in zip(c, true, strict=True)) for c in costs]
+    assert nonnegative(costs, seconds) == pytest.approx(true)
+    # The second would have to be negative: without it, the nearest.
+    assert nonnegative([(1.0, 0.0), (1.0, 1.0)], [2.0, 1.0])[1] == 0.0
+
+
 def test_a_real_cluster_is_measured(client):
-    calibration = calibrate(client)
-    assert 1e-4 < calibration.latency < 10
-    assert 1e5 < calibration.bandwidth < 1e12
-    assert 1e7 < calibration.worker_rate < 1e13
-    assert 1e7 < calibration.client_rate < 1e13
-    assert 1e6 < calibration.coding_rate < 1e13
+    found = calibrate(client)
+    assert 1e-4 < found.latency < 10
+    assert 1e5 < found.bandwidth < 1e12
+    assert 1e7 < found.worker_rate < 1e13
+    assert 1e7 < found.client_rate < 1e13
+    assert 1e6 < found.coding_rate < 1e13
+    assert found.near
     held = client.run(lambda dask_worker: [str(k) for k in dask_worker.data])
     assert not any("calibration" in key for keys in held.values() for key in keys)
 

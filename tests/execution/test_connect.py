@@ -164,15 +164,17 @@ def test_settings_of_a_worker_process(client):
 
         import dask
 
-        return dict(os.environ), dask.config.get("distributed.worker.profile.enabled")
+        names = ("worker.profile.enabled", "admin.tick.interval")
+        return dict(os.environ), *(dask.config.get(f"distributed.{n}") for n in names)
 
-    for variables, profiling in client.run(settings).values():
+    for variables, profiling, tick in client.run(settings).values():
         assert variables.items() >= worker_process.ALLOCATOR.items()
         assert variables["TF_NUM_INTRAOP_THREADS"] == "1"
         assert variables["OMP_NUM_THREADS"] == "1"
         assert variables["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
         assert variables["NVIDIA_TF32_OVERRIDE"] == "0"
         assert profiling is False
+        assert tick == "1s"
 
 
 def test_gpu_of_a_worker_process(monkeypatch):

@@ -1,5 +1,8 @@
 """A worker's health: events and times go in, its state comes out."""
 
+import sys
+import threading
+
 import pytest
 
 from fcdcc_keras.execution.health import DEPTH, FAILING_FOR, FORGET_AFTER, Health
@@ -165,3 +168,27 @@ def test_one_that_failed_takes_no_part_of_others_for_a_while(health: Health) -> 
     health.begin("item", 10.1, None)
     health.end("item", 10.2, "conv")
     assert health.sound(10.2)
+
+
+def test_it_may_be_asked_in_one_thread_while_another_notes_what_happens():
+    health, over = Health("a"), threading.Event()
+
+    def work():
+        item = 0
+        while not over.is_set():
+            health.begin(item, 0.0, None)
+            health.end(item - 3, 0.0)
+            item += 1
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(20_000):
+            health.oldest()
+            assert health.state(1.0) in ("idle", "busy")
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)

@@ -7,19 +7,14 @@ import pytest
 
 from fcdcc_keras.codes import CRME
 from fcdcc_keras.errors import NotEnoughWorkersError
+from fcdcc_keras.execution.lanes import in_lanes
 from fcdcc_keras.execution.local import LOST, LocalExecutor
-from fcdcc_keras.execution.micro_batches import (
-    MOST,
-    Part,
-    Way,
-    in_lanes,
-    micro_batches,
-)
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.micro_batches import MOST, Part, Way, micro_batches
 from fcdcc_keras.planning import LayerPlan
 
 FINE = Way(least_bytes=1000, lanes=2)

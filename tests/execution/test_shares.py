@@ -56,6 +56,14 @@ def test_a_worker_takes_a_share_over(shares, transport):
     assert all(shares.held((p, 2, "new")) for p in placements)
 
 
+def test_a_share_that_a_layer_waits_for_is_the_next(shares, transport):
+    last = layers(shares)[-1]
+    shares.hurry((last, 2, "new"))
+    asyncio.run(shares.fill(2, "new"))
+    assert [name for name, *_ in transport.placed] == ["third", "first", "second"]
+    assert shares._wanted == set()
+
+
 def test_it_gets_no_more_when_the_slot_has_moved_on(shares, transport):
     layers(shares)
     asyncio.run(shares.fill(2, "new", lambda: not transport.placed))

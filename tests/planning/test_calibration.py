@@ -7,6 +7,7 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.planning import plan_layer
+from fcdcc_keras.planning.devices import PROFILES, profile
 
 BOARDS = fk.Calibration(
     latency=5e-3,
@@ -95,3 +96,19 @@ def test_prices_follow_the_calibration():
 def test_numbers_must_be_positive(field):
     with pytest.raises(fk.PlanError, match=rf"Received: {field}=0"):
         faster(**{field: 0})
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_device_is_known_by_name_or_by_its_file(name, tmp_path):
+    device, file = profile(name), tmp_path / "device.json"
+    file.write_text(json.dumps(device.to_dict(), allow_nan=False))
+    assert profile(file) == profile(str(file)) == device
+
+
+def test_an_unknown_device_is_refused(tmp_path):
+    with pytest.raises(fk.PlanError, match=r"Received: 'abacus'.*Known are pi4"):
+        profile("abacus")
+    file = tmp_path / "device.json"
+    file.write_text('{"speed": 1}')
+    with pytest.raises(fk.PlanError, match=r"Received: '.*speed.*holds"):
+        profile(file)

@@ -12,8 +12,8 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry, Cut
 from fcdcc_keras.planning import LayerCost, Prices, layer_cost
 
-_FIELDS = ("communication", "storage", "computation", "coding")
-_FREE = Prices(communication=0, storage=0, computation=0, coding=0)
+_FIELDS = ("communication", "storage", "computation", "coding", "ordering")
+_FREE = Prices(**dict.fromkeys(_FIELDS, 0.0))
 
 
 def _counts(cost: LayerCost) -> dict[str, int]:
@@ -115,6 +115,7 @@ def test_the_price_is_the_sum_of_its_parts(itemsize: int) -> None:
     # Twelve coded inputs of four blocks; sixteen blocks of four answers each.
     coded = 12 * 4 * 96 + 16 * 4 * 128
     assert price(coding=7.0) == pytest.approx(7 * coded, rel=1e-12)
+    assert price(ordering=9.0) == pytest.approx(9 * 108 * itemsize, rel=1e-12)
     together = price(communication=2.0, storage=3.0, computation=5.0)
     assert together == pytest.approx(2 * wire + 3 * held + 20 * 3456, rel=1e-12)
 
@@ -140,7 +141,7 @@ def test_hedging_sends_less_and_plain_blocks_need_no_coding() -> None:
     assert eager == 2 * 4 * upload + 4 * 2 // 6 * 4 * (4 * 16 * 8)
     assert coding(CRME(4, 4, 6), hedged=True) < coding(CRME(4, 4, 6), hedged=False)
     assert coding(Uncoded(2, 2, 4), hedged=False) == 0
-    wire = Prices(communication=1.0, storage=0, computation=0, coding=0)
+    wire = replace(_FREE, communication=1.0)
     prices = [
         layer_cost(geometry, plain, wire, 1, hedged=h).price for h in (True, False)
     ]

@@ -144,7 +144,8 @@ def test_texts_that_are_no_plans(text: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2]", b"7", b"\xff\xfe\x00", b"{"])
 def test_files_that_are_no_plans(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "plan.json"
+    path = tmp_path / ("a" * 90) / "plan.json"  # shown whole
+    path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(PlanError, match=r"what `Plan.to_json` writes.*plan\.json"):
         Plan.from_json(path)

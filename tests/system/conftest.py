@@ -1,7 +1,11 @@
-"""The code blocks of README and the documentation, for the tests that run them."""
+"""Code blocks of README and the documentation, and scripts, for tests that run them."""
 
 import re
+import runpy
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -57,3 +61,23 @@ class Documentation:
 @pytest.fixture(scope="session")
 def documentation():
     return Documentation()
+
+
+@pytest.fixture(scope="session")
+def run_example():
+    """Runs an example as a program, in this process, which has loaded TensorFlow.
+
+    Returns what it prints.
+    """
+
+    def run(name, *arguments):
+        path = str(ROOT / "examples" / name)
+        printed = StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+            patch.setattr(sys, "argv", [path, *map(str, arguments)])
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(path, run_name="__main__")
+        assert ended.value.code == 0
+        return printed.getvalue()
+
+    return run

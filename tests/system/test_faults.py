@@ -9,6 +9,7 @@ from contextlib import suppress
 import keras
 import numpy as np
 import pytest
+from distributed import Client
 
 import fcdcc_keras as fk
 from fcdcc_keras.execution import worker_process
@@ -18,15 +19,25 @@ from fcdcc_keras.execution.members import LOOK_EVERY, PING_TIMEOUT
 WORKERS = 5
 
 
+@pytest.fixture(scope="module")
+def processes():
+    """Worker processes, which their nannies start again when they are killed."""
+    owner = start_local_cluster(WORKERS)
+    yield owner
+    stop_local_cluster(owner)
+
+
 @pytest.fixture
-def cluster():
-    client = start_local_cluster(WORKERS)
-    client.pids = client.run(os.getpid)
-    yield client
-    for pid in client.pids.values():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-    stop_local_cluster(client)
+def cluster(processes):
+    """A client of its own, of all the workers; what was stopped runs again after."""
+    address = processes.scheduler.address
+    with Client(address, set_as_default=False, direct_to_workers=True) as client:
+        client.wait_for_workers(WORKERS, timeout=60)
+        client.pids = client.run(os.getpid)
+        yield client
+        for pid in client.pids.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def model():
@@ -229,7 +240,7 @@ def test_a_worker_that_a_hedged_layer_chose_freezes(cluster):
     fk.close(coded)
 
 
-def test_a_worker_leaves_and_another_joins(cluster):
+def test_a_worker_leaves_and_another_joins(cluster):  # the last: they are fewer then
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=1, fallback="raise")
     executor = coded.layers[0].session.executor

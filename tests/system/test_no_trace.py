@@ -111,6 +111,24 @@ def stopped(client, address):
 TRANSPORTS = pytest.mark.parametrize("transport", ["tasks", "direct"])
 
 
+def test_workers_load_tensorflow_without_keras(cluster):
+    """Which would take longer, and much of a small board's memory."""
+    coded = fk.distribute(model(), cluster, fallback="raise")
+
+    def loaded():
+        import os
+        import sys
+
+        setting = os.environ.get("TF_USE_LEGACY_KERAS")
+        return [name in sys.modules for name in ("tensorflow", "keras")], setting
+
+    assert set(map(str, cluster.run(loaded).values())) == {"([True, False], None)"}
+    fk.close(coded)
+    # Tasks of others may want it.
+    version = cluster.submit(lambda: __import__("tensorflow").keras.__version__)
+    assert version.result() == keras.__version__
+
+
 @TRANSPORTS
 def test_closed(cluster, transport):
     plain = model()

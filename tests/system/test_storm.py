@@ -27,8 +27,9 @@ def subject():
     return Subject(model, inputs, [model.predict_on_batch(x) for x in inputs])
 
 
-@pytest.mark.timeout(240)
-def test_a_storm_of_faults():
+@pytest.fixture(scope="module")
+def storm():
+    """What happened in the storm, and what was left on scheduler and workers."""
     plain, script = subject(), write_script(2, COUNTS, WORKERS)
     with loopback(WORKERS) as site:
         coded = fk.distribute(plain.model, site.address, stragglers=2, fallback="raise")
@@ -44,7 +45,13 @@ def test_a_storm_of_faults():
                 calm=3,
             )
         with Client(site.address, set_as_default=False) as client:
-            assert leftovers(client) == {}
+            return result, leftovers(client)
+
+
+@pytest.mark.timeout(240)
+def test_a_storm_of_faults(storm):
+    result, left = storm
+    assert left == {}
     assert result["wrong"] == 0
     assert result["client_convolutions"] == 0
     assert result["faults_by_kind"] == COUNTS
@@ -52,6 +59,15 @@ def test_a_storm_of_faults():
     assert result["restarted_that_work_again"] == 2
     assert result["all_work_again"]
     assert result["most_at_once"] <= 2
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_runs_out_of_memory(storm):
+    result, _ = storm
+    assert result["faults_by_kind"]["memory"] == COUNTS["memory"]
+    # Ended by its nanny, started anew, and at work again.
+    assert result["longest_until_back_s"]["memory"] is not None
+    assert result["wrong"] == 0
 
 
 def test_a_script_is_the_same_for_the_same_seed():

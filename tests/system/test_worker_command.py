@@ -121,6 +121,7 @@ def _busy():
         sum(range(10**6))
 
 
+@pytest.mark.alone  # it must end soon, though one of its threads never rests
 @pytest.mark.parametrize(
     ("state", "options", "ending"),
     [

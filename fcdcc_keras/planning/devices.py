@@ -1,0 +1,108 @@
+"""Figures of known devices, for plans of clusters that nobody has measured.
+
+They are approximate. Rates of convolutions are what a well-made
+float32 library reaches, not what a data sheet promises.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.planning.calibration import Calibration
+
+_GIGABIT = 0.117e9
+"""Bytes per second of payload over a link of 1 Gbit/s."""
+
+PROFILES = {
+    # Raspberry Pi 4 (4 Cortex-A72 at 1.5 GHz: 24 G multiply-adds/s at best), as are
+    # the client and a switch between them; memory 4 GB/s. Approximate public figures.
+    "pi4": Calibration(
+        latency=12e-3,
+        bandwidth=_GIGABIT,
+        worker_rate=7e9,
+        client_rate=7e9,
+        coding_rate=0.8e9,
+        worker_bandwidth=_GIGABIT,
+        kernel_rate=0.7e9,
+        message=1e-3,
+        client_kernel_rate=0.7e9,
+        client_memory_rate=1e9,
+        client_operation=0.3e-3,
+        worker_memory=2e9,
+    ),
+    # Raspberry Pi 5 (4 Cortex-A76 at 2.4 GHz, memory 12 GB/s). Approximate public
+    # figures.
+    "pi5": Calibration(
+        latency=7e-3,
+        bandwidth=_GIGABIT,
+        worker_rate=25e9,
+        client_rate=25e9,
+        coding_rate=2e9,
+        worker_bandwidth=_GIGABIT,
+        kernel_rate=2.5e9,
+        message=0.4e-3,
+        client_kernel_rate=2.5e9,
+        client_memory_rate=3e9,
+        client_operation=0.1e-3,
+        worker_memory=4e9,
+    ),
+    # Two threads of a burstable x86 server with AVX-512, 2 GB of memory, and a client
+    # like it. Approximate public figures; without credits a fifth of the speed.
+    "t3.small": Calibration(
+        latency=6e-3,
+        bandwidth=0.5e9,
+        worker_rate=35e9,
+        client_rate=35e9,
+        coding_rate=4e9,
+        worker_bandwidth=0.5e9,
+        kernel_rate=8e9,
+        message=0.3e-3,
+        client_kernel_rate=8e9,
+        client_memory_rate=5e9,
+        client_operation=0.05e-3,
+        worker_memory=1e9,
+    ),
+    # The repository's emulated devices: six of a quarter core each behind 1 Gbit/s, the
+    # client on a core of its own. Measured by `fk.calibrate`.
+    "edge-lab": Calibration(
+        latency=0.6e-3,
+        bandwidth=1.4e9,
+        worker_rate=13.8e9,
+        client_rate=53e9,
+        coding_rate=1.6e9,
+        worker_bandwidth=0.12e9,
+        kernel_rate=2.2e9,
+        message=0.6e-3,
+        call=5e-3,
+        head_start=6.9e-3,
+        client_kernel_rate=19e9,
+        client_memory_rate=28e9,
+        client_operation=4e-6,
+    ),
+}
+
+
+def profile(name: str | Path) -> Calibration:
+    """Returns the figures of a device.
+
+    Args:
+        name: One of ``PROFILES``, or a JSON file of what ``Calibration.to_dict``
+            returns.
+
+    Raises:
+        PlanError: There is none of this name, or the file has other contents.
+    """
+    if name in PROFILES:
+        return PROFILES[str(name)]
+    try:
+        return Calibration.from_dict(json.loads(Path(name).read_text("utf-8")))
+    except PlanError:
+        raise
+    except (OSError, TypeError, ValueError) as error:
+        raise PlanError(
+            "A device must be a known one, or a JSON file with a calibration. "
+            f"Received: {str(name)!r}: {error}. Known are {', '.join(PROFILES)}; "
+            "`fk.calibrate(cluster).to_dict()` is what a file holds."
+        ) from error

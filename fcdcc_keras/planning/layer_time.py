@@ -1,0 +1,118 @@
+"""How long one coded layer takes, stage by stage.
+
+A layer passes five stages: the client encodes, inputs go up, workers convolve, answers
+come down, the client decodes. Large layers are cut into bands of rows that follow each
+other, each stage at work on another; then the longest stage sets the pace.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcdcc_keras.codes import Code
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.micro_batches import FAR, NEAR, micro_batches
+from fcdcc_keras.planning.calibration import Calibration
+from fcdcc_keras.planning.cost import Prices, call_filters, layer_cost, narrowness
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Seconds of one image in one layer; of the stages those of all bands together."""
+
+    fixed: float
+    """Of a layer that hardly sends or computes anything."""
+    encode: float
+    upload: float
+    convolution: float
+    """Of one worker at its usual speed, with what it does for each call."""
+    download: float
+    decode: float
+    messages: float
+    """Of the client, for handing inputs over and taking answers."""
+    bands: int
+    """Micro-batches that the layer is cut into."""
+    head_start: float = 0.0
+    """By which the first band is sooner, at most as much as workers and links take."""
+
+    def total(self, slowdown: float | NDArray[np.float64] = 1.0) -> NDArray[np.float64]:
+        """Returns the seconds of the layer where its convolutions are slowed.
+
+        Args:
+            slowdown: Factor of the last worker that is waited for; may be an array.
+        """
+        convolution = self.convolution * np.asarray(slowdown, float)
+        client = self.encode + self.decode + self.messages
+        away = (self.upload + convolution + self.download) / self.bands
+        first = client / self.bands + np.maximum(0, away - self.head_start)
+        pace = np.maximum(convolution, max(client, self.upload, self.download))
+        return np.asarray(self.fixed + first + pace * (self.bands - 1) / self.bands)
+
+    def around_convolution(self) -> float:
+        """Returns the seconds of a subtask beside its convolution."""
+        return self.fixed + (self.upload + self.download) / self.bands
+
+
+@lru_cache(maxsize=65536)
+def layer_time(
+    geometry: ConvGeometry,
+    code: Code,
+    calibration: Calibration,
+    itemsize: int = 4,
+    *,
+    hedged: bool = False,
+) -> LayerTime:
+    """Returns how long a layer takes under a code.
+
+    Args:
+        geometry: Sizes of the layer.
+        code: The code.
+        calibration: What the workers and the client can do.
+        itemsize: Bytes of one float.
+        hedged: Whether only as many workers as needed are sent to.
+    """
+    geometry = geometry.condensed
+    able, delta = calibration, code.recovery_threshold
+    sent = delta if hedged else code.workers
+    encode = upload = convolution = download = decode = 0.0
+    bands = micro_bands(geometry, code, able.near, itemsize)
+    rate = narrowness(call_filters(geometry, code)) * able.worker_rate
+    for band in bands:
+        cost = layer_cost(band, code, Prices(), itemsize, hedged=hedged)
+        to_each, answer = cost.upload * itemsize, cost.download * itemsize / delta
+        read = math.prod(band.input_size) * band.channels * itemsize
+        written = math.prod(band.output_size) * band.filters * itemsize
+        encode += (sent * to_each + read) / able.coding_rate
+        upload += to_each / able.worker_bandwidth + sent * to_each / able.bandwidth
+        convolution += cost.multiply_adds / rate
+        convolution += cost.storage * itemsize / able.kernel_rate + able.call
+        download += answer / able.worker_bandwidth + delta * answer / able.bandwidth
+        decode += (delta * answer + written) / able.coding_rate
+    return LayerTime(
+        fixed=able.latency,
+        encode=encode,
+        upload=upload,
+        convolution=convolution,
+        download=download,
+        decode=decode,
+        messages=able.message * sent * len(bands),
+        bands=len(bands),
+        head_start=able.head_start,
+    )
+
+
+def micro_bands(
+    geometry: ConvGeometry, code: Code, near: bool, itemsize: int
+) -> list[ConvGeometry]:
+    """Returns the micro-batches that execution will cut one image's layer into."""
+    inputs = math.prod(geometry.input_size) * geometry.channels
+    outputs = math.prod(geometry.output_size) * geometry.filters
+    nbytes = (inputs + outputs) * itemsize
+    way = NEAR if near else FAR
+    parts = micro_batches(1, geometry, code.k_a, nbytes, way)
+    return [geometry.of_rows(part.rows)[0] for part in parts]

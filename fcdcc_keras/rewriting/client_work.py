@@ -1,0 +1,70 @@
+"""What a client computes of a model itself, beside what the workers convolve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import keras
+
+from fcdcc_keras.planning import ClientWork
+from fcdcc_keras.planning.cost import narrowness
+from fcdcc_keras.rewriting.eligibility import Verdict
+
+_ITEMSIZE = 4
+_PASSED_ON = 4
+"""Times that a coded layer's kernel is read or written: it is copied out of the graph,
+and compared with the one that the workers hold."""
+
+
+def client_work(verdicts: Sequence[Verdict], coded: Collection[str]) -> ClientWork:
+    """Returns the client's own work for one image.
+
+    Layers whose sizes are not known count as operations only.
+
+    Args:
+        verdicts: On the model's layers.
+        coded: Paths of those that the workers convolve.
+    """
+    operations, moved, kernels, work = 0, 0, 0, 0.0
+    for verdict in verdicts:
+        if isinstance(verdict.layer, keras.layers.InputLayer):
+            continue
+        operations += 1
+        read, written = _floats(verdict.layer)
+        geometry = verdict.geometry if verdict.sized else None
+        if verdict.path in coded:
+            # What the workers returned is read by bias and activation, each in turn.
+            steps = _steps(verdict.layer)
+            moved += 2 * steps * written
+            operations += steps
+        else:
+            moved += read + written
+            if geometry is not None:
+                narrow = narrowness(geometry.group_filters)
+                # A matrix product of one row takes as long as reading the matrix.
+                if geometry.kind != "dense":
+                    work += geometry.multiply_adds / narrow
+        if verdict.geometry is not None:
+            times = _PASSED_ON if verdict.path in coded else 1
+            kernels += times * verdict.geometry.kernel_floats
+    return ClientWork(operations, moved * _ITEMSIZE, kernels * _ITEMSIZE, work)
+
+
+def _steps(layer: Any) -> int:
+    bias = bool(getattr(layer, "use_bias", False))
+    activation = getattr(layer, "activation", None)
+    return bias + (activation not in (None, keras.activations.linear))
+
+
+def _floats(layer: keras.layers.Layer) -> tuple[int, int]:
+    """Returns the numbers of one image that a layer reads and writes in all uses."""
+    nodes = layer._inbound_nodes
+    read = sum(_size(t.shape) for node in nodes for t in node.input_tensors)
+    return read, sum(_size(t.shape) for node in nodes for t in node.output_tensors)
+
+
+def _size(shape: Sequence[int | None]) -> int:
+    sizes = shape[1:]
+    return 0 if None in sizes else math.prod(n for n in sizes if n is not None)

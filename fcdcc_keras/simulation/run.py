@@ -1,0 +1,140 @@
+"""``simulate``: passes of a planned model, over workers that nobody need have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import get_args
+
+from fcdcc_keras.errors import FcdccError, PlanError
+from fcdcc_keras.planning import Calibration, Plan
+from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
+from fcdcc_keras.simulation.cluster import Cluster, Death
+from fcdcc_keras.simulation.links import Network
+from fcdcc_keras.simulation.load import loads_of
+from fcdcc_keras.simulation.results import Simulation, mean_times
+from fcdcc_keras.simulation.session import Layer, Policy, Session
+from fcdcc_keras.simulation.sketch import Sketch
+from fcdcc_keras.simulation.slowness import slowness
+
+
+def simulate(
+    plan: Plan | Sketch,
+    device: Calibration | None = None,
+    straggling: Straggling | None = None,
+    *,
+    passes: int = 20,
+    seed: int = 0,
+    redundancy: Policy | None = None,
+    slowed: Mapping[int, float] | None = None,
+    deaths: Sequence[Death] = (),
+    between: float | None = None,
+    pause: float = 0.0,
+) -> Simulation:
+    """Simulates passes of a planned model, of one image of float32 each.
+
+    Args:
+        plan: What ``fk.plan`` or ``sketch`` returned.
+        device: Figures of the workers, their links and the client: measured by
+            ``fk.calibrate``, or of ``planning.devices``; default: those that the plan
+            was made by.
+        straggling: Law of the slowdown of subtasks; default: the plan's, or none.
+        passes: How many, one after another.
+        seed: Of all chances: the same gives the same result.
+        redundancy: "eager", "hedged" (as ``fk.distribute``), or "speculative": of an
+            uncoded plan, late parts are copied to other workers. Default: as each
+            layer is planned.
+        slowed: Besides: how many times slower some workers are all the time, by
+            index; infinity stops one.
+        deaths: Workers that die on the way.
+        between: Seconds of each pass that the client spends beside coded layers;
+            default: what is known of that by the plan.
+        pause: Seconds between passes, in which what is late may end.
+
+    Raises:
+        FcdccError: SimPy is missing.
+        NotEnoughWorkersError: Too few workers are left for a layer.
+        PlanError: The numbers are impossible.
+    """
+    if find_spec("simpy") is None:
+        raise FcdccError(
+            "Simulations need SimPy. Received: no module named 'simpy'. Install it "
+            "with: pip install 'fcdcc-keras[simulate]'"
+        )
+    import simpy
+
+    device = device or plan.calibration
+    if device is None:
+        raise PlanError(
+            "A simulation needs the figures of devices. Received: device=None, and a "
+            "plan that was made without. Pass what `fk.calibrate(cluster)` returns, or "
+            "one of `planning.devices`."
+        )
+    if between is None:
+        between = 0.0 if plan.client is None else plan.client.seconds(device)
+    layers = [
+        Layer(
+            loads_of(layer.path, layer.geometry, layer.code, device),
+            redundancy or ("hedged" if layer.hedged else "eager"),
+        )
+        for layer in plan.layers
+    ]
+    _check(plan.workers, layers, passes, between, pause)
+    env = simpy.Environment()
+    law = straggling or plan.straggling or NoStraggling()
+    network = Network(
+        env,
+        plan.workers,
+        bandwidth=device.bandwidth,
+        worker_bandwidth=device.worker_bandwidth,
+        latency=device.latency,
+    )
+    pace = slowness(law, slowed or {}, plan.workers, seed)
+    cluster = Cluster(plan.workers, pace, deaths)
+    session = Session(env, simpy.Resource(env), cluster, network, layers)
+    session.run(passes, between, pause, deaths)
+    return Simulation(
+        workers=plan.workers,
+        redundancy=redundancy or "as planned",
+        seed=seed,
+        latencies=tuple(session.latencies),
+        layers=mean_times(session.times),
+        **asdict(session.tally),
+        events=session.events,
+    )
+
+
+def _check(
+    workers: int, layers: Sequence[Layer], passes: int, between: float, pause: float
+) -> None:
+    """Checks what does not check itself.
+
+    Raises:
+        PlanError: The numbers are impossible.
+    """
+    if not layers:
+        raise PlanError(
+            "A plan must have layers of known sizes to be simulated. Received: one "
+            "without. Plan a model whose inputs have a fixed height and width."
+        )
+    redundancy = layers[0].redundancy
+    if redundancy not in get_args(Policy):
+        raise PlanError(
+            "`redundancy` must be 'eager', 'hedged' or 'speculative'. Received: "
+            f"redundancy={redundancy!r}. Choose one of these."
+        )
+    firsts = [layer.loads[0] for layer in layers]
+    coded = [load for load in firsts if load.threshold < workers]
+    if redundancy == "speculative" and coded:
+        raise PlanError(
+            "Copies of late parts are launched where every part is needed. Received: "
+            f"redundancy='speculative', and layer {coded[0].path!r} which needs "
+            f"{coded[0].threshold} of {workers}. Use code='uncoded' and "
+            "stragglers=0."
+        )
+    if not (passes >= 1 and between >= 0 and pause >= 0):
+        raise PlanError(
+            "There must be a pass or more, and no negative time. Received: "
+            f"passes={passes}, between={between}, pause={pause}. Correct these."
+        )
