@@ -18,7 +18,6 @@ computed, and weighs storage little; it may choose a smaller δ.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +38,7 @@ from fcdcc_keras.observe.plotting import check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Prices
 from fcdcc_keras.planning.cost import layer_cost
+from fcdcc_keras.planning.optimum import optimal_k_a
 from fcdcc_keras.text import table
 
 CODE = "crme"
@@ -57,23 +57,6 @@ def pairs(workers: int, threshold: int) -> list[Code]:
     ]
     found = [(1, PLANES * threshold), *both, (PLANES * threshold, 1)]
     return [crme(a, b, workers) for a, b in found]
-
-
-def closed_form(
-    geometry: ConvGeometry, threshold: int, communication: float, storage: float
-) -> float:
-    """Returns k_A*, where the paper's cost is least if k_A may be any number.
-
-    Args:
-        geometry: Sizes of the layer.
-        threshold: δ.
-        communication: λ_comm, the price of a float sent.
-        storage: λ_store, that of a float held.
-    """
-    rows, width = geometry.output_size[0], geometry.input_size[1]
-    sent = communication * width * rows * geometry.strides[0]
-    held = storage * geometry.filters * math.prod(geometry.kernel_size)
-    return PLANES * math.sqrt(threshold * sent / held)
 
 
 def paper_cost(
@@ -131,7 +114,9 @@ def measure(
             "layer": layer.path,
             "input": [*layer.geometry.input_size, layer.geometry.channels],
             "filters": layer.geometry.filters,
-            "closed_form": closed_form(layer.geometry, threshold, 1.0, storage),
+            "closed_form": optimal_k_a(
+                layer.geometry, threshold, communication=1.0, storage=storage
+            ),
             "cost": costs,
             "ms": {name: experiment.ms(median(t)) for name, t in times.items()},
             # k = 2 costs as much as k = 1, and is never better.

@@ -1,12 +1,10 @@
 """The paper's experiments, run as a reader of them would, on small inputs."""
 
 import json
-import math
 import os
 import time
 
 import keras
-import numpy as np
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -21,7 +19,6 @@ from examples.paper import (
     site,
     stragglers,
 )
-from fcdcc_keras.partition import ConvGeometry
 
 
 @pytest.fixture
@@ -146,20 +143,6 @@ def test_maps_are_those_of_the_literature(network, shapes):
     ]
     assert found == shapes
     assert models.image(model).shape == (1, *model.input_shape[1:])
-
-
-def test_the_closed_form_is_where_the_cost_is_least():
-    layer = ConvGeometry((56, 60), 32, 96, (3, 3), padding="same")
-    threshold, storage = 16, 0.05
-
-    def cost(k_a):  # of any real k_A, as the paper has it: no row is there twice
-        upload = 2 * 32 * 60 * 56 / k_a
-        return upload + storage * 2 * 9 * 32 * 96 / (4 * threshold / k_a)
-
-    k_a = np.geomspace(0.1, 1000, 100_001)
-    best = k_a[np.argmin(cost(k_a))]
-    found = optimal_partition.closed_form(layer, threshold, 1.0, storage)
-    assert math.isclose(found, best, rel_tol=1e-3)
 
 
 @pytest.fixture(scope="module")
