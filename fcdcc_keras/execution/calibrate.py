@@ -34,6 +34,8 @@ LEFT_OUT = 4
 """The first ones wait for whatever is loaded lazily; and until it is known how long
 workers take, all are sent to."""
 _SMALLEST, _FASTEST = 1e-6, 1e15
+_WORK = 0.5
+"""Least part of a long convolution's time that is multiply-adds."""
 _MEMORY = 2e10
 """Bytes per second of memory, which no way to a worker exceeds; where they share it,
 what a transfer takes is lost in what the rest takes."""
@@ -106,19 +108,26 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     # By the workers' own clocks too, where they compute for long.
     long = max(run.costs[-2] for run in fitted) / 2
     own_clock = [run for run in fitted if run.costs[-2] >= long]
-    head_start, call, each, together, work, ordering = nonnegative(
+    # Noise must not make all of a long convolution the ordering of its kernel.
+    least = _WORK * min(run.compute / run.costs[-2] for run in own_clock)
+    head_start, call, each, together, further, ordering = nonnegative(
         [
             *(run.costs for run in fitted),
             *((0.0, 0.0, 0.0, 0.0, *run.costs[-2:]) for run in own_clock),
         ],
         [
             *(
-                run.wall - latency - message * run.sent - run.coding / run.bands
+                run.wall
+                - latency
+                - message * run.sent
+                - run.coding / run.bands
+                - least * run.costs[-2]
                 for run in fitted
             ),
-            *(run.compute for run in own_clock),
+            *(run.compute - least * run.costs[-2] for run in own_clock),
         ],
     )
+    work = least + further
     coding = sum(run.coding for run in fitted)
     own = client_speed(_DEEP[0])
     return Calibration(
