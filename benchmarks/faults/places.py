@@ -7,6 +7,7 @@ the devices of the edge lab, which have links and quotas besides.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -189,7 +190,7 @@ def _started(places: Sequence[Place]) -> Iterator[None]:
 
 @contextmanager
 def _scheduler(host: str) -> Iterator[tuple[str, psutil.Process]]:
-    port = _free_port(host)
+    port = free_port(host)
     command = [
         *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
         *("--host", host, "--port", str(port), "--no-dashboard"),
@@ -218,10 +219,15 @@ def _popen(
     )
 
 
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+def free_port(host: str) -> int:
+    """Returns a port for a server to be started, below those that systems give away.
+
+    Of those, another program might be given the same one before the server has it.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server((host, port)):
+            return port
 
 
 def _wait_for_port(host: str, port: int, process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -11,13 +10,9 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
+from benchmarks.faults.places import free_port
+
 ADDRESS = "192.168.1.10:8786"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(line, stack):
@@ -53,7 +48,7 @@ def run(script, timeout):
 
 
 def test_own_cluster_in_three_commands(documentation):
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_port('127.0.0.1')}"
     host, port = address.split(":")
     scheduler = (
         documentation.block("README.md", "scheduler")

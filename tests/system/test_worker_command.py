@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
+from benchmarks.faults.places import free_port
 from fcdcc_keras.execution import worker_main
 
 
@@ -45,9 +45,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def address():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    return f"tcp://127.0.0.1:{free_port('127.0.0.1')}"
 
 
 def scheduler(start, address):
