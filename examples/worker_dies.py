@@ -63,7 +63,7 @@ def main(side: int, as_json: bool) -> None:
     # Dask starts the killed one anew in time; until then two answer.
     with (
         LocalCluster(
-            n_workers=4, threads_per_worker=1, dashboard_address=None
+            n_workers=4, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster) as client,
     ):

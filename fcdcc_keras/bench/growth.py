@@ -121,7 +121,7 @@ def _crowd(workers: int) -> Iterator[Client]:
             LocalCluster(
                 n_workers=0,
                 processes=False,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 protocol="tcp://",
                 host="127.0.0.1",
                 silence_logs=logging.CRITICAL,
