@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -168,9 +168,6 @@ def _compare(it: Any, name: str, rounds: int) -> dict[str, Any]:
                             _seconds(coded, images) for _ in range(warm_up + passes)
                         ][warm_up:]
                     runs.append((plan, slowed, warm_up, measured))
-    # Short layers of the calibration outrun a device's quota. Where one is slowed and
-    # all are waited for, the workers' speed decides: it is fitted to that run.
-    fitted = _fitted(calibration, runs[-1])
     for run in runs:
         plan, slowed, _, measured = run
         seconds = float(np.median(measured))
@@ -180,13 +177,11 @@ def _compare(it: Any, name: str, rounds: int) -> dict[str, Any]:
                 "slowed": slowed,
                 "measured_ms": [round(1e3 * s) for s in measured],
                 "simulated_over_measured": _median(calibration, run) / seconds,
-                "fitted_over_measured": _median(fitted, run) / seconds,
             }
         )
     return {
         "model": name,
         "calibration": asdict(calibration),
-        "fitted_worker_rate": fitted.worker_rate,
         "rows": rows,
     }
 
@@ -200,26 +195,6 @@ def _median(device: Calibration, run: tuple[Any, int, int, list[float]]) -> floa
         slowed=dict.fromkeys(range(slowed), SLOW),
     )
     return float(np.median(found.latencies[warm_up:]))
-
-
-def _fitted(device: Calibration, run: tuple[Any, int, int, list[float]]) -> Calibration:
-    """The devices at that part of their speed with which a run takes its time."""
-
-    def slower(part: float) -> Calibration:
-        return replace(
-            device,
-            worker_rate=part * device.worker_rate,
-            kernel_rate=part * device.kernel_rate,
-        )
-
-    low, high = 0.01, 1.0
-    for _ in range(30):
-        middle = (low * high) ** 0.5
-        if _median(slower(middle), run) > np.median(run[3]):
-            low = middle
-        else:
-            high = middle
-    return slower(middle)
 
 
 def _seconds(model: Any, images: np.ndarray) -> float:

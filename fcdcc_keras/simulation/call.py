@@ -186,7 +186,7 @@ class Call:
         env, load, session, worker = self._env, self.load, self._session, task.worker
         there = yield from session.network.up(worker.index, load.upload)
         task.there = there
-        task.finished = worker.compute(there, load.convolution)
+        task.finished = worker.compute(there, load.convolution, load.head_start)
         if math.isinf(task.finished) and math.isinf(worker.dies):
             session.tally.late += 1  # for ever
             return

@@ -51,17 +51,19 @@ class Worker:
         self._slowness = slowness
         self._busy_until = 0.0
 
-    def compute(self, there: float, seconds: float) -> float:
+    def compute(self, there: float, seconds: float, head_start: float = 0.0) -> float:
         """Returns when a subtask is finished; infinity: never.
 
         Args:
             there: When the worker has its input.
             seconds: How long it usually takes.
+            head_start: By how many seconds it is sooner, if it is free.
         """
-        start = max(there, self._busy_until)
+        start = max(there - head_start, self._busy_until)
         if math.isinf(start):
             return math.inf  # it never finishes what it has
-        self._busy_until = self._slowness.finish(self.index, start, seconds)
+        finish = self._slowness.finish(self.index, start, seconds)
+        self._busy_until = max(there, finish)
         return self._busy_until
 
     def holds(self, layer: int, slot: int) -> bool:

@@ -37,7 +37,9 @@ class Load:
     encode_each: float
     """Seconds of the client for each coded input."""
     convolution: float
-    """Seconds of a worker at its usual speed."""
+    """Seconds of a worker at its usual speed, with what it does for each call."""
+    head_start: float
+    """Seconds by which a worker that is free is sooner."""
     decode: float
     """Seconds of the client for the output."""
     share_encode: float
@@ -72,7 +74,10 @@ def loads_of(
         )
     geometry = geometry.condensed
     bands = micro_bands(geometry, code, device.near, _ITEMSIZE)
-    return tuple(_load(path, band, geometry, code, device) for band in bands)
+    return tuple(
+        _load(path, band, geometry, code, device, first=number == 0)
+        for number, band in enumerate(bands)
+    )
 
 
 def _load(
@@ -81,6 +86,8 @@ def _load(
     geometry: ConvGeometry,
     code: Code,
     device: Calibration,
+    *,
+    first: bool,
 ) -> Load:
     cost = layer_cost(band, code, Prices(), _ITEMSIZE)
     mixed = 0 if code.k_a == 1 else code.workers - code.plain_workers
@@ -103,7 +110,9 @@ def _load(
         encode_first=coding(read, 0),
         encode_each=coding(cost.upload, encode_work / code.workers),
         convolution=cost.multiply_adds / rate
-        + cost.storage * _ITEMSIZE / device.kernel_rate,
+        + cost.storage * _ITEMSIZE / device.kernel_rate
+        + device.call,
+        head_start=device.head_start if first else 0.0,
         decode=coding(cost.download + written, decode_work),
         share_encode=coding(cost.storage * code.k_b / code.ell_b, 0),
     )
@@ -122,5 +131,6 @@ def usual_seconds(loads: Sequence[Load], workers: int, device: Calibration) -> f
         decode=sum(band.decode for band in loads),
         messages=sum(band.message for band in loads) * workers,
         bands=len(loads),
+        head_start=loads[0].head_start,
     )
     return float(time.total())

@@ -19,6 +19,8 @@ def device():
         worker_bandwidth=10e6,
         kernel_rate=1e9,
         message=1e-4,
+        call=1e-3,
+        head_start=5e-4,
     )
 
 
