@@ -12,8 +12,8 @@ k_A* = ℓ_A·√(δ·λ_comm·W·H'·s / (λ_store·N·K_H·K_W)): large for th
 their large maps, and small for the last ones with their many channels. Here this is
 computed for every layer, and then the time of every layer is measured under every pair
 (k_A, k_B) for n = 6, γ = 2 with CRME: the pairs take turns, and medians are over the
-rounds. "planned" is what ``fk.plan`` takes, by a price that counts all that is sent and
-computed, and weighs storage little; it may choose a smaller δ.
+rounds. "planned" is what ``fk.plan`` takes to be quickest by a calibration of the same
+workers; it may choose a smaller δ.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from fcdcc_keras.bench.interleave import interleave
 from fcdcc_keras.bench.statistics import median
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.splits import factor_pairs
+from fcdcc_keras.execution.calibrate import calibrate
 from fcdcc_keras.observe.plotting import check_plotting
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning import Prices
+from fcdcc_keras.planning import Calibration, Prices
 from fcdcc_keras.planning.cost import layer_cost
 from fcdcc_keras.planning.optimum import optimal_k_a
 from fcdcc_keras.text import table
@@ -75,6 +76,7 @@ def measure(
     stragglers: int,
     storage: float,
     rounds: int,
+    able: Calibration,
 ) -> Iterator[dict[str, Any]]:
     """Yields a row for each layer: costs and times under every pair."""
     import fcdcc_keras as fk
@@ -84,7 +86,14 @@ def measure(
     batch = image(model)
     threshold = workers - stragglers
     designs = {f"{c.k_a}, {c.k_b}": c for c in pairs(workers, threshold)}
-    plan = fk.plan(model, workers=workers, stragglers=stragglers, code=CODE)
+    plan = fk.plan(
+        model,
+        workers=workers,
+        stragglers=stragglers,
+        code=CODE,
+        calibration=able,
+        objective="latency",
+    )
     watched = {}
     with ExitStack() as stack:
         for name, code in designs.items():
@@ -219,9 +228,13 @@ def main(
         where, workers, stragglers, rounds = "loopback", 4, 2, 2
     rows: list[dict[str, Any]] = []
     with site(settle(where), workers) as there:
+        experiment.say("calibration ...")
+        able = calibrate(there.cluster, workers=workers, stragglers=stragglers)
         for name, side in experiment.sides(names, quick).items():
             experiment.say(f"{name} ...")
-            rows += measure(there, name, side, workers, stragglers, storage, rounds)
+            rows += measure(
+                there, name, side, workers, stragglers, storage, rounds, able
+            )
     settings = {"workers": workers, "stragglers": stragglers, "storage": storage,
                 "rounds": rounds, "code": CODE}  # fmt: skip
     if record is not None:
