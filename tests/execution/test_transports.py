@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -205,6 +206,24 @@ def test_hedged_sends_to_as_many_as_needed(client, transport):
     assert min(sent) == needed
     # A busy machine may make somebody late now and then, not most of the time.
     assert sent.count(needed) > len(sent) / 2
+
+
+def test_layers_that_a_plan_has_hedged_are():
+    plain, executor = model(), fk.LocalExecutor(6)
+    code = fk.codes.get("systematic")(4, 1, 6)
+    made = fk.plan(plain, workers=6, stragglers=2, code=code)
+    first, *others = made.layers
+    made = replace(made, layers=(replace(first, hedged=True), *others))
+    made = fk.Plan.from_json(made.to_json())
+    coded = fk.distribute(plain, executor, plan=made, stragglers=2, fallback="raise")
+    trace = check(plain, coded, 1)
+    fk.close(coded)
+    sent = {
+        record.layer: sum(task.outcome != "skipped" for task in record.subtasks)
+        for record in trace.records
+    }
+    assert sent.pop(first.path) == first.code.recovery_threshold
+    assert set(sent.values()) == {6}
 
 
 def test_hedged_needs_nothing_encoded_or_decoded_with_a_systematic_code():
