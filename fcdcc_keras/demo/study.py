@@ -56,7 +56,7 @@ def study(
                 each = _each(step, at=subject.batches // 2, do=strike)
                 degraded = logits(coded_model, subject, each)
             with stages.stage("  time it without these two", timed) as step:
-                saboteur.settle()
+                saboteur.stop_restarted()
                 degraded_time, left = _timed(coded_model, subject, step)
 
     labels = subject.labels

@@ -7,13 +7,17 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 import psutil
 
+from fcdcc_keras.errors import ClusterError
+
 _RESTART_SECONDS = 60.0
+_POLL_SECONDS = 0.05
 
 
 class Saboteur:
@@ -32,8 +36,10 @@ class Saboteur:
         """
         pids = client.run(os.getpid)
         self._client = client
+        self._addresses = frozenset(pids)
         self._processes = [psutil.Process(pids[address]) for address in sorted(pids)]
         self._stopped: set[psutil.Process] = set()
+        self._restarted = 0
 
     @property
     def workers(self) -> int:
@@ -53,6 +59,7 @@ class Saboteur:
     def restart(self, worker: int) -> None:
         """Kills a worker's process (SIGKILL); its nanny starts another."""
         self._processes[worker].kill()
+        self._restarted += 1
 
     def kill(self, worker: int) -> None:
         """Kills a worker and its nanny (SIGKILL): nobody takes its place."""
@@ -66,12 +73,29 @@ class Saboteur:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
 
-    def settle(self) -> None:
-        """Waits until the nannies of restarted workers have started others.
+    def stop_restarted(self) -> None:
+        """Waits for the processes that nannies start anew, and stops them too.
 
-        Their start would otherwise compete with whatever is timed next.
+        They would otherwise start while something is timed, and then take part.
+
+        Raises:
+            ClusterError: They had not joined the cluster after a minute.
         """
-        self._client.wait_for_workers(self.workers, timeout=_RESTART_SECONDS)
+        deadline = time.monotonic() + _RESTART_SECONDS
+        while len(joined := self._client.nthreads().keys() - self._addresses) < (
+            self._restarted
+        ):
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"Workers that were killed must be back in {_RESTART_SECONDS:g} s. "
+                    f"Received: {len(joined)} of {self._restarted} are. Give the "
+                    "machine less to do beside this."
+                )
+            time.sleep(_POLL_SECONDS)
+        for pid in self._client.run(os.getpid, workers=list(joined)).values():
+            process = psutil.Process(pid)
+            process.suspend()
+            self._stopped.add(process)
 
     def __enter__(self) -> Saboteur:
         return self

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.trials import sabotage
 from fcdcc_keras.trials.sabotage import Saboteur, orderly_end
 
 pytestmark = pytest.mark.skipif(
@@ -22,13 +24,21 @@ class _Client:
 
     def __init__(self, pids: list[int]) -> None:
         self._pids = {f"tcp://127.0.0.1:{9000 + i}": p for i, p in enumerate(pids)}
-        self.waited_for: list[int] = []
+        self._looks = 0
+        self._joining: int | None = None
 
-    def run(self, function: object) -> dict[str, int]:
-        return self._pids
+    def will_join(self, pid: int) -> None:
+        """Lets a worker be there from the third look on."""
+        self._joining = pid
 
-    def wait_for_workers(self, n_workers: int, timeout: float) -> None:
-        self.waited_for.append(n_workers)
+    def run(self, function: object, workers: list[str] | None = None) -> dict[str, int]:
+        return {w: p for w, p in self._pids.items() if workers is None or w in workers}
+
+    def nthreads(self) -> dict[str, int]:
+        self._looks += 1
+        if self._joining is not None and self._looks == 3:
+            self._pids["tcp://127.0.0.1:9999"] = self._joining
+        return dict.fromkeys(self._pids, 1)
 
 
 @pytest.fixture
@@ -47,17 +57,38 @@ def processes() -> Iterator[list[psutil.Process]]:
 
 
 def test_one_is_stopped_and_one_killed(processes: list[psutil.Process]) -> None:
-    client = _Client([process.pid for process in processes])
     first, second, third = processes
-    with Saboteur(client) as saboteur:
+    with Saboteur(_Client([process.pid for process in processes])) as saboteur:
         saboteur.stop(0)
         saboteur.restart(1)
         _await_change(first, os.WSTOPPED)
         assert second.wait(timeout=10) == -signal.SIGKILL
-        saboteur.settle()
     _await_change(first, os.WCONTINUED)
-    assert client.waited_for == [3]
     assert third.is_running()
+
+
+def test_one_that_is_started_anew_is_stopped_until_the_end(
+    processes: list[psutil.Process],
+) -> None:
+    first, second, anew = processes
+    client = _Client([first.pid, second.pid])
+    client.will_join(anew.pid)
+    with Saboteur(client) as saboteur:
+        saboteur.restart(0)
+        saboteur.stop_restarted()
+        _await_change(anew, os.WSTOPPED)
+        assert second.status() != psutil.STATUS_STOPPED
+    _await_change(anew, os.WCONTINUED)
+
+
+def test_one_that_is_not_started_anew_is_said(
+    processes: list[psutil.Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sabotage, "_RESTART_SECONDS", 0.1)
+    with Saboteur(_Client([process.pid for process in processes])) as saboteur:
+        saboteur.restart(0)
+        with pytest.raises(ClusterError, match=r"Received: 0 of 1 are"):
+            saboteur.stop_restarted()
 
 
 def test_killing_takes_the_nanny_too() -> None:
