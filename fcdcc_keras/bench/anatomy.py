@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.observe.split import split, split_together
 
 if TYPE_CHECKING:
     import keras
@@ -56,23 +57,21 @@ class Watched:
     def parts(self, seconds: Sequence[float]) -> dict[str, Any]:
         """Returns where the time of a pass went, in milliseconds: medians.
 
-        Micro-batches of a layer overlap: the sums of their parts may exceed it.
+        Micro-batches of a layer overlap: what went on at one time shares that time.
 
         Args:
             seconds: Of the last passes, as many as there are.
         """
         passes = self.passes[-len(seconds) :]
-        outside = [
-            s - _inside(records) for s, records in zip(seconds, passes, strict=True)
+        splits = [
+            split_together((r.started, split(r)) for r in records) for records in passes
         ]
+        outside = [whole - s.total for whole, s in zip(seconds, splits, strict=True)]
         return {
             "layers": len({r.call for r in passes[-1]}),
-            **{
-                f"{name}_ms": _median_ms(
-                    sum(getattr(r, name) for r in records) for records in passes
-                )
-                for name in ("encode", "collect", "decode")
-            },
+            "encode_ms": _median_ms(s.encode for s in splits),
+            "collect_ms": _median_ms(s.transport + s.convolution for s in splits),
+            "decode_ms": _median_ms(s.decode for s in splits),
             # Of the workers that were waited for the slowest counts.
             "slowest_convolution_ms": _median_ms(
                 sum(_slowest(r) for r in records) for records in passes
@@ -93,16 +92,6 @@ def convolution_seconds(record: LayerRecord) -> list[float]:
         and task.finished is not None
         and task.started is not None
     ]
-
-
-def _inside(records: Sequence[LayerRecord]) -> float:
-    """Returns for how long any coded layer was under way."""
-    inside, until = 0.0, 0.0
-    for record in sorted(records, key=lambda r: r.started):
-        ended = record.started + record.encode + record.collect + record.decode
-        inside += max(0.0, ended - max(record.started, until))
-        until = max(until, ended)
-    return inside
 
 
 def _slowest(record: LayerRecord) -> float:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from fcdcc_keras.evaluate.judge import Verdict
-from fcdcc_keras.observe.summary import STAGES
 from fcdcc_keras.text import bytes_text, table
 
 _PERCENTILES = (50, 90, 95, 99)
@@ -72,8 +71,8 @@ class Evaluation:
             "local_convolutions": summary.local,
             "workers": worker_rows(verdict),
             "layers": [
-                {"layer": path, "calls": len(layer.splits)}
-                | {f"{k}_ms": getattr(layer.median, k) * 1e3 for k in STAGES}
+                {"layer": path, "calls": len(layer.calls)}
+                | {f"{k}_ms": s * 1e3 for k, s in asdict(layer.median).items()}
                 for path, layer in summary.layers.items()
             ],
             "faults": [

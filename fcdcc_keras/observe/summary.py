@@ -4,73 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple
 
 import numpy as np
 
 from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.observe.split import STAGES, Split, split, split_together
 from fcdcc_keras.text import bytes_text, milliseconds, table
-
-
-@dataclass(frozen=True)
-class Split:
-    """Where the time of a layer's call went, in seconds.
-
-    The micro-batches of a call are added up, though they overlap.
-    """
-
-    encode: float = 0.0
-    """Splitting and encoding the input, in the client."""
-    transport: float = 0.0
-    """The rest: to the workers and back, and waiting there."""
-    convolution: float = 0.0
-    """Of the worker whose answer was the last one needed, by its own clock; or of the
-    client, where it computed the layer itself."""
-    decode: float = 0.0
-    """Decoding and merging, in the client."""
-
-    def __add__(self, other: Split) -> Split:
-        return Split(*map(sum, zip(astuple(self), astuple(other), strict=True)))
-
-    @property
-    def total(self) -> float:
-        """All of it."""
-        return self.encode + self.transport + self.convolution + self.decode
-
-
-STAGES = tuple(field.name for field in fields(Split))
-"""Names of the parts of a ``Split``, in the order of time."""
-
-
-def split(record: LayerRecord) -> Split:
-    """Returns where the time of one micro-batch went."""
-    used = [
-        (task.received, task.finished - task.started)
-        for task in record.subtasks
-        if task.outcome == "used"
-        and task.received is not None
-        and task.started is not None
-        and task.finished is not None
-    ]
-    # A local layer may have waited for workers first: that is transport.
-    waited = record.local is None and bool(used)
-    convolution = min(max(0.0, max(used)[1]), record.collect) if waited else 0.0
-    return Split(
-        encode=record.encode,
-        transport=record.collect - convolution,
-        convolution=convolution + record.convolve,
-        decode=record.decode,
-    )
 
 
 class LayerSummary:
     """The calls of one layer."""
 
     def __init__(self) -> None:
-        self.splits: dict[int, Split] = {}
-        """Where the time of each call went, by its number."""
+        self.calls: dict[int, list[tuple[float, Split]]] = {}
+        """Each call by its number: when its micro-batches began, and where the time
+        of each went."""
         self.local: set[int] = set()
         """Calls that the client had to compute, even in part."""
+
+    @property
+    def splits(self) -> dict[int, Split]:
+        """Where the time of each call went, by its number."""
+        return {call: split_together(parts) for call, parts in self.calls.items()}
 
     @property
     def median(self) -> Split:
@@ -101,8 +57,8 @@ class Summary:
         """Adds further records."""
         for record in records:
             layer = self.layers.setdefault(record.layer, LayerSummary())
-            before = layer.splits.get(record.call, Split())
-            layer.splits[record.call] = before + split(record)
+            micro_batches = layer.calls.setdefault(record.call, [])
+            micro_batches.append((record.started, split(record)))
             if record.local is not None:
                 layer.local.add(record.call)
             if record.transport:
@@ -116,7 +72,7 @@ class Summary:
     @property
     def calls(self) -> int:
         """Calls of coded layers."""
-        return sum(len(layer.splits) for layer in self.layers.values())
+        return sum(len(layer.calls) for layer in self.layers.values())
 
     @property
     def local(self) -> int:
@@ -130,7 +86,7 @@ class Summary:
         rows = [
             (
                 path,
-                str(len(layer.splits)),
+                str(len(layer.calls)),
                 str(len(layer.local)),
                 *map(milliseconds, astuple(layer.median)),
             )

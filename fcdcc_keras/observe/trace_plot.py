@@ -21,7 +21,8 @@ from fcdcc_keras.observe.plotting import (
     canvas,
     check_plotting,
 )
-from fcdcc_keras.observe.summary import STAGES, Summary
+from fcdcc_keras.observe.split import STAGES
+from fcdcc_keras.observe.summary import Summary
 from fcdcc_keras.observe.timeline import (
     Phase,
     Span,

@@ -7,7 +7,8 @@ import pytest
 from fcdcc_keras.execution.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.chrome import chrome_events, write_chrome
-from fcdcc_keras.observe.summary import Split, Summary, split
+from fcdcc_keras.observe.split import Split
+from fcdcc_keras.observe.summary import Summary
 from fcdcc_keras.observe.timeline import Span, lanes, phase_lanes, timeline
 
 
@@ -106,19 +107,6 @@ def test_overlapping_spans_have_lanes_of_their_own() -> None:
     assert lanes([]) == []
 
 
-def test_time_is_split_by_the_last_answer_needed() -> None:
-    assert split(RECORDS[0]) == Split(0.25, 1.5, 0.5, 0.5)
-    assert split(RECORDS[1]) == Split(0.25, 1.0, 1.0, 0.5)
-    assert split(RECORDS[1]).total == 2.75
-    local = LayerRecord("a", 0, 5.0, collect=3.0, convolve=2.0, local="too few workers")
-    assert split(local) == Split(0.0, 3.0, 2.0, 0.0)
-
-
-def test_a_worker_cannot_compute_longer_than_was_waited() -> None:
-    lying = layer("a", 0, 0.0, share(0, "used", 0.25, 0.0, 99.0, 2.25))
-    assert split(lying) == Split(0.25, 0.0, 2.0, 0.5)
-
-
 def test_summaries_can_be_added_to() -> None:
     whole, parts = Summary(RECORDS), Summary(RECORDS[:1])
     parts.add(RECORDS[1:])
@@ -129,11 +117,11 @@ def test_summaries_can_be_added_to() -> None:
     assert (whole.calls, whole.local) == (2, 0)
 
 
-def test_micro_batches_of_a_call_are_added_up() -> None:
-    summary = Summary([RECORDS[1], RECORDS[1], layer("a", 5, 1020.0)])
+def test_micro_batches_of_a_call_are_one_call() -> None:
+    summary = Summary([RECORDS[1], layer("a", 0, 1003.0), layer("a", 5, 1020.0)])
     assert summary.calls == 2
-    assert summary.layers["a"].splits[0] == Split(0.5, 2.0, 2.0, 1.0)
-    assert summary.layers["a"].median == Split(0.375, 2.0, 1.0, 0.75)
+    assert summary.layers["a"].splits[0] == Split(0.5, 3.0, 1.0, 1.0)
+    assert summary.layers["a"].median == Split(0.375, 2.5, 0.5, 0.75)
     assert "convolution ms" in str(summary)
 
 
