@@ -18,13 +18,13 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     asked = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from fcdcc_keras.bench.lab import isolate
+    from benchmarks.figures.lab import isolate
 
     isolate(required=True)
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.edge import STRAGGLERS, WORKERS
-    from fcdcc_keras.bench.models import build
-    from fcdcc_keras.bench.planned import choice, lab
+    from benchmarks.figures.edge import STRAGGLERS, WORKERS
+    from benchmarks.figures.models import build
+    from benchmarks.figures.planned import choice, lab
     from fcdcc_keras.execution.calibrate import measure
     from fcdcc_keras.execution.connect import connect
 

@@ -16,11 +16,11 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     asked = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from fcdcc_keras.bench.lab import isolate
+    from benchmarks.figures.lab import isolate
 
     isolate(required=True)
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.planned import CONFIGURATIONS, lab, predicted
+    from benchmarks.figures.planned import CONFIGURATIONS, lab, predicted
 
     with lab() as address:
         calibration = fk.calibrate(address, stragglers=2)

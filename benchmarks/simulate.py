@@ -142,7 +142,7 @@ def _compare(it: Any, name: str, rounds: int) -> dict[str, Any]:
     from distributed import Client
 
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.models import random_images
+    from benchmarks.figures.models import random_images
 
     model = getattr(keras.applications, name)(weights=None)
     images, rows = random_images(1), []

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from fcdcc_keras.backend import check_backend
-from fcdcc_keras.bench.command import bench
+from fcdcc_keras.commands.bench import bench
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.evaluate.command import evaluate
 from fcdcc_keras.evaluate.plan_command import plan

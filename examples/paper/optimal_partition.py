@@ -26,12 +26,12 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.statistics import median
 from examples.paper import experiment
 from examples.paper.models import build, image
 from examples.paper.site import Site, settle, site
 from fcdcc_keras import codes
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.statistics import median
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.splits import factor_pairs
 from fcdcc_keras.execution.calibrate import calibrate
@@ -80,7 +80,7 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yields a row for each layer: costs and times under every pair."""
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.anatomy import Watched
+    from benchmarks.figures.anatomy import Watched
 
     model = build(network, side)
     batch = image(model)

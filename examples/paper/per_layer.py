@@ -19,11 +19,11 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.statistics import median, ratio
 from examples.paper import experiment
 from examples.paper.models import build, image
 from examples.paper.site import Site, settle, site
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.statistics import median, ratio
 from fcdcc_keras.observe.plotting import bare, check_plotting
 from fcdcc_keras.text import table
 
@@ -38,7 +38,7 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yields a row for each convolutional layer of a network, and one for the whole."""
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.anatomy import Watched
+    from benchmarks.figures.anatomy import Watched
 
     model = build(network, side)
     batch = image(model)

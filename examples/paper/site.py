@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
+from benchmarks.figures.interleave import Contender
+from benchmarks.figures.lab import isolate
 from cluster.edge_lab import Device, EdgeLab, edge_lab, is_isolated
 from cluster.edge_lab.isolation import with_packages
-from fcdcc_keras.bench.interleave import Contender
-from fcdcc_keras.bench.lab import isolate
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 from fcdcc_keras.execution.worker_process import environment

@@ -22,11 +22,11 @@ from typing import Any
 
 import click
 
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.statistics import median
 from examples.paper import experiment
 from examples.paper.models import build, image
 from examples.paper.site import Site, settle, site
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.statistics import median
 from fcdcc_keras.observe.plotting import BLUE, RED, bare, check_plotting
 from fcdcc_keras.text import table
 
@@ -46,7 +46,7 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yields a row for each way and each number of late workers."""
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.anatomy import Watched
+    from benchmarks.figures.anatomy import Watched
 
     model = build(network, side)
     batch = image(model)

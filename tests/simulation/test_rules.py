@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fcdcc_keras.bench import speculation as real_speculation
+from benchmarks.figures import speculation as real_speculation
 from fcdcc_keras.codes import get
 from fcdcc_keras.execution import call as real_call
 from fcdcc_keras.execution import dask, substitution, targets

@@ -21,9 +21,9 @@ from distributed.cli import dask_scheduler
 from packaging.requirements import Requirement
 
 import fcdcc_keras as fk
+from benchmarks.figures.registry import FIGURES
 from cluster.edge_lab import cli as edge_lab
 from fcdcc_keras import cli
-from fcdcc_keras.bench.registry import FIGURES
 from fcdcc_keras.execution import connect
 
 ROOT = Path(__file__).parents[2]

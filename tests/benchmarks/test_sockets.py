@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from fcdcc_keras.bench.sockets import SocketPeers
+from benchmarks.figures.sockets import SocketPeers
 
 
 @pytest.mark.parametrize("way", ["streams", "calls"])

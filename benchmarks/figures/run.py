@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fcdcc_keras.bench.figure import Figure
-from fcdcc_keras.bench.registry import Entry
+from benchmarks.figures.figure import Figure
+from benchmarks.figures.registry import Entry
 from fcdcc_keras.errors import FcdccError
 
 if TYPE_CHECKING:

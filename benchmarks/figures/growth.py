@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.bench.anatomy import Watched
-from fcdcc_keras.bench.figure import Outcome
-from fcdcc_keras.bench.idle_layer import SMALL, IdleLayer, OwnTime, waves
-from fcdcc_keras.bench.interleave import Contender, interleave
-from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.statistics import Estimate, median, slope
+from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.figure import Outcome
+from benchmarks.figures.idle_layer import SMALL, IdleLayer, OwnTime, waves
+from benchmarks.figures.interleave import Contender, interleave
+from benchmarks.figures.run import Run
+from benchmarks.figures.statistics import Estimate, median, slope
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -74,7 +74,7 @@ def client_memory(run: Run) -> Outcome:
     import psutil
 
     import fcdcc_keras as fk
-    from fcdcc_keras.bench.models import random_images
+    from benchmarks.figures.models import random_images
 
     images = max(run.images, 10)
     run.rounds(images)
@@ -139,7 +139,7 @@ def _crowd(workers: int) -> Iterator[Client]:
 def _host(scheduler: str, workers: int) -> Iterator[Any]:
     from fcdcc_keras.execution.worker_process import environment
 
-    command = [sys.executable, "-m", "fcdcc_keras.bench.worker_host"]
+    command = [sys.executable, "-m", "benchmarks.figures.worker_host"]
     process = subprocess.Popen(
         [*command, scheduler, str(workers)],
         env={**environment(), "DASK_LOGGING__DISTRIBUTED": "critical"},

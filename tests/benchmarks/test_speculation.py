@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 import fcdcc_keras as fk
-from fcdcc_keras.bench.speculation import SpeculativeExecutor, copies_due
+from benchmarks.figures.speculation import SpeculativeExecutor, copies_due
 from fcdcc_keras.execution.connect import connect
 
 

@@ -9,11 +9,11 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from fcdcc_keras.bench import growth, lab, layer_cost, models, picture
-from fcdcc_keras.bench.figure import Figure, Goal, Outcome
-from fcdcc_keras.bench.registry import FIGURES
-from fcdcc_keras.bench.show import table
-from fcdcc_keras.bench.statistics import Estimate
+from benchmarks.figures import growth, lab, layer_cost, models, picture
+from benchmarks.figures.figure import Figure, Goal, Outcome
+from benchmarks.figures.registry import FIGURES
+from benchmarks.figures.show import table
+from benchmarks.figures.statistics import Estimate
 from fcdcc_keras.cli import main
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.observe import plotting

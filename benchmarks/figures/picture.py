@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fcdcc_keras.bench.figure import Figure, Outcome
+from benchmarks.figures.figure import Figure, Outcome
 from fcdcc_keras.observe.plotting import (
     BLUE,
     GREEN,

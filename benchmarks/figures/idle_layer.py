@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.bench.worker_side import seconds_of_convolution
+from benchmarks.figures.worker_side import seconds_of_convolution
 from fcdcc_keras.execution.connect import TransportChoice
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.records import LayerRecord

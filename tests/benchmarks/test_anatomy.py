@@ -2,7 +2,7 @@
 
 import pytest
 
-from fcdcc_keras.bench.anatomy import Watched
+from benchmarks.figures.anatomy import Watched
 from fcdcc_keras.execution.records import LayerRecord
 
 

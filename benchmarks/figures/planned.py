@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fcdcc_keras.bench.edge import RATE, SHARE, WORKERS
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.lab import edge_lab
-from fcdcc_keras.bench.models import build, random_images
+from benchmarks.figures.edge import RATE, SHARE, WORKERS
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.lab import edge_lab
+from benchmarks.figures.models import build, random_images
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.calibrate_client import random_layer
 from fcdcc_keras.execution.pipeline import CodedConvolution

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.bench.anatomy import convolution_seconds
-from fcdcc_keras.bench.figure import Outcome
-from fcdcc_keras.bench.idle_layer import LARGE, PLAIN, SMALL, IdleLayer, OwnTime, waves
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.sockets import SocketPeers
-from fcdcc_keras.bench.statistics import median, ratio
-from fcdcc_keras.bench.worker_side import Echo
+from benchmarks.figures.anatomy import convolution_seconds
+from benchmarks.figures.figure import Outcome
+from benchmarks.figures.idle_layer import LARGE, PLAIN, SMALL, IdleLayer, OwnTime, waves
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.run import Run
+from benchmarks.figures.sockets import SocketPeers
+from benchmarks.figures.statistics import median, ratio
+from benchmarks.figures.worker_side import Echo
 from fcdcc_keras.execution.subtask import KernelShare, run_subtask
 
 if TYPE_CHECKING:

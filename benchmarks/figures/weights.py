@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fcdcc_keras.bench.figure import Outcome
-from fcdcc_keras.bench.models import build
-from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.statistics import median
+from benchmarks.figures.figure import Outcome
+from benchmarks.figures.models import build
+from benchmarks.figures.run import Run
+from benchmarks.figures.statistics import median
 
 _WARM_UP = 3
 

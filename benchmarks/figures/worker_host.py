@@ -1,6 +1,6 @@
 """Several Dask workers in one process, until its standard input is closed.
 
-python -m fcdcc_keras.bench.worker_host SCHEDULER WORKERS
+python -m benchmarks.figures.worker_host SCHEDULER WORKERS
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from benchmarks.figures.figure import Figure
+from benchmarks.figures.registry import Entry
+from benchmarks.figures.run import Run, measure
 from fcdcc_keras import text
-from fcdcc_keras.bench.figure import Figure
-from fcdcc_keras.bench.registry import Entry
-from fcdcc_keras.bench.run import Run, measure
 from fcdcc_keras.trials.sabotage import orderly_end
 
 

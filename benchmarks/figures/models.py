@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.bench.anatomy import Watched
-from fcdcc_keras.bench.figure import Outcome
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.statistics import median, ratio
-from fcdcc_keras.bench.worker_side import build_model, predict_part
+from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.figure import Outcome
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.run import Run
+from benchmarks.figures.statistics import median, ratio
+from benchmarks.figures.worker_side import build_model, predict_part
 
 if TYPE_CHECKING:
     import keras

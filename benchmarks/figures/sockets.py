@@ -39,7 +39,7 @@ class SocketPeers:
         self._loop = asyncio.new_event_loop()
         self._stack = ExitStack()
         self._stack.callback(self._loop.close)
-        command = [sys.executable, "-m", "fcdcc_keras.bench.socket_peer", way]
+        command = [sys.executable, "-m", "benchmarks.figures.socket_peer", way]
         command += [str(request), str(answer)]
         self._links: list[tuple[StreamLink | CallLink, bytes]] = []
         try:

@@ -1,6 +1,6 @@
 """VGG16 by plain Keras on one device: a time for every line of standard input.
 
-    python -m fcdcc_keras.bench.edge_device
+    python -m benchmarks.figures.edge_device
 
 Prints "ready" when it has predicted once, and then the seconds of each prediction.
 """
@@ -15,7 +15,7 @@ READY = "ready"
 
 def main() -> None:
     """Predicts whenever it is asked to."""
-    from fcdcc_keras.bench.models import build, random_images
+    from benchmarks.figures.models import build, random_images
 
     model, image = build("VGG16"), random_images(1)
     for _ in range(2):

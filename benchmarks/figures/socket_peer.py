@@ -1,6 +1,6 @@
 """A process that answers REQUEST bytes with ANSWER bytes, until its client goes.
 
-    python -m fcdcc_keras.bench.socket_peer WAY REQUEST ANSWER
+    python -m benchmarks.figures.socket_peer WAY REQUEST ANSWER
 
 Prints the port on which it waits for its only client.
 """
@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from fcdcc_keras.bench.sockets import connect_over
+from benchmarks.figures.sockets import connect_over
 
 _CLIENT_TIMEOUT = 60.0
 

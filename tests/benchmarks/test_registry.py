@@ -2,10 +2,10 @@
 
 import pytest
 
-from fcdcc_keras.bench import registry
-from fcdcc_keras.bench.figure import Figure, Goal, Outcome
-from fcdcc_keras.bench.run import Run, measure
-from fcdcc_keras.bench.statistics import Estimate
+from benchmarks.figures import registry
+from benchmarks.figures.figure import Figure, Goal, Outcome
+from benchmarks.figures.run import Run, measure
+from benchmarks.figures.statistics import Estimate
 from fcdcc_keras.errors import FcdccError
 
 _ASKED = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from fcdcc_keras.bench.registry import FIGURES, Entry, family, select
+from benchmarks.figures.registry import FIGURES, Entry, family, select
 
 
 @click.command(name="bench")
@@ -68,11 +68,11 @@ def bench(
 
         check_plotting(plot)  # before the minutes that measuring takes
     _prepare(entries, required=bool(names))
-    from fcdcc_keras.bench.show import run_shown, table
+    from benchmarks.figures.show import run_shown, table
 
     figures = run_shown(entries, repeats, images, required=bool(names))
     if plot is not None:
-        from fcdcc_keras.bench.picture import draw
+        from benchmarks.figures.picture import draw
 
         draw(figures, plot)
     if as_json:
@@ -104,7 +104,7 @@ def _prepare(entries: Sequence[Entry], *, required: bool) -> None:
     # Read when TensorFlow is loaded, here and in the workers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if any(entry.needs_lab for entry in entries):
-        from fcdcc_keras.bench.lab import isolate
+        from benchmarks.figures.lab import isolate
 
         isolate(required=required)
     from fcdcc_keras.backend import check_backend

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from fcdcc_keras.bench.anatomy import Watched
-from fcdcc_keras.bench.figure import Outcome
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.models import build, random_images
-from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.statistics import Estimate, median, ratio
+from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.figure import Outcome
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.models import build, random_images
+from benchmarks.figures.run import Run
+from benchmarks.figures.statistics import Estimate, median, ratio
 
 WORKERS = 6
 STRAGGLERS = 2

@@ -1,6 +1,6 @@
 """Who is measured when, and what counts."""
 
-from fcdcc_keras.bench.interleave import interleave
+from benchmarks.figures.interleave import interleave
 
 
 def test_every_round_starts_with_another() -> None:

@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fcdcc_keras.bench.anatomy import Watched
-from fcdcc_keras.bench.edge_device import READY
-from fcdcc_keras.bench.figure import Outcome
-from fcdcc_keras.bench.interleave import interleave
-from fcdcc_keras.bench.lab import edge_lab
-from fcdcc_keras.bench.models import build, random_images
-from fcdcc_keras.bench.run import Run
-from fcdcc_keras.bench.speculation import SpeculativeExecutor
-from fcdcc_keras.bench.statistics import median, ratio
+from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.edge_device import READY
+from benchmarks.figures.figure import Outcome
+from benchmarks.figures.interleave import interleave
+from benchmarks.figures.lab import edge_lab
+from benchmarks.figures.models import build, random_images
+from benchmarks.figures.run import Run
+from benchmarks.figures.speculation import SpeculativeExecutor
+from benchmarks.figures.statistics import median, ratio
 from fcdcc_keras.errors import FcdccError
 
 WORKERS = 6
@@ -197,7 +197,7 @@ def _bring_up() -> Iterator[_Lab]:
         spare = lab.devices[WORKERS]
         spare.kill()  # its worker, which would take of the baseline's time
         _wait_for_workers(lab.scheduler_address)
-        command = [sys.executable, "-m", "fcdcc_keras.bench.edge_device"]
+        command = [sys.executable, "-m", "benchmarks.figures.edge_device"]
         with spare.at_full_speed():
             process = spare.start(command, env=_device_environment(), pipes=True)
             _read(process, READY)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fcdcc_keras.bench.figure import Goal, Outcome
+from benchmarks.figures.figure import Goal, Outcome
 from fcdcc_keras.errors import FcdccError
 
 if TYPE_CHECKING:
-    from fcdcc_keras.bench.run import Run
+    from benchmarks.figures.run import Run
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Entry:
     def load(self) -> Callable[[Run], Outcome]:
         """Returns the function that measures it."""
         function: Callable[[Run], Outcome] = getattr(
-            import_module(f"fcdcc_keras.bench.{self.family}"),
+            import_module(f"benchmarks.figures.{self.family}"),
             self.home.partition(":")[2],
         )
         return function

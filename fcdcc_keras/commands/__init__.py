@@ -1,0 +1,1 @@
+"""The commands of ``fcdcc-keras``, one module each, and what they share."""
