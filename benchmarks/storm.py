@@ -22,8 +22,8 @@ import click
 
 from benchmarks.faults.places import Site, lab, loopback
 from benchmarks.faults.script import KINDS, RESTARTING, write_script
+from fcdcc_keras.commands.sabotage import orderly_end
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.trials.sabotage import orderly_end
 
 WORKERS, STRAGGLERS = 6, 2
 SOAKS = {"resnet": 1000, "vgg16": 50}

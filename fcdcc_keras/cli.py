@@ -15,9 +15,9 @@ import click
 
 from fcdcc_keras.backend import check_backend
 from fcdcc_keras.commands.bench import bench
+from fcdcc_keras.commands.evaluate import evaluate
+from fcdcc_keras.commands.plan import plan
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.evaluate.command import evaluate
-from fcdcc_keras.evaluate.plan_command import plan
 
 
 class Commands(click.Group):
@@ -70,8 +70,8 @@ def demo(only: str | None, weights: str, as_json: bool) -> None:
     check_backend()
     from rich.console import Console
 
-    from fcdcc_keras.demo import report
-    from fcdcc_keras.demo.run import MODELS, run
+    from fcdcc_keras.commands import demo_report as report
+    from fcdcc_keras.commands.demo_run import MODELS, run
 
     result = run(
         Console(stderr=True), models=(only,) if only else MODELS, weights=weights

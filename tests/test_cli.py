@@ -143,7 +143,7 @@ def test_demo_prints_json_and_fails_on_changed_predictions(
         def to_json(self) -> dict[str, Any]:
             return {"identical_predictions": False}
 
-    module = ModuleType("fcdcc_keras.demo.run")
+    module = ModuleType("fcdcc_keras.commands.demo_run")
     module.MODELS = ("resnet", "vgg16")  # type: ignore[attr-defined]
     module.run = lambda console, **options: Result()  # type: ignore[attr-defined]
     module.DemoResult = Result  # type: ignore[attr-defined]

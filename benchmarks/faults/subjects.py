@@ -40,8 +40,8 @@ def subject(name: str, seed: int) -> Subject:
         rng = np.random.default_rng(seed)
         images = rng.uniform(-1, 1, (_VGG16_IMAGES, 224, 224, 3)).astype("float32")
     else:
-        from fcdcc_keras.trials.networks import build_resnet
-        from fcdcc_keras.trials.samples import load_digits
+        from fcdcc_keras.commands.networks import build_resnet
+        from fcdcc_keras.commands.samples import load_digits
 
         images = load_digits(seed).test_images
         model = build_resnet(images.shape[1])

@@ -18,7 +18,7 @@ from benchmarks.figures.figure import Figure
 from benchmarks.figures.registry import Entry
 from benchmarks.figures.run import Run, measure
 from fcdcc_keras import text
-from fcdcc_keras.trials.sabotage import orderly_end
+from fcdcc_keras.commands.sabotage import orderly_end
 
 
 def run_shown(

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
-from fcdcc_keras.trials.networks import build_resnet
-from fcdcc_keras.trials.samples import load_digits
-from fcdcc_keras.trials.training import train
+from fcdcc_keras.commands.networks import build_resnet
+from fcdcc_keras.commands.samples import load_digits
+from fcdcc_keras.commands.training import train
 
 WORKERS, STRAGGLERS = 4, 1
 

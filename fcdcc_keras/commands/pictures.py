@@ -1,0 +1,87 @@
+"""The pictures of the page: matplotlib figures, as text for an ``img`` element."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+from fcdcc_keras.commands.evaluation import worker_rows
+from fcdcc_keras.commands.judge import Verdict
+from fcdcc_keras.observe.plotting import BLACK, BLUE, GREEN, RED, bare, canvas
+from fcdcc_keras.observe.trace_plot import OUTCOMES
+
+_MOST_POINTS = 2000
+_LABELS = {"used": "used", "late": "late", "failed": "lost", "skipped": "skipped"}
+
+
+def latency(verdict: Verdict, batch_size: int) -> Any:
+    """Returns the time of every batch, plain and coded, with the faults marked."""
+    figure = canvas(13, 3.4)
+    axis = figure.subplots()
+    for name, seconds, colour in (
+        ("coded", verdict.coded_seconds, GREEN),
+        ("plain", verdict.plain_seconds, BLUE),
+    ):
+        times = np.array(seconds) * 1e3
+        step = -(-len(times) // _MOST_POINTS)
+        highest = [times[i : i + step].max() for i in range(0, len(times), step)]
+        done = (np.arange(len(highest)) * step + 1) * batch_size
+        axis.plot(done, highest, color=colour, lw=1.2, marker=".", ms=4, label=name)
+        axis.axhline(np.median(times), color=colour, lw=0.8, ls=":")
+    for fault, batch in verdict.struck:
+        at = (batch + 0.5) * batch_size
+        axis.axvline(at, color=RED, lw=1.2, ls="--")
+        axis.annotate(
+            *(fault.text, (at, 1.0)),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, 3),
+            textcoords="offset points",
+            rotation=20,
+            fontsize=8,
+            color=BLACK,
+        )
+    axis.set_yscale("log")
+    axis.set_xlabel("images predicted; dotted: medians")
+    axis.set_ylabel("ms a batch")
+    bare(axis, grid="both")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
+
+
+def outcomes(verdict: Verdict) -> Any:
+    """Returns what became of each worker's results, as bars."""
+    rows = worker_rows(verdict)
+    figure = canvas(13, 1.2 + 0.32 * len(rows))
+    axis = figure.subplots()
+    left = np.zeros(len(rows))
+    for outcome, colour in OUTCOMES.items():
+        counts = np.array([row[_LABELS[outcome]] for row in rows])
+        axis.barh(
+            *(range(len(rows)), counts),
+            left=left,
+            height=0.7,
+            color=colour,
+            alpha=1.0 if outcome != "skipped" else 0.4,
+            label=_LABELS[outcome],
+        )
+        left += counts
+    axis.set_yticks(range(len(rows)), [f"{r['worker']}  {r['address']}" for r in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_xlabel("results")
+    bare(axis)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
+
+
+def embedded(figure: Any) -> str:
+    """Returns a figure as the address of an image that is the image itself."""
+    import matplotlib as mpl
+
+    file = io.BytesIO()
+    # Text as text: smaller, and it can be searched.
+    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

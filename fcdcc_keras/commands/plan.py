@@ -1,0 +1,184 @@
+"""``fcdcc-keras plan``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fcdcc_keras.planning.devices import PROFILES, profile
+from fcdcc_keras.planning.objective import OBJECTIVES
+from fcdcc_keras.planning.stragglers import from_spec
+
+if TYPE_CHECKING:
+    import keras
+
+_UNITS = {"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": 2**30}
+
+
+def _bytes(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> float | None:
+    """Returns the bytes that a text such as 200MB stands for."""
+    if value is None:
+        return None
+    number = value.rstrip("BkMGi ")
+    try:
+        found = float(number) * _UNITS[value[len(number) :].strip()]
+    except (KeyError, ValueError):
+        found = 0.0
+    if not found > 0:
+        raise click.BadParameter(
+            "A limit must be a positive number of bytes. Received: "
+            f"{value!r}. Write for example --memory-limit 200MB."
+        )
+    return found
+
+
+@click.command(name="plan")
+@click.argument("model")
+@click.option(
+    "--workers", type=click.IntRange(min=1), required=True, help="n, the workers."
+)
+@click.option(
+    "--stragglers",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="γ, the workers that may be missing.",
+)
+@click.option(
+    "--device",
+    metavar="PROFILE",
+    help=f"What workers and client can do: {', '.join(PROFILES)}, or a JSON file of "
+    "what fk.calibrate returned (to_dict). Without it no latency is predicted.",
+)
+@click.option(
+    "--straggling",
+    default="none",
+    show_default=True,
+    metavar="SPEC",
+    help="How workers are slowed: none, exponential:MEAN, pareto:SHAPE, "
+    "onoff:PROBABILITY,FACTOR[,SPELL] or trace:FILE.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(OBJECTIVES),
+    help="What each layer is to have little of.  [default: latency with --device]",
+)
+@click.option(
+    "--redundancy",
+    type=click.Choice(["eager", "hedged", "auto"]),
+    default="eager",
+    show_default=True,
+    help="Send layers to all workers, or to as many as needed and the others later; "
+    "auto chooses for each layer.",
+)
+@click.option(
+    "--speeds",
+    metavar="S,S,…",
+    help="Speeds of unequal workers, 1 is the device's: fast ones have several of the "
+    "n shares.",
+)
+@click.option(
+    "--memory-limit",
+    callback=_bytes,
+    metavar="BYTES",
+    help="That a worker can hold of kernels, as 200MB.  [default: the device's]",
+)
+@click.option(
+    "--code", default="auto", show_default=True, help="Name of a code, or auto."
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="Height and width for keras.applications.  [default: their own]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Also draw what each split of each layer would cost: png, svg or pdf by the "
+    "suffix. Needs matplotlib.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.json",
+    help="Also write the plan, for distribute(plan=...).",
+)
+def plan(
+    model: str,
+    device: str | None,
+    straggling: str,
+    objective: str | None,
+    speeds: str | None,
+    image_size: int | None,
+    as_json: bool,
+    plot: str | None,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Show how MODEL would be coded, what it costs, and how long it would take.
+
+    MODEL is a name in keras.applications, of which no weights are downloaded; a .keras
+    file; module:function, which returns a model; or digits-vgg, digits-resnet,
+    mnist-vgg or mnist-resnet. No cluster is needed.
+    """
+    if plot is not None:
+        from fcdcc_keras.observe.plotting import check_plotting
+
+        check_plotting(plot)
+    known = None if device is None else profile(device)
+    slowed = from_spec(straggling)
+    options["speeds"] = _speeds(speeds)
+    # Read when TensorFlow is loaded.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from fcdcc_keras.backend import check_backend
+
+    check_backend()
+    from fcdcc_keras.planning import Objective, Prices
+    from fcdcc_keras.rewriting.planner import plan as plan_model
+
+    by: Any = objective or ("price" if known is None else "latency")
+    made = plan_model(
+        _architecture(model, image_size),
+        calibration=known,
+        objective=by,
+        straggling=slowed,
+        **options,
+    )
+    if output is not None:
+        made.to_json(output)
+    if as_json:
+        click.echo(made.to_json())
+    else:
+        click.echo(str(made), nl=False)
+    if plot is not None:
+        from fcdcc_keras.observe.plan_plot import plot_plan
+
+        prices = Prices() if known is None else known.prices
+        goal = Objective(prices, known, slowed, by, options["speeds"])
+        plot_plan(made, goal, plot)
+
+
+def _speeds(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in (text or "").split(",") if word)
+    except ValueError as error:
+        raise click.BadParameter(
+            "Speeds must be numbers with commas between them. Received: "
+            f"{text!r}. Write for example --speeds 2,1,1,1."
+        ) from error
+
+
+def _architecture(name: str, side: int | None) -> keras.Model:
+    """Returns a model whose weights do not matter: none are downloaded or trained."""
+    from fcdcc_keras.commands.models import RANDOM, load
+
+    own = Path(name).suffix in (".keras", ".h5") or ":" in name
+    return load(name, None if own else RANDOM, side=side).model

@@ -1,1 +1,0 @@
-"""The demonstration: two CNNs keep their answers while two of six workers go."""

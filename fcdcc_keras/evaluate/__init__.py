@@ -1,1 +1,0 @@
-"""``fcdcc-keras evaluate``: a model judged on data, plainly and over workers."""

@@ -1,1 +1,0 @@
-"""What demo, bench and evaluate share: data, small models, and workers taken away."""

@@ -1,0 +1,28 @@
+"""Passing images through a model and timing it."""
+
+import keras
+import numpy as np
+import pytest
+
+from fcdcc_keras.commands.demo_passes import Subject, logits, seconds_per_image
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
+    images = np.arange(20, dtype=np.float32).reshape(5, 2, 2, 1)
+    return Subject("flat", model, images, None, batch_size=2)
+
+
+def test_logits_are_those_of_all_images_in_order(subject: Subject) -> None:
+    done: list[int] = []
+    outputs = logits(subject.model, subject, done.append)
+    np.testing.assert_array_equal(outputs, subject.images.reshape(5, 4))
+    assert done == [1, 2, 3] == list(range(1, subject.batches + 1))
+
+
+def test_timing_takes_one_batch_more_than_it_times(subject: Subject) -> None:
+    done: list[int] = []
+    seconds = seconds_per_image(subject.model, subject, 4, done.append)
+    assert done == [1, 2, 3, 4, 5]
+    assert 0.0 < seconds < 1.0
