@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from benchmarks.figures.registry import FIGURES, Entry, family, select
+from benchmarks.figures.registry import FIGURES, Entry, select
 
 
 @click.command(name="bench")
@@ -56,8 +56,8 @@ def bench(
 
     Each figure is a ratio or a difference of times that are measured in turn, on
     worker processes of this machine: the median over the rounds, and as its spread
-    the interquartile range. The edge figures emulate weak devices: they need Linux,
-    root and a clone of the repository, and take the network away from this command.
+    the interquartile range. The edge figures emulate weak devices: they need Linux
+    and root, and take the network away from this command.
     """
     entries = select(names)
     if as_list:
@@ -80,18 +80,6 @@ def bench(
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         click.echo(table(figures), nl=False)
-
-
-def run_family(name: str) -> None:
-    """Measures the figures of one module and prints JSON: for scripts.
-
-    Args:
-        name: Name of the module.
-    """
-    import sys
-
-    only = [word for figure in family(name) for word in ("--only", figure)]
-    bench.main([*only, "--json", *sys.argv[1:]])
 
 
 def _list(entries: Sequence[Entry]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,19 +11,17 @@ from typing import Any
 
 from benchmarks.figures.anatomy import Watched
 from benchmarks.figures.edge_device import READY
+from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.interleave import interleave
-from benchmarks.figures.lab import edge_lab
+from benchmarks.figures.lab import weak_devices
 from benchmarks.figures.models import build, random_images
 from benchmarks.figures.run import Run
 from benchmarks.figures.speculation import SpeculativeExecutor
-from benchmarks.figures.statistics import median, ratio
 from fcdcc_keras.errors import FcdccError
 
 WORKERS = 6
 STRAGGLERS = 2
-SHARE, RATE = 0.25, "1gbit"
-"""Share of a core of each device, and its link."""
 SLOW = 10.0
 """Times that a slowed device is slower."""
 _WARM_UP = 3
@@ -190,10 +187,7 @@ def _shared(run: Run) -> _Lab:
 
 @contextmanager
 def _bring_up() -> Iterator[_Lab]:
-    core = min(os.sched_getaffinity(0))
-    with edge_lab().edge_lab(
-        devices=WORKERS + 1, cpu=SHARE, rate=RATE, pin_client=core
-    ) as lab:
+    with weak_devices(WORKERS + 1) as lab:
         spare = lab.devices[WORKERS]
         spare.kill()  # its worker, which would take of the baseline's time
         _wait_for_workers(lab.scheduler_address)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.figures.statistics import Estimate
+from benchmarks.figures.estimate import Estimate
 
 
 @dataclass(frozen=True)

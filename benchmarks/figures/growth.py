@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.estimate import median, slope
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.idle_layer import SMALL, IdleLayer, OwnTime, waves
 from benchmarks.figures.interleave import Contender, interleave
 from benchmarks.figures.run import Run
-from benchmarks.figures.statistics import Estimate, median, slope
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -96,15 +96,14 @@ def client_memory(run: Run) -> Outcome:
             run.step()
     fifth = images // 5
     first, last = resident[:fifth], resident[-fifth:]
-    growth = np.array(last) / float(np.median(first)) - 1
-    low, high = np.percentile(growth, [25, 75]) * 100
+    usual = median(first).value
     return Outcome(
-        Estimate(float(np.median(growth)) * 100, (float(low), float(high))),
+        median([mb / usual - 1 for mb in last]).scaled(100),
         images,
         watched.client_convolutions,
         {
-            "first_mb": float(np.median(first)),
-            "last_mb": float(np.median(last)),
+            "first_mb": usual,
+            "last_mb": median(last).value,
             "most_mb": max(resident),
             "images": images,
         },

@@ -1,29 +1,15 @@
-"""The edge lab, which is in the repository beside the package and not part of it."""
+"""The edge lab as the figures use it: weak devices, emulated on this machine."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+import os
+from contextlib import AbstractContextManager
 
+from cluster import edge_lab
 from fcdcc_keras.errors import FcdccError
 
-
-def edge_lab() -> Any:
-    """Returns the module of the edge lab.
-
-    Raises:
-        FcdccError: It is not there.
-    """
-    try:
-        # By name: the package does not depend on what it is tried on.
-        return import_module("cluster.edge_lab")
-    except ImportError as error:
-        raise FcdccError(
-            "The edge figures need the edge lab, which the repository has and the "
-            f"installed package has not. Received: {error}. Install the package from "
-            "a clone (`pip install --editable .`), or run `python -m benchmarks.edge` "
-            "in its top folder."
-        ) from error
+SHARE, RATE = 0.25, "1gbit"
+"""Share of a core of each device, and its link."""
 
 
 def isolate(*, required: bool) -> None:
@@ -37,9 +23,18 @@ def isolate(*, required: bool) -> None:
         FcdccError: No lab can be brought up here.
     """
     try:
-        lab = edge_lab()
-        lab.check_requirements()
-        lab.isolate()
+        edge_lab.check_requirements()
+        edge_lab.isolate()
     except FcdccError:
         if required:
             raise
+
+
+def weak_devices(number: int) -> AbstractContextManager[edge_lab.EdgeLab]:
+    """Brings devices up, beside a client that has a core to itself."""
+    return edge_lab.edge_lab(
+        devices=number,
+        cpu=SHARE,
+        rate=RATE,
+        pin_client=min(os.sched_getaffinity(0)),
+    )

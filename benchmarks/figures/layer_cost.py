@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures.anatomy import convolution_seconds
+from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.idle_layer import LARGE, PLAIN, SMALL, IdleLayer, OwnTime, waves
 from benchmarks.figures.interleave import interleave
 from benchmarks.figures.run import Run
 from benchmarks.figures.sockets import SocketPeers
-from benchmarks.figures.statistics import median, ratio
 from benchmarks.figures.worker_side import Echo
 from fcdcc_keras.execution.subtask import KernelShare, run_subtask
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.interleave import interleave
 from benchmarks.figures.run import Run
-from benchmarks.figures.statistics import median, ratio
 from benchmarks.figures.worker_side import build_model, predict_part
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.figures.anatomy import Watched
+from benchmarks.figures.estimate import Estimate, median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.interleave import interleave
 from benchmarks.figures.models import build, random_images
 from benchmarks.figures.run import Run
-from benchmarks.figures.statistics import Estimate, median, ratio
 
 WORKERS = 6
 STRAGGLERS = 2

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from benchmarks.figures.figure import Goal, Outcome
+from benchmarks.figures.figure import Figure, Goal, Outcome
+from benchmarks.figures.run import Run
 from fcdcc_keras.errors import FcdccError
-
-if TYPE_CHECKING:
-    from benchmarks.figures.run import Run
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,24 @@ class Entry:
         )
         return function
 
+    def measure(self, run: Run, *, required: bool) -> Figure:
+        """Measures it.
+
+        Args:
+            run: What it shares with others.
+            required: Whether it is an error if it cannot be measured here; otherwise
+                the figure says why.
+
+        Raises:
+            FcdccError: It is required, and cannot be measured here.
+        """
+        try:
+            return Figure(self.goal, self.load()(run))
+        except FcdccError as error:
+            if required:
+                raise
+            return Figure(self.goal, None, str(error))
+
 
 def select(names: Sequence[str]) -> tuple[Entry, ...]:
     """Returns the figures of some names, in the order of ``FIGURES``; none: all.
@@ -55,11 +70,6 @@ def select(names: Sequence[str]) -> tuple[Entry, ...]:
             f"{', '.join(unknown)}. Choose from {', '.join(known)}."
         )
     return tuple(e for e in FIGURES if not names or e.goal.name in names)
-
-
-def family(name: str) -> tuple[str, ...]:
-    """Returns the names of the figures that one module measures."""
-    return tuple(e.goal.name for e in FIGURES if e.family == name)
 
 
 FIGURES: tuple[Entry, ...] = (

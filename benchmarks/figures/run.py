@@ -1,39 +1,31 @@
-"""One run of the benchmark: its figures one after another, and what they share."""
+"""One run of the benchmark: what its figures, one after another, share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.figures.figure import Figure
-from benchmarks.figures.registry import Entry
-from fcdcc_keras.errors import FcdccError
-
 if TYPE_CHECKING:
     from distributed import Client
+
+    from fcdcc_keras.commands.progress import Stage
 
 
 class Run:
     """What measurements share: settings, one cluster at a time, and progress."""
 
-    def __init__(
-        self,
-        repeats: int | None = None,
-        images: int = 60,
-        progress: Callable[[int | None], None] = lambda total: None,
-    ) -> None:
+    def __init__(self, repeats: int | None = None, images: int = 60) -> None:
         """Takes the settings.
 
         Args:
             repeats: Rounds of every figure; None: as many as it takes by itself.
             images: Images over which the client's memory is watched.
-            progress: Called with the number of steps that a figure will take, and
-                with None after each of them.
         """
         self._repeats = repeats
-        self._progress = progress
         self.images = images
+        self.stage: Stage | None = None
+        """Shows the progress of the figure that is measured."""
         self._stack = ExitStack()
         self._key: object = None
         self._resource: Any = None
@@ -46,12 +38,14 @@ class Run:
             besides: Further steps that will be reported, as for warming up.
         """
         rounds = self._repeats or usual
-        self._progress(rounds + besides)
+        if self.stage is not None:
+            self.stage.expect(rounds + besides)
         return rounds
 
     def step(self) -> None:
         """Reports that a step is done."""
-        self._progress(None)
+        if self.stage is not None:
+            self.stage()
 
     def shared(
         self, key: object, make: Callable[[], AbstractContextManager[Any]]
@@ -82,35 +76,6 @@ class Run:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def measure(
-    entries: Sequence[Entry],
-    run: Run,
-    *,
-    required: bool,
-    before: Callable[[Entry], None] = lambda entry: None,
-) -> Iterator[Figure]:
-    """Measures figures, one after another.
-
-    Args:
-        entries: Which.
-        run: What they share.
-        required: Whether one that cannot be measured is an error; otherwise its
-            figure says why.
-        before: Called before each.
-
-    Raises:
-        FcdccError: A figure that is required cannot be measured here.
-    """
-    for entry in entries:
-        before(entry)
-        try:
-            yield Figure(entry.goal, entry.load()(run))
-        except FcdccError as error:
-            if required:
-                raise
-            yield Figure(entry.goal, None, str(error))
 
 
 @contextmanager

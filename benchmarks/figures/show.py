@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from benchmarks.figures.figure import Figure
 from benchmarks.figures.registry import Entry
-from benchmarks.figures.run import Run, measure
+from benchmarks.figures.run import Run
 from fcdcc_keras import text
+from fcdcc_keras.commands.progress import Stages
 from fcdcc_keras.commands.sabotage import orderly_end
 
 
@@ -32,29 +25,18 @@ def run_shown(
         images: Images of ``client_memory_growth``.
         required: Whether one that cannot be measured is an error.
     """
-    console = Console(stderr=True)
-    with orderly_end(), _bars(console) as bars:
-        task = None
-
-        def before(entry: Entry) -> None:
-            nonlocal task
-            if not console.is_terminal:
-                console.print(f"{entry.goal.name} ...")
-            task = bars.add_task(entry.goal.name, total=None)
-
-        def progress(total: int | None) -> None:
-            assert task is not None
-            if total is None:
-                bars.advance(task)
-            else:
-                bars.update(task, total=total)
-
-        figures = []
-        with Run(repeats, images, progress) as run:
-            for figure in measure(entries, run, required=required, before=before):
-                figures.append(figure)
+    figures = []
+    with (
+        orderly_end(),
+        Stages(Console(stderr=True)) as stages,
+        Run(repeats, images) as run,
+    ):
+        for entry in entries:
+            with stages.stage(entry.goal.name) as run.stage:
+                figure = entry.measure(run, required=required)
                 if figure.outcome is None:
-                    console.print(f"{figure.goal.name}: {figure.error}", markup=False)
+                    run.stage.note(f"{figure.goal.name}: {figure.error}")
+            figures.append(figure)
     return figures
 
 
@@ -82,17 +64,3 @@ def _row(figure: Figure) -> tuple[str, ...]:
         ),
         {True: "yes", False: "no", None: ""}[figure.kept],
     )
-
-
-@contextlib.contextmanager
-def _bars(console: Console) -> Iterator[Progress]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        # Elsewhere than on a terminal, all bars would appear at the very end.
-        disable=not console.is_terminal,
-    ) as bars:
-        yield bars

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.figures.estimate import median
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.models import build
 from benchmarks.figures.run import Run
-from benchmarks.figures.statistics import median
 
 _WARM_UP = 3
 

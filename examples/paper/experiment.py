@@ -14,7 +14,7 @@ import click
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from benchmarks.figures.statistics import Estimate
+from benchmarks.figures.estimate import Estimate
 from examples.paper.models import SIDES
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.plotting import BLUE, GREEN, ORANGE, RED, canvas

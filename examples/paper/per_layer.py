@@ -19,8 +19,8 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.interleave import interleave
-from benchmarks.figures.statistics import median, ratio
 from examples.paper import experiment
 from examples.paper.models import build, image
 from examples.paper.site import Site, settle, site

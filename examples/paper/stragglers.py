@@ -22,8 +22,8 @@ from typing import Any
 
 import click
 
+from benchmarks.figures.estimate import median
 from benchmarks.figures.interleave import interleave
-from benchmarks.figures.statistics import median
 from examples.paper import experiment
 from examples.paper.models import build, image
 from examples.paper.site import Site, settle, site

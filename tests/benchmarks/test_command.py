@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.figures import growth, lab, layer_cost, models, picture
+from benchmarks.figures.estimate import Estimate
 from benchmarks.figures.figure import Figure, Goal, Outcome
 from benchmarks.figures.registry import FIGURES
 from benchmarks.figures.show import table
-from benchmarks.figures.statistics import Estimate
+from cluster import edge_lab
 from fcdcc_keras.cli import main
-from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.errors import ClusterError, FcdccError
 from fcdcc_keras.observe import plotting
 
 
@@ -45,14 +46,13 @@ def test_wrong_usage_is_refused(words: list[str]) -> None:
 
 
 def test_the_edge_figures_say_what_is_missing(monkeypatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}")
+    def unprivileged() -> None:
+        raise ClusterError("Only root may. Received: user 7. Use sudo.")
 
-    monkeypatch.setattr(lab, "import_module", missing)
+    monkeypatch.setattr(edge_lab, "check_requirements", unprivileged)
     result = bench("--only", "edge_speedup")
     assert result.exit_code == 1
-    assert "need the edge lab" in result.output
-    assert "Received: No module named 'cluster.edge_lab'." in result.output
+    assert "Received: user 7." in result.output
     lab.isolate(required=False)  # the other figures can be measured
 
 

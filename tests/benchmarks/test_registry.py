@@ -1,11 +1,15 @@
 """The names of the figures, and what is asked of them."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from benchmarks.figures import registry
+from benchmarks.figures.estimate import Estimate
 from benchmarks.figures.figure import Figure, Goal, Outcome
-from benchmarks.figures.run import Run, measure
-from benchmarks.figures.statistics import Estimate
+from benchmarks.figures.run import Run
+from fcdcc_keras.commands.progress import Stages
 from fcdcc_keras.errors import FcdccError
 
 _ASKED = {
@@ -38,7 +42,6 @@ def test_every_figure_that_was_asked_for_is_there() -> None:
 def test_every_figure_has_its_function() -> None:
     for entry in registry.FIGURES:
         assert callable(entry.load())
-        assert entry.goal.name in registry.family(entry.family)
         assert "\n" not in entry.goal.text
 
 
@@ -87,14 +90,13 @@ def _fails(run: Run) -> Outcome:
 def test_what_cannot_be_measured_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = registry.Entry(Goal("edge", "", "ratio"), "edge:speedup")
     monkeypatch.setattr(registry.Entry, "load", lambda self: _fails)
-    (figure,) = measure([entry], Run(), required=False)
-    found = figure.to_json()
+    found = entry.measure(Run(), required=False).to_json()
     assert found["value"] is None
     assert found["spread"] is None
     assert found["kept"] is None
     assert found["error"].startswith("A lab needs root.")
     with pytest.raises(FcdccError, match="needs root"):
-        list(measure([entry], Run(), required=True))
+        entry.measure(Run(), required=True)
 
 
 def test_one_cluster_at_a_time() -> None:
@@ -119,9 +121,15 @@ def test_one_cluster_at_a_time() -> None:
 
 
 def test_steps_are_announced() -> None:
-    seen: list[int | None] = []
-    run = Run(repeats=None, progress=seen.append)
-    assert run.rounds(7, 2) == 7
-    run.step()
-    assert Run(repeats=3, progress=seen.append).rounds(7) == 3
-    assert seen == [9, None, 4]
+    run = Run()
+    with Stages(Console(file=io.StringIO(), force_terminal=True)) as stages:
+        with stages.stage("a figure") as run.stage:
+            assert run.rounds(7, 2) == 7
+            run.step()
+            (task,) = stages.tasks
+            assert (task.completed, task.total) == (1, 9)
+        assert task.finished
+        again = Run(repeats=3)
+        with stages.stage("another") as again.stage:
+            assert again.rounds(7) == 3
+            assert stages.tasks[1].total == 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.figures.statistics import Estimate, difference, median, ratio, slope
+from benchmarks.figures.estimate import Estimate, difference, median, ratio, slope
 
 
 def test_median_and_interquartile_range() -> None:

@@ -10,10 +10,9 @@ most it does not grow with the number of rounds, and one bad round does not show
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,10 @@ class Estimate:
 
 def median(samples: Sequence[float]) -> Estimate:
     """Returns the median of samples."""
-    return Estimate(float(np.median(samples)), _quartiles(samples))
+    if len(samples) == 1:
+        return Estimate(samples[0], (samples[0], samples[0]))
+    low, middle, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return Estimate(middle, (low, high))
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Estimate:
@@ -74,13 +76,5 @@ def slope(samples: Mapping[float, Sequence[float]]) -> Estimate:
         samples: For each x the samples of y, one for each round.
     """
     x = list(samples)
-    return median([_slope(x, y) for y in zip(*samples.values(), strict=True)])
-
-
-def _slope(x: Sequence[float], y: Sequence[float]) -> float:
-    return float(np.polyfit(x, y, 1)[0])
-
-
-def _quartiles(samples: Sequence[float]) -> tuple[float, float]:
-    low, high = np.percentile(samples, [25, 75])
-    return float(low), float(high)
+    rounds = zip(*samples.values(), strict=True)
+    return median([statistics.linear_regression(x, y).slope for y in rounds])
