@@ -22,7 +22,7 @@ import click
 
 from benchmarks.faults.places import Site, lab, loopback
 from benchmarks.faults.script import KINDS, RESTARTING, write_script
-from fcdcc_keras.commands.sabotage import orderly_end
+from fcdcc_keras.commands.faults import orderly_end
 from fcdcc_keras.errors import ClusterError
 
 WORKERS, STRAGGLERS = 6, 2

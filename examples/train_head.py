@@ -23,9 +23,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 import fcdcc_keras as fk
-from fcdcc_keras.commands.networks import build_resnet
+from fcdcc_keras.commands.networks import build_resnet, train
 from fcdcc_keras.commands.samples import Samples, load_digits
-from fcdcc_keras.commands.training import train
 
 
 def known_and_new(data: Samples) -> tuple[Samples, Samples]:

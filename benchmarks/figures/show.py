@@ -10,8 +10,8 @@ from benchmarks.figures.figure import Figure
 from benchmarks.figures.registry import Entry
 from benchmarks.figures.run import Run
 from fcdcc_keras import text
+from fcdcc_keras.commands.faults import orderly_end
 from fcdcc_keras.commands.progress import Stages
-from fcdcc_keras.commands.sabotage import orderly_end
 
 
 def run_shown(

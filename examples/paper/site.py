@@ -17,7 +17,7 @@ from benchmarks.figures.interleave import Contender
 from benchmarks.figures.lab import isolate
 from cluster.edge_lab import Device, EdgeLab, edge_lab, is_isolated
 from cluster.edge_lab.isolation import with_packages
-from fcdcc_keras.commands.sabotage import Saboteur, orderly_end
+from fcdcc_keras.commands.faults import Saboteur, orderly_end
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 from fcdcc_keras.execution.worker_process import environment

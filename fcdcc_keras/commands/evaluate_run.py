@@ -16,11 +16,17 @@ import fcdcc_keras as fk
 from fcdcc_keras.commands import models
 from fcdcc_keras.commands.data import Batch, Dataset, open_data
 from fcdcc_keras.commands.evaluation import Evaluation
-from fcdcc_keras.commands.faults import Fault, parse, schedule
+from fcdcc_keras.commands.faults import (
+    Fault,
+    Saboteur,
+    expected_losses,
+    orderly_end,
+    parse,
+    schedule,
+)
 from fcdcc_keras.commands.judge import judge
 from fcdcc_keras.commands.models import Candidate
 from fcdcc_keras.commands.progress import Stages
-from fcdcc_keras.commands.sabotage import Saboteur, expected_losses, orderly_end
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.embedded import (
     default_workers,
@@ -93,7 +99,7 @@ def run(console: Console, options: Options) -> Evaluation:
                     plan=plan,
                 )
             stack.enter_context(fk.closing(coded))
-            strike = _striker(cluster, stack) if faults else lambda fault: None
+            strike = stack.enter_context(Saboteur(cluster)).strike if faults else _none
             size = min(options.batch_size, dataset.images)
             text = f"Predict {dataset.images} images, plainly and over the workers"
             began = time.perf_counter()
@@ -146,11 +152,5 @@ def _prepared(candidate: Candidate, dataset: Dataset, size: int) -> Iterator[Bat
         yield prepared, labels
 
 
-def _striker(client: Any, stack: contextlib.ExitStack) -> Callable[[Fault], None]:
-    saboteur = stack.enter_context(Saboteur(client))
-
-    def strike(fault: Fault) -> None:
-        for worker in fault.workers:
-            getattr(saboteur, fault.action)(worker)
-
-    return strike
+def _none(fault: Fault) -> None:
+    raise AssertionError(f"{fault} is in no script")

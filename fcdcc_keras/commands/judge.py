@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fcdcc_keras.commands.faults import Fault
+from fcdcc_keras.commands.faults import Fault, take_due
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.summary import Summary
 from fcdcc_keras.observe.trace import Trace
@@ -104,9 +104,7 @@ def judge(
     with Trace(coded) as trace, _listening(coded, strikes):
         for number, (batch, labels) in enumerate(itertools.chain([first], batches)):
             plain_scores, plain_time = _timed(plain, batch)
-            now = []
-            while left and left[0].due(images) < verdict.images + len(batch):
-                now.append(left.popleft())
+            now = take_due(left, verdict.images + len(batch), images)
             verdict.struck += [(fault, number) for fault in now]
             strikes.pending += now
             coded_scores, coded_time = _timed(coded, batch)

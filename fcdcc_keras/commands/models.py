@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fcdcc_keras.commands.images import Shape
+from fcdcc_keras.commands.data import Shape
 from fcdcc_keras.commands.shipped import RECIPES, shipped_model, untrained
 from fcdcc_keras.errors import FcdccError
 

@@ -1,16 +1,18 @@
-"""A small ResNet and a small VGG for images of digits, untrained."""
+"""A small ResNet and a small VGG for images of digits, and how they are trained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import layers
 
-from fcdcc_keras.commands.samples import CLASSES
+from fcdcc_keras.commands.samples import CLASSES, Samples
 
 # The default 0.99 would need more steps than a short training has.
 _BN_MOMENTUM = 0.9
+_BATCH = 32
 
 
 def build_resnet(side: int) -> keras.Model:
@@ -61,6 +63,39 @@ def build_vgg(side: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(CLASSES)(x), name="vgg_digits")
 
 
+def train(
+    model: keras.Model,
+    samples: Samples,
+    *,
+    epochs: int,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> None:
+    """Trains a model in place to tell the classes apart.
+
+    Args:
+        model: Takes images of the samples' shape and returns logits of the classes.
+        samples: The training images and labels.
+        epochs: Passes over the training images.
+        on_epoch: Called after each epoch.
+    """
+    model.compile(
+        optimizer=keras.optimizers.Adam(_falling_rate(samples, epochs)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        # Compiling by XLA takes longer than the whole training.
+        jit_compile=False,
+    )
+    model.fit(
+        samples.train_images,
+        samples.train_labels,
+        batch_size=_BATCH,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch())
+        ],
+    )
+
+
 def _residual_block(x: Any, filters: int, stride: int) -> Any:
     y = layers.ReLU()(_convolution(x, filters, 3, stride))
     y = _convolution(y, filters, 3)
@@ -72,3 +107,8 @@ def _residual_block(x: Any, filters: int, stride: int) -> Any:
 def _convolution(x: Any, filters: int, size: int, stride: int = 1) -> Any:
     x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
     return layers.BatchNormalization(momentum=_BN_MOMENTUM)(x)
+
+
+def _falling_rate(samples: Samples, epochs: int) -> Any:
+    steps = epochs * -(-len(samples.train_labels) // _BATCH)
+    return keras.optimizers.schedules.CosineDecay(2e-3, steps)

@@ -9,9 +9,7 @@ import pytest
 from PIL import Image
 
 from fcdcc_keras.commands import data
-from fcdcc_keras.commands.data import open_data
-from fcdcc_keras.commands.folders import find_images
-from fcdcc_keras.commands.images import fit
+from fcdcc_keras.commands.data import find_images, fit, open_data
 from fcdcc_keras.errors import FcdccError
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fcdcc_keras.commands.demo_passes import Subject, logits, seconds_per_image
+from fcdcc_keras.commands.demo_run import Subject, logits, seconds_per_image
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fcdcc_keras.commands import demo_report as report
-from fcdcc_keras.commands.demo_results import ModelResult, compare
-from fcdcc_keras.commands.demo_run import DemoResult
+from fcdcc_keras.commands import demo_results as report
+from fcdcc_keras.commands.demo_results import DemoResult, ModelResult, compare
 
 _PLAIN = np.array([[2.0, -8.0, 1.0], [0.0, 1.0, 4.0]], np.float32)
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.commands import samples
-from fcdcc_keras.commands.networks import build_resnet, build_vgg
+from fcdcc_keras.commands.networks import build_resnet, build_vgg, train
 from fcdcc_keras.commands.samples import Samples, load_digits, load_mnist
-from fcdcc_keras.commands.training import train
 from fcdcc_keras.errors import FcdccError
 
 

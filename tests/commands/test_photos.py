@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from fcdcc_keras.commands import photos
+from fcdcc_keras.commands import demo_run
 from fcdcc_keras.errors import FcdccError
 
 
 def test_photographs_are_as_vgg16_wants_them() -> None:
-    images = photos.load()
+    images = demo_run.load_photos()
     assert images.shape == (2, 224, 224, 3)
     assert images.dtype == np.float32
     assert -124.0 <= images.min() < -90.0
@@ -23,6 +23,6 @@ def test_failed_download_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
     with pytest.raises(FcdccError, match=r"no route to host.*--weights random"):
-        photos.build_vgg16("imagenet")
+        demo_run.build_vgg16("imagenet")
     with pytest.raises(Exception, match=r"^URL fetch failure"):
-        photos.build_vgg16("random")
+        demo_run.build_vgg16("random")

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from fcdcc_keras.commands import sabotage
-from fcdcc_keras.commands.sabotage import Saboteur, orderly_end
+from fcdcc_keras.commands import faults
+from fcdcc_keras.commands.faults import Saboteur, orderly_end
 from fcdcc_keras.errors import ClusterError
 
 pytestmark = pytest.mark.skipif(
@@ -84,7 +84,7 @@ def test_one_that_is_started_anew_is_stopped_until_the_end(
 def test_one_that_is_not_started_anew_is_said(
     processes: list[psutil.Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sabotage, "_RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(faults, "_RESTART_SECONDS", 0.1)
     with Saboteur(_Client([process.pid for process in processes])) as saboteur:
         saboteur.restart(0)
         with pytest.raises(ClusterError, match=r"Received: 0 of 1 are"):

@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
-from fcdcc_keras.commands.networks import build_resnet
+from fcdcc_keras.commands.networks import build_resnet, train
 from fcdcc_keras.commands.samples import load_digits
-from fcdcc_keras.commands.training import train
 
 WORKERS, STRAGGLERS = 4, 1
 
