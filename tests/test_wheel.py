@@ -41,6 +41,7 @@ def test_it_holds_the_package_and_nothing_else(wheel) -> None:
             rooms.add(second.removesuffix(".py"))
     assert {name for name in top if not name.endswith(".dist-info")} == {"fcdcc_keras"}
     assert {"commands", "codes", "cli", "py.typed"} <= rooms
+    assert "fcdcc_keras/commands/page.html" in wheel.namelist()
     assert rooms.isdisjoint({"bench", "benchmarks", "figures", "tests"})
 
 

@@ -102,22 +102,20 @@ class Evaluation:
             ("convolutions by the client", f"{summary.local} of {summary.calls}"),
         ]
 
+    def workers_table(self) -> tuple[list[str], list[list[str]]]:
+        """Returns what became of each worker's results: headings, and rows of texts."""
+        counts = ["worker", "address", "used", "late", "lost", "skipped"]
+        rows = [
+            [*(str(row[name]) for name in counts)]
+            + [bytes_text(row[f"bytes_{way}"]) for way in ("sent", "received")]
+            for row in worker_rows(self.verdict)
+        ]
+        return [*counts, "sent", "received"], rows
+
     def __str__(self) -> str:
-        rows = worker_rows(self.verdict)
-        kinds = ("used", "late", "lost", "skipped")
-        workers = table(
-            "what became of each worker's results",
-            ["worker", "address", *kinds, "sent", "received"],
-            [
-                (
-                    *(str(row["worker"]), row["address"]),
-                    *(str(row[kind]) for kind in kinds),
-                    *(bytes_text(row[f"bytes_{way}"]) for way in ("sent", "received")),
-                )
-                for row in rows
-            ],
-            right=[*kinds, "sent", "received"],
-        )
+        headings, rows = self.workers_table()
+        title = "what became of each worker's results"
+        workers = table(title, headings, rows, right=headings[2:])
         title = f"{self.model} on {self.data}: {self.workers} workers, any "
         title += f"{self.stragglers} may be missing"
         return f"{table(title, ['', 'found'], self.figures())}\n{workers}"

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
+import base64
+import io
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from fcdcc_keras.commands import pictures
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
 from fcdcc_keras.commands.evaluation import Evaluation, worker_rows
-from fcdcc_keras.observe.trace_plot import gantt_figure, split_figure
-from fcdcc_keras.text import bytes_text
+from fcdcc_keras.commands.judge import Verdict
+from fcdcc_keras.observe.plotting import BLACK, BLUE, GREEN, RED, bare, canvas
+from fcdcc_keras.observe.trace_plot import OUTCOMES, gantt_figure, split_figure
 from fcdcc_keras.version import __version__
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-       max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-img { width: 100%; height: auto; } pre { overflow-x: auto; font-size: 12px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #ddd }
-.good { color: #00664b; } .bad { color: #a33f00; } .note { color: #666; }
-"""
+_MOST_POINTS = 2000
+_LABELS = {"used": "used", "late": "late", "failed": "lost", "skipped": "skipped"}
 
 
 def write_page(found: Evaluation, path: str | Path) -> None:
@@ -35,96 +33,86 @@ def write_page(found: Evaluation, path: str | Path) -> None:
 
 def page(found: Evaluation) -> str:
     """Returns the results with their pictures as HTML without outside resources."""
-    verdict = found.verdict
-    title = f"{found.model} on {found.data}"
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f"<p class=note>{found.workers} workers, any {found.stragglers} may be missing;"
-        f" {verdict.images} images in batches of {found.batch_size};"
-        f" {found.seconds:.0f} s; fcdcc_keras {__version__}</p>",
-        _claim(found),
-        _table((), found.figures()),
-        *_section(
-            "Time of each batch",
-            _image(pictures.latency(verdict, found.batch_size), "time of each batch"),
-        ),
-        *_section(
-            "What became of each worker's results",
-            _image(pictures.outcomes(verdict), "results of each worker"),
-            _workers(found),
-        ),
-        *_section(
-            "What each worker did",
-            "<p class=note>One row a worker; pale from sending to the answer, full "
-            "while it convolved.</p>",
-            *(
-                f"<h3>{escape(scene.title)}</h3>"
-                + _image(gantt_figure(scene.records), scene.title)
-                for scene in verdict.scenes
-            ),
-        ),
-        *_section(
-            "Where the time of each layer went",
-            _image(split_figure(verdict.summary), "time of each layer"),
-        ),
-        *_section("Predictions that differ", _differences(found)),
-        *_section(
-            "Layers",
-            f"<details><summary>which are coded</summary><pre>{escape(found.layers)}"
-            "</pre></details>",
-        ),
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
+    template = files("fcdcc_keras.commands").joinpath("page.html").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(template).render(
+        found=found,
+        verdict=found.verdict,
+        differences=[d.values() for d in found.to_json()["differences"]],
+        version=__version__,
+        embedded=embedded,
+        latency=latency,
+        outcomes=outcomes,
+        gantt_figure=gantt_figure,
+        split_figure=split_figure,
     )
 
 
-def _claim(found: Evaluation) -> str:
-    verdict = found.verdict
-    if verdict.differences:
-        text = f"{len(verdict.differences)} of {verdict.images} predictions differ."
-        return f"<p class=bad><strong>{text}</strong></p>"
-    text = f"All {verdict.images} predictions are those of the plain model"
-    told = "; ".join(fault.text for fault, _ in verdict.struck)
-    text += f", while this happened: {escape(told)}." if told else "."
-    return f"<p class=good><strong>{text}</strong></p>"
+def latency(verdict: Verdict, batch_size: int) -> Any:
+    """Returns the time of every batch, plain and coded, with the faults marked."""
+    figure = canvas(13, 3.4)
+    axis = figure.subplots()
+    for name, seconds, colour in (
+        ("coded", verdict.coded_seconds, GREEN),
+        ("plain", verdict.plain_seconds, BLUE),
+    ):
+        times = np.array(seconds) * 1e3
+        step = -(-len(times) // _MOST_POINTS)
+        highest = [times[i : i + step].max() for i in range(0, len(times), step)]
+        done = (np.arange(len(highest)) * step + 1) * batch_size
+        axis.plot(done, highest, color=colour, lw=1.2, marker=".", ms=4, label=name)
+        axis.axhline(np.median(times), color=colour, lw=0.8, ls=":")
+    for fault, batch in verdict.struck:
+        at = (batch + 0.5) * batch_size
+        axis.axvline(at, color=RED, lw=1.2, ls="--")
+        axis.annotate(
+            *(fault.text, (at, 1.0)),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, 3),
+            textcoords="offset points",
+            rotation=20,
+            fontsize=8,
+            color=BLACK,
+        )
+    axis.set_yscale("log")
+    axis.set_xlabel("images predicted; dotted: medians")
+    axis.set_ylabel("ms a batch")
+    bare(axis, grid="both")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
 
 
-def _workers(found: Evaluation) -> str:
-    names = ("worker", "address", "used", "late", "lost", "skipped")
-    rows = [
-        [*(str(row[name]) for name in names)]
-        + [bytes_text(row[f"bytes_{way}"]) for way in ("sent", "received")]
-        for row in worker_rows(found.verdict)
-    ]
-    return _table((*names, "sent", "received"), rows)
+def outcomes(verdict: Verdict) -> Any:
+    """Returns what became of each worker's results, as bars."""
+    rows = worker_rows(verdict)
+    figure = canvas(13, 1.2 + 0.32 * len(rows))
+    axis = figure.subplots()
+    left = np.zeros(len(rows))
+    for outcome, colour in OUTCOMES.items():
+        counts = np.array([row[_LABELS[outcome]] for row in rows])
+        axis.barh(
+            *(range(len(rows)), counts),
+            left=left,
+            height=0.7,
+            color=colour,
+            alpha=1.0 if outcome != "skipped" else 0.4,
+            label=_LABELS[outcome],
+        )
+        left += counts
+    axis.set_yticks(range(len(rows)), [f"{r['worker']}  {r['address']}" for r in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_xlabel("results")
+    bare(axis)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
 
 
-def _differences(found: Evaluation) -> str:
-    differences = found.to_json()["differences"]
-    if not differences:
-        return "<p>None.</p>"
-    names = tuple(differences[0])
-    return _table(names, [[str(d[name]) for name in names] for d in differences])
+def embedded(figure: Any) -> str:
+    """Returns a figure as the address of an image that is the image itself."""
+    import matplotlib as mpl
 
-
-def _section(title: str, *parts: str) -> Iterable[str]:
-    return f"<h2>{escape(title)}</h2>", *parts
-
-
-def _image(figure: object, text: str) -> str:
-    return f'<img alt="{escape(text)}" src="{pictures.embedded(figure)}">'
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [_row("th", head)] if head else []
-    lines += [_row("td", row) for row in rows]
-    return "<table>" + "".join(lines) + "</table>"
-
-
-def _row(kind: str, cells: Sequence[str]) -> str:
-    inner = "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells)
-    return f"<tr>{inner}</tr>"
+    file = io.BytesIO()
+    # Text as text: smaller, and it can be searched.
+    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -144,3 +145,13 @@ def test_the_page_needs_no_other_file(judged, tmp_path) -> None:
         assert not re.search(r'href="(?!#)', drawn)
     assert "All 22 predictions are those of the plain model" in html
     assert "kill 1 at image 9; kill 0 at 60%" in html
+
+
+def test_what_a_page_names_is_text(judged) -> None:
+    pytest.importorskip("matplotlib")
+    from fcdcc_keras.commands.page import page
+
+    html = page(replace(judged, model="<b>mine</b>", layers="a & b < c"))
+    assert "<title>&lt;b&gt;mine&lt;/b&gt; on noise</title>" in html
+    assert "a &amp; b &lt; c" in html
+    assert "<b>" not in html
