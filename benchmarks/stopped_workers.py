@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import signal
 import statistics
 import time
+from contextlib import ExitStack
 
 import click
 import numpy as np
@@ -28,6 +27,7 @@ def main(rounds: int, further: int) -> None:
     import keras
 
     import fcdcc_keras as fk
+    from fcdcc_keras.commands.faults import Saboteur
     from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 
     keras.utils.set_random_seed(0)
@@ -50,12 +50,14 @@ def main(rounds: int, further: int) -> None:
         local += trace.local_convolutions
         return end - start
 
-    for name in coded:
-        predict(name)
-    pids = list(clients["stopped"].run(os.getpid).values())[:2]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with ExitStack() as stack:
+        for client in clients.values():
+            stack.callback(stop_local_cluster, client)
+        for name in coded:
+            predict(name)
+        saboteur = stack.enter_context(Saboteur(clients["stopped"]))
+        saboteur.stop(0)
+        saboteur.stop(1)
         for _ in range(rounds):
             for name in coded:
                 times[name].append(predict(name))
@@ -66,11 +68,6 @@ def main(rounds: int, further: int) -> None:
             predict("stopped")
         gc.collect()
         growth = process.memory_info().rss - before
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        for client in clients.values():
-            stop_local_cluster(client)
     medians = {name: statistics.median(values) for name, values in times.items()}
     click.echo(
         json.dumps(

@@ -13,22 +13,24 @@ gives the same script. Prints a table; `--json` writes all figures.
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from benchmarks.faults.places import Site, lab, loopback
 from benchmarks.faults.script import KINDS, RESTARTING, write_script
 from fcdcc_keras.commands.faults import orderly_end
+from fcdcc_keras.commands.progress import Stages
 from fcdcc_keras.errors import ClusterError
 
 WORKERS, STRAGGLERS = 6, 2
 SOAKS = {"resnet": 1000, "vgg16": 50}
 """Inferences of each model."""
-_BEYOND = ("exception", "kill", "link", "stop")
+_BEYOND = ("exception", "restart", "link", "stop")
 """Kinds of faults that happen to more than γ workers at once."""
 _LAB_CPU = 0.2
 """Share of a core of each device. With two that restart, and the client, they have
@@ -80,10 +82,16 @@ def main(
         **options,
         "left_out": [kind for kind in KINDS if kind not in kinds],
     }
-    with orderly_end(), _site(in_lab) as site:
+    with (
+        orderly_end(),
+        Stages(Console(stderr=True)) as stages,
+        _site(in_lab) as site,
+    ):
         for name in soaks or (*SOAKS, "beyond"):
-            _say(f"{name} in the {result['where']}")
-            result[name] = _soak(site, name, counts, rounds, limit, seed, options)
+            with stages.stage(f"{name} in the {result['where']}") as stage:
+                result[name] = _soak(
+                    site, name, counts, rounds, limit, seed, options, stage.note
+                )
     if target is not None:
         target.write_text(json.dumps(result, indent=1))
     _show(result)
@@ -96,7 +104,8 @@ def _soak(
     rounds: int,
     limit: float,
     seed: int,
-    options: dict[str, str],
+    options: dict[str, Any],
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     from distributed import Client
 
@@ -106,7 +115,7 @@ def _soak(
     from benchmarks.faults.soak import soak
     from benchmarks.faults.subjects import subject
 
-    _say("plain answers")
+    say("plain answers")
     plain = subject("vgg16" if name == "vgg16" else "resnet", seed)
     coded = fk.distribute(
         plain.model,
@@ -116,18 +125,18 @@ def _soak(
         **options,
     )
     with fk.closing(coded):
-        _say("predicting")
+        say("predicting")
         if name == "beyond":
             kinds = tuple(kind for kind in _BEYOND if kind in counts)
             done = beyond(
                 site, coded, plain, kinds=kinds, rounds=rounds,
-                stragglers=STRAGGLERS, seed=seed, progress=_say,
+                stragglers=STRAGGLERS, seed=seed, progress=say,
             )  # fmt: skip
         else:
             script = write_script(seed, counts, WORKERS)
             done = soak(
                 site, coded, plain, script,
-                inferences=SOAKS[name], limit=limit, progress=_say,
+                inferences=SOAKS[name], limit=limit, progress=say,
             )  # fmt: skip
     with Client(site.address, set_as_default=False) as client:
         return {**done, "left": leftovers(client)}
@@ -143,7 +152,8 @@ def _lab_is_possible() -> bool:
     try:
         check_requirements()
     except ClusterError as error:
-        _say(f"Without links, since no edge lab can be brought up here: {error}")
+        why = f"Without links, since no edge lab can be brought up here: {error}"
+        click.echo(why, err=True)
         return False
     return True
 
@@ -158,10 +168,6 @@ def _show(result: dict[str, Any]) -> None:
             if key not in ("slowest", "each"):
                 text = f"{figure:.4g}" if isinstance(figure, float) else figure
                 click.echo(f"  {key:28} {text}")
-
-
-def _say(text: str) -> None:
-    click.echo(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.faults.places import SLOWER, Place
+from fcdcc_keras.commands.faults import Striker
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,13 +21,25 @@ _END_TIMEOUT = 20.0
 _BITE = 1 << 25
 _BITES = 80
 _MODES = cycle(("sys.exit", "segfault", "graceful"))
+_ENDS = {
+    "stop": "resume",
+    "link": "plug_in",
+    "slow": "hasten",
+    "exception": "mend",
+    "leave": "join",
+}
+"""What takes a fault back that does not end by itself."""
 
 
-class Acts:
-    """Begins and ends faults, through a client of its own."""
+class Acts(Striker):
+    """Begins and ends faults, through a client of its own.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    Each kind of a script's is a method that takes the number of a place.
+    """
+
+    def __init__(self, client: Client, places: Sequence[Place]) -> None:
+        super().__init__(lambda number: places[number].worker())
+        self._client, self._places = client, places
 
     def address(self, place: Place) -> str | None:
         """Returns the address of a place's worker, if the scheduler has it."""
@@ -37,50 +49,70 @@ class Acts:
 
     def begin(self, kind: str, place: Place) -> None:
         """Has a fault happen to a place's worker, which is well."""
-        if kind == "kill":
-            place.send(signal.SIGKILL)
-        elif kind == "stop":
-            place.send(signal.SIGSTOP)
-        elif kind == "link":
-            place.link(False)
-        elif kind == "slow" and place.has_quota:
-            place.slow(SLOWER)
-        elif kind == "slow":
-            self._run(place, slow_down)
-        elif kind == "exception":
-            self._run(place, fail)
-        elif kind == "memory":
-            self._run(place, eat)
-        elif kind == "chaos":
-            self._run(place, be_killed, next(_MODES))
-        else:
-            self._leave(place)
+        getattr(self, kind)(place.index)
 
     def end(self, kind: str, place: Place) -> None:
         """Takes back what does not end by itself."""
-        if kind == "stop":
-            place.send(signal.SIGCONT)
-        elif kind == "link":
-            place.link(True)
-        elif kind == "slow" and place.has_quota:
-            place.slow(1)
-        elif kind in ("slow", "exception"):
-            self._run(place, be_well)
-        elif kind == "leave":
-            place.start()
+        if kind in _ENDS:
+            getattr(self, _ENDS[kind])(place.index)
 
-    def _run(self, place: Place, function: Callable[..., Any], *args: Any) -> None:
-        address = self.address(place)
-        if address is None:
-            raise RuntimeError(f"{place.name} has no worker")
-        self._client.run(function, *args, workers=[address])
+    def link(self, number: int) -> None:
+        """Pulls the network cable out."""
+        self._places[number].link(False)
 
-    def _leave(self, place: Place) -> None:
+    def plug_in(self, number: int) -> None:
+        """Plugs it in."""
+        self._places[number].link(True)
+
+    def slow(self, number: int) -> None:
+        """Has it take ten times as long."""
+        if self._places[number].has_quota:
+            self._places[number].slow(SLOWER)
+        else:
+            self._run(number, slow_down)
+
+    def hasten(self, number: int) -> None:
+        """Has it be as fast as before."""
+        if self._places[number].has_quota:
+            self._places[number].slow(1)
+        else:
+            self._run(number, be_well)
+
+    def exception(self, number: int) -> None:
+        """Has every subtask raise."""
+        self._run(number, fail)
+
+    def mend(self, number: int) -> None:
+        """Has subtasks compute again."""
+        self._run(number, be_well)
+
+    def memory(self, number: int) -> None:
+        """Has it exceed its memory limit."""
+        self._run(number, eat)
+
+    def chaos(self, number: int) -> None:
+        """Has Dask's own plugin end it, in turn in one of its ways."""
+        self._run(number, be_killed, next(_MODES))
+
+    def leave(self, number: int) -> None:
+        """Has it leave gracefully, and its nanny too."""
+        place = self._places[number]
         self._client.retire_workers([self.address(place)], close_workers=True)
         deadline = time.monotonic() + _END_TIMEOUT
         while not place.ended() and time.monotonic() < deadline:
             time.sleep(0.02)
         place.end()
+
+    def join(self, number: int) -> None:
+        """Has another one come."""
+        self._places[number].start()
+
+    def _run(self, number: int, function: Callable[..., Any], *args: Any) -> None:
+        place = self._places[number]
+        address = self.address(place)
+        if address is None:
+            raise RuntimeError(f"{place.name} has no worker")
+        self._client.run(function, *args, workers=[address])
 
 
 def slow_down() -> None:

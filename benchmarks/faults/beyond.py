@@ -48,8 +48,10 @@ def beyond(
 
     rng, answers = random.Random(seed), Answers(subject, coded)
     done: list[dict[str, Any]] = []
-    with Client(site.address, set_as_default=False) as client:
-        acts = Acts(client)
+    with (
+        Client(site.address, set_as_default=False) as client,
+        Acts(client, site.places) as acts,
+    ):
         for number in range(rounds):
             count = stragglers + 1 + number % 2
             chosen = rng.sample(site.places, count)

@@ -67,10 +67,6 @@ class Place:
                     return child
         raise psutil.NoSuchProcess(self._nanny.pid, self.name)
 
-    def send(self, number: signal.Signals) -> None:
-        """Sends a signal to the worker."""
-        self.worker().send_signal(number)
-
     def ended(self) -> bool:
         """Returns whether nanny and worker are gone."""
         return self._nanny is None or self._nanny.poll() is not None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.faults.acts import Acts
-from benchmarks.faults.script import RESTARTING, Fault
+from benchmarks.faults.script import RESTARTING, Gust
 
 if TYPE_CHECKING:
     from benchmarks.faults.places import Place, Site
@@ -47,7 +48,7 @@ class Witness:
 class Played:
     """One fault that has happened. Times in seconds since the epoch."""
 
-    fault: Fault
+    fault: Gust
     began: float
     ended: float = 0.0
     back: float | None = None
@@ -63,13 +64,13 @@ class Storm:
 
     site: Site
     witness: Witness
-    script: Sequence[Sequence[Fault]]
+    script: Sequence[Sequence[Gust]]
     played: list[Played] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     most_at_once: int = 0
 
     def __post_init__(self) -> None:
-        self._client: Any = None
+        self._closing = ExitStack()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._now = 0
@@ -77,8 +78,9 @@ class Storm:
     def __enter__(self) -> Storm:
         from distributed import Client
 
-        self._client = Client(self.site.address, set_as_default=False)
-        self._acts = Acts(self._client)
+        client = Client(self.site.address, set_as_default=False)
+        self._closing.enter_context(client)
+        self._acts = self._closing.enter_context(Acts(client, self.site.places))
         for lane in self.script:
             thread = threading.Thread(target=self._play, args=(lane,), daemon=True)
             self._threads.append(thread)
@@ -89,14 +91,14 @@ class Storm:
         self.stopping.set()
         for thread in self._threads:
             thread.join(BACK_TIMEOUT + 30)
-        self._client.close()
+        self._closing.close()
 
     @property
     def over(self) -> bool:
         """Whether all has happened."""
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _play(self, lane: Sequence[Fault]) -> None:
+    def _play(self, lane: Sequence[Gust]) -> None:
         for fault in lane:
             if self.stopping.wait(fault.pause):
                 return
@@ -112,7 +114,7 @@ class Storm:
             with self._lock:
                 self._now -= 1
 
-    def _happen(self, fault: Fault, place: Place, played: Played) -> None:
+    def _happen(self, fault: Gust, place: Place, played: Played) -> None:
         acts, kind = self._acts, fault.kind
         old = acts.address(place)
         if kind not in RESTARTING:

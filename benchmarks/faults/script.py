@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-KINDS = ("kill", "stop", "slow", "exception", "memory", "link", "leave", "chaos")
+KINDS = ("restart", "stop", "slow", "exception", "memory", "link", "leave", "chaos")
 """SIGKILL and restart by the nanny; SIGSTOP and SIGCONT; ten times slower; exception
 in the subtask; memory limit exceeded, and restart; link down and up; leaving
 gracefully, and another joining; ``distributed.chaos.KillWorker``, and restart."""
-RESTARTING = frozenset({"kill", "memory", "leave", "chaos"})
+RESTARTING = frozenset({"restart", "memory", "leave", "chaos"})
 """Kinds after which there is a new worker process."""
 _LASTS = (0.3, 2.5)
 """Least and greatest seconds from the beginning of a fault to its end."""
@@ -19,7 +19,7 @@ _PAUSE = (0.1, 0.6)
 
 
 @dataclass(frozen=True)
-class Fault:
+class Gust:
     """One thing that happens to one worker."""
 
     kind: str
@@ -33,7 +33,7 @@ class Fault:
 
 def write_script(
     seed: int, counts: Mapping[str, int], places: int, lanes: int = 2
-) -> list[list[Fault]]:
+) -> list[list[Gust]]:
     """Returns what happens: one list for each lane, whose faults follow each other.
 
     Lanes have places of their own, so as many faults as there are lanes can be at
@@ -47,11 +47,11 @@ def write_script(
         lanes: Most faults at once.
     """
     rng = random.Random(seed)
-    script: list[list[Fault]] = []
+    script: list[list[Gust]] = []
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     for lane in range(lanes):
         own = list(range(lane, places, lanes))
-        faults = [_fault(kind, own, rng) for kind in kinds[lane::lanes]]
+        faults = [_gust(kind, own, rng) for kind in kinds[lane::lanes]]
         rng.shuffle(faults)
         script.append(faults)
     return script
@@ -62,7 +62,7 @@ def steady_places(places: int, lanes: int = 2) -> list[int]:
     return list(range(min(lanes, places)))
 
 
-def _fault(kind: str, places: Sequence[int], rng: random.Random) -> Fault:
+def _gust(kind: str, places: Sequence[int], rng: random.Random) -> Gust:
     allowed = places[1:] if kind in RESTARTING else places
     lasts, pause = round(rng.uniform(*_LASTS), 2), round(rng.uniform(*_PAUSE), 2)
-    return Fault(kind, rng.choice(allowed), lasts, pause)
+    return Gust(kind, rng.choice(allowed), lasts, pause)

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.faults.aftermath import resident
 from benchmarks.faults.places import Site
 from benchmarks.faults.player import Played, Storm, Witness
-from benchmarks.faults.script import RESTARTING, Fault
+from benchmarks.faults.script import RESTARTING, Gust
 from benchmarks.faults.subjects import Subject
 from fcdcc_keras.execution.records import LayerRecord
 
@@ -60,7 +60,7 @@ def soak(
     site: Site,
     coded: Any,
     subject: Subject,
-    script: Sequence[Sequence[Fault]],
+    script: Sequence[Sequence[Gust]],
     *,
     inferences: int,
     limit: float,

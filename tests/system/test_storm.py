@@ -13,7 +13,7 @@ from benchmarks.faults.soak import soak
 from benchmarks.faults.subjects import Subject
 
 WORKERS = 5
-COUNTS = {"stop": 4, "slow": 3, "exception": 4, "kill": 1, "memory": 1}
+COUNTS = {"stop": 4, "slow": 3, "exception": 4, "restart": 1, "memory": 1}
 
 
 def subject():
@@ -71,7 +71,7 @@ def test_a_worker_runs_out_of_memory(storm):
 
 
 def test_a_script_is_the_same_for_the_same_seed():
-    counts = {"kill": 10, "stop": 20, "link": 15}
+    counts = {"restart": 10, "stop": 20, "link": 15}
     script = write_script(1, counts, 6)
     assert script == write_script(1, counts, 6)
     assert script != write_script(2, counts, 6)
@@ -80,7 +80,7 @@ def test_a_script_is_the_same_for_the_same_seed():
 
 
 def test_lanes_share_no_place_and_spare_the_steady_ones():
-    script = write_script(1, {"kill": 30, "stop": 30}, 6, lanes=2)
+    script = write_script(1, {"restart": 30, "stop": 30}, 6, lanes=2)
     places = [{fault.place for fault in lane} for lane in script]
     assert places == [{0, 2, 4}, {1, 3, 5}]
     struck = {f.place for lane in script for f in lane if f.kind in RESTARTING}
