@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -36,14 +36,7 @@ class Mode:
 
     def to_json(self) -> dict[str, Any]:
         """Returns what this found as JSON values."""
-        return {
-            "accuracy": self.accuracy,
-            "top1_agreement": self.top1_agreement,
-            "identical_predictions": self.identical_predictions,
-            "largest_deviation": self.largest_deviation,
-            "seconds_per_image": self.seconds_per_image,
-            "workers_used": self.workers_used,
-        }
+        return asdict(self) | {"identical_predictions": self.identical_predictions}
 
 
 @dataclass(frozen=True)
@@ -134,13 +127,16 @@ def compare(
 def table(result: DemoResult) -> Table:
     """Returns the results as a table, one column a model."""
     made = Table()
-    made.add_column("6 workers, 2 may be missing")
+    made.add_column(f"{WORKERS} workers, {STRAGGLERS} may be missing")
     for model in result.models:
         made.add_column(model.name, justify="right")
-    for section in _SECTIONS:
-        for text, cell in section:
-            made.add_row(text, *(cell(model) for model in result.models))
+    for text, cell, modes in _SECTIONS:
+        for mode in modes:
+            cells = (cell(m, getattr(m, mode)) for m in result.models)
+            made.add_row(f"{text}, {_MODES[mode]}", *cells)
         made.add_section()
+    local = (str(model.local_convolutions) for model in result.models)
+    made.add_row("convolutions without workers", *local)
     return made
 
 
@@ -164,7 +160,7 @@ def closing_words(result: DemoResult) -> str:
     )
 
 
-def _accuracy(mode: Mode) -> str:
+def _accuracy(model: ModelResult, mode: Mode) -> str:
     return "–" if mode.accuracy is None else f"{mode.accuracy:.2%}"
 
 
@@ -172,51 +168,18 @@ def _same(model: ModelResult, mode: Mode) -> str:
     return f"{round(mode.top1_agreement * model.images)} of {model.images}"
 
 
-def _time(mode: Mode) -> str:
+def _time(model: ModelResult, mode: Mode) -> str:
     milliseconds = mode.seconds_per_image * 1e3
     return f"{milliseconds:.{2 if milliseconds < 10 else 0}f} ms"
 
 
-_Cell = Callable[[ModelResult], str]
-_SECTIONS: tuple[tuple[tuple[str, _Cell], ...], ...] = (
-    (
-        ("workers that answered, coded", lambda model: str(model.coded.workers_used)),
-        (
-            "workers that answered, two gone",
-            lambda model: str(model.degraded.workers_used),
-        ),
-    ),
-    (
-        ("accuracy, plain", lambda model: _accuracy(model.plain)),
-        ("accuracy, coded", lambda model: _accuracy(model.coded)),
-        ("accuracy, two gone", lambda model: _accuracy(model.degraded)),
-    ),
-    (
-        ("same class as plain, coded", lambda model: _same(model, model.coded)),
-        (
-            "same class as plain, two gone",
-            lambda model: _same(model, model.degraded),
-        ),
-    ),
-    (
-        (
-            "largest deviation, coded",
-            lambda model: f"{model.coded.largest_deviation:.1e}",
-        ),
-        (
-            "largest deviation, two gone",
-            lambda model: f"{model.degraded.largest_deviation:.1e}",
-        ),
-    ),
-    (
-        ("time per image, plain", lambda model: _time(model.plain)),
-        ("time per image, coded", lambda model: _time(model.coded)),
-        ("time per image, two gone", lambda model: _time(model.degraded)),
-    ),
-    (
-        (
-            "convolutions without workers",
-            lambda model: str(model.local_convolutions),
-        ),
-    ),
+_MODES = {"plain": "plain", "coded": "coded", "degraded": "two gone"}
+_CODED = ("coded", "degraded")
+_SECTIONS: tuple[tuple[str, Callable[[ModelResult, Mode], str], Iterable[str]], ...] = (
+    ("workers that answered", lambda _, mode: str(mode.workers_used), _CODED),
+    ("accuracy", _accuracy, _MODES),
+    ("same class as plain", _same, _CODED),
+    ("largest deviation", lambda _, mode: f"{mode.largest_deviation:.1e}", _CODED),
+    ("time per image", _time, _MODES),
 )
+"""What the table's rows say, how, and of which modes."""

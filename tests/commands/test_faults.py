@@ -1,8 +1,10 @@
 """Scripts of faults: what they may say, and when each happens."""
 
+from collections import deque
+
 import pytest
 
-from fcdcc_keras.commands.faults import parse, schedule
+from fcdcc_keras.commands.faults import parse, schedule, take_due
 from fcdcc_keras.errors import FcdccError
 
 
@@ -23,6 +25,13 @@ def test_faults_happen_in_order() -> None:
     found = [fault.action for fault in schedule(faults, workers=3, images=10)]
     assert found == ["stop", "restart", "resume", "kill"]
     assert schedule((), workers=3, images=10) == []
+
+
+def test_each_is_due_once_before_its_image() -> None:
+    left = deque(schedule(parse("stop 0 at image 4; kill 1 at 50%"), 3, images=12))
+    taken = [[f.action for f in take_due(left, end, images=12)] for end in (4, 8, 12)]
+    assert taken == [[], ["stop", "kill"], []]
+    assert not left
 
 
 @pytest.mark.parametrize(

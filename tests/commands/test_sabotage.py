@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from fcdcc_keras.commands import faults
-from fcdcc_keras.commands.faults import Saboteur, orderly_end
+from fcdcc_keras.commands.faults import Saboteur, Striker, orderly_end
 from fcdcc_keras.errors import ClusterError
 
 pytestmark = pytest.mark.skipif(
@@ -65,6 +65,18 @@ def test_one_is_stopped_and_one_killed(processes: list[psutil.Process]) -> None:
         assert second.wait(timeout=10) == -signal.SIGKILL
     _await_change(first, os.WCONTINUED)
     assert third.is_running()
+
+
+def test_a_fault_strikes_each_of_its_workers(processes: list[psutil.Process]) -> None:
+    stop, kill = faults.parse("stop 0, 2 at 10%; kill 1 at 20%")
+    with Striker(processes.__getitem__) as striker:
+        striker.strike(stop)
+        _await_change(processes[0], os.WSTOPPED)
+        _await_change(processes[2], os.WSTOPPED)
+        assert processes[1].status() != psutil.STATUS_STOPPED
+        striker.strike(kill)
+        assert processes[1].wait(timeout=10) == -signal.SIGKILL
+    _await_change(processes[2], os.WCONTINUED)
 
 
 def test_one_that_is_started_anew_is_stopped_until_the_end(
