@@ -215,8 +215,9 @@ def _wait_for_workers(address: str) -> None:
 
 
 def _ask(process: Any) -> float:
-    process.stdin.write("\n")
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # it has ended, which reading tells
+        process.stdin.write("\n")
+        process.stdin.flush()
     return float(_read(process))
 
 

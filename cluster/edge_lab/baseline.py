@@ -12,12 +12,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cluster.edge_lab.process import DeviceProcess
+from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution import worker_process
 
 if TYPE_CHECKING:
     from cluster.edge_lab.device import Device
 
 _WARM = b"edge-lab: warm\n"
+_SHOWN = 2000
+"""Characters of what a failed program said that its error shows."""
+
+
+class ProgramFailed(subprocess.CalledProcessError):
+    """A program on a device failed; says what it said."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} It said: {self.stderr[-_SHOWN:]}"
 
 
 def warm() -> None:
@@ -40,7 +50,11 @@ def run_on(
     warm_up: bool = False,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command on a device; see ``EdgeLab.run_on_device``."""
+    """Runs a command on a device; see ``EdgeLab.run_on_device``.
+
+    Raises:
+        ClusterError: It succeeded, but never was warm: it has run without quota.
+    """
     deadline = None if timeout is None else time.monotonic() + timeout
     process = device.start(
         argv,
@@ -50,20 +64,25 @@ def run_on(
     )
     assert process.stdin is not None
     try:
-        said = b""
+        said, warm = b"", not warm_up
         if warm_up:
             with device.at_full_speed():
                 said = _read(process, timeout, deadline, until=_WARM)
+            warm = said.endswith(_WARM)
             said = said.removesuffix(_WARM)
-            with suppress(BrokenPipeError):  # it has ended without a word
-                process.stdin.write("\n")
-                process.stdin.flush()
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended: what it said tells why
+            process.stdin.write("\n" if warm_up else "")
+            process.stdin.close()
         said += _read(process, timeout, deadline)
         left = None if deadline is None else max(deadline - time.monotonic(), 0)
         code = process.wait(left)
     finally:
         process.close()
+    if code == 0 and not warm:
+        raise ClusterError(
+            "A program that warms up must call `cluster.edge_lab.warm()`. Received: "
+            f"{list(argv)}, which ended without. Call it, or leave warm_up out."
+        )
     return subprocess.CompletedProcess(list(argv), code, said.decode(), process.log())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from cluster.edge_lab.baseline import run_on
+from cluster.edge_lab.baseline import ProgramFailed, run_on
 from cluster.edge_lab.device import Device
 from cluster.edge_lab.isolation import is_isolated
 from cluster.edge_lab.requirements import check_requirements
@@ -85,14 +85,15 @@ class EdgeLab:
             Its exit code, what it printed as output, and as errors.
 
         Raises:
-            ClusterError: There is no such program.
-            subprocess.CalledProcessError: It failed, and ``check`` is true.
+            ClusterError: There is no such program, or it ended without being warm.
+            subprocess.CalledProcessError: It failed, and ``check`` is true; shows its
+                exit status and what it said.
             subprocess.TimeoutExpired: It took longer; it is killed.
         """
         device = self.devices[index]
         done = run_on(device, argv, env, cwd, warm_up=warm_up, timeout=timeout)
-        if check:
-            done.check_returncode()
+        if check and done.returncode:
+            raise ProgramFailed(done.returncode, done.args, done.stdout, done.stderr)
         return done
 
 

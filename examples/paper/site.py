@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Literal
 
 from benchmarks.figures.interleave import Contender
@@ -63,8 +63,9 @@ class Site(ABC):
         """
 
         def ask() -> dict[str, float]:
-            self._node.stdin.write(f"{network} {side}\n")
-            self._node.stdin.flush()
+            with suppress(BrokenPipeError):  # it has ended, which reading tells
+                self._node.stdin.write(f"{network} {side}\n")
+                self._node.stdin.flush()
             answer = self._node.stdout.readline()
             if not answer:
                 raise FcdccError(

@@ -196,3 +196,26 @@ def test_answers_arrive_while_a_device_is_stopped(run, no_traces):
         )
     )
     assert out == "done\n"
+
+
+def test_a_program_that_ends_before_it_is_warm_is_shown_with_its_error(run, no_traces):
+    failing = program("sys.exit('no such model')")
+    forgetful = program("print('done')")
+    out = run(
+        lab_program(
+            f"""
+            from fcdcc_keras import ClusterError
+            with edge_lab(1, workers=False) as lab:
+                done = lab.run_on_device(0, {failing!r}, warm_up=True, check=False)
+                assert (done.returncode, done.stderr) == (1, "no such model\\n"), done
+                for command in ({failing!r}, {forgetful!r}):
+                    try:
+                        lab.run_on_device(0, command, warm_up=True)
+                    except (subprocess.CalledProcessError, ClusterError) as error:
+                        print(error)
+            """
+        )
+    )
+    failed, forgot = filter(None, out.splitlines())
+    assert "exit status 1. It said: no such model" in failed
+    assert "must call `cluster.edge_lab.warm()`. Received: " in forgot
