@@ -48,8 +48,28 @@ def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:
     )
 
 
+_NETWORK = {
+    "scheduler-file": "What `dask scheduler --scheduler-file` writes, for ADDRESS.",
+    "host": "The worker's own address, where it has several.",
+    "interface": "The network interface to use, as eth0.",
+    "worker-port": "The worker's port, or a range to take one from, as 3000:3010.",
+    "nanny-port": "The same for the process that watches over it.",
+    "listen-address": "Where the worker listens, as tcp://0.0.0.0:9000, if others do "
+    "not reach it by that.",
+    "contact-address": "What others reach it by, as tcp://gateway:9000; with "
+    "--listen-address.",
+}
+"""Options that go to ``dask worker`` as they are."""
+
+
+def _network_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, what in reversed(_NETWORK.items()):
+        command = click.option(f"--{name}", metavar="TEXT", help=what)(command)
+    return command
+
+
 @main.command()
-@click.argument("address")
+@click.argument("address", required=False, envvar="DASK_SCHEDULER_ADDRESS")
 @click.option("--name", help="The worker's name.  [default: its address]")
 @click.option(
     "--nthreads",
@@ -85,11 +105,12 @@ def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:
     metavar="SECONDS",
     help="How long to wait for a scheduler that does not answer yet.",
 )
+@_network_options
 @_tls_file("ca-file", "the authority's certificate")
 @_tls_file("cert", "the worker's certificate")
 @_tls_file("key", "the worker's private key")
 def worker(
-    address: str,
+    address: str | None,
     tls_ca_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
@@ -98,11 +119,20 @@ def worker(
     """Run one worker for the scheduler at ADDRESS until the scheduler ends it.
 
     ADDRESS is what the scheduler printed when it was started, for example
-    tcp://192.168.1.10:8786. A worker that was cut off from its scheduler comes back,
-    as soon as one answers there.
+    tcp://192.168.1.10:8786; by default what DASK_SCHEDULER_ADDRESS says. A worker that
+    was cut off from its scheduler comes back, as soon as one answers there.
     """
     from fcdcc_keras.execution.worker_process import serve
 
     files = {"ca-file": tls_ca_file, "cert": tls_cert, "key": tls_key}
     tls = {name: file for name, file in files.items() if file is not None}
-    serve(address, tls=tls, **options)
+    said = {name: options.pop(name.replace("-", "_")) for name in _NETWORK}
+    network = {name: value for name, value in said.items() if value is not None}
+    if "scheduler-file" in network:
+        address = None
+    elif address is None:
+        raise click.UsageError(
+            "A worker needs its scheduler. Received: neither ADDRESS nor "
+            "--scheduler-file. Give what `dask scheduler` prints."
+        )
+    serve(address, tls=tls, network=network, **options)

@@ -65,6 +65,7 @@ def test_worker_has_sane_defaults(served: list[tuple[str, dict[str, Any]]]) -> N
                 "gpu": None,
                 "wait": 300,
                 "tls": {},
+                "network": {},
             },
         )
     ]
@@ -75,6 +76,7 @@ def test_worker_passes_its_options_on(
 ) -> None:
     options = "--name board-3 --nthreads 2 --memory-limit 1GB --no-nanny --gpu 1"
     options += f" --wait 5 --tls-ca-file {__file__} --tls-key {__file__}"
+    options += " --interface eth0 --worker-port 3000:3010 --nanny-port 3011:3021"
     arguments = ["worker", "tcp://192.0.2.7:8786", *options.split()]
     assert CliRunner().invoke(cli.main, arguments).exit_code == 0
     assert served[0][1] == {
@@ -85,7 +87,34 @@ def test_worker_passes_its_options_on(
         "gpu": 1,
         "wait": 5,
         "tls": {"ca-file": __file__, "key": __file__},
+        "network": {
+            "interface": "eth0",
+            "worker-port": "3000:3010",
+            "nanny-port": "3011:3021",
+        },
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "address", "network"),
+    [
+        (["--scheduler-file", "a.json"], {}, None, {"scheduler-file": "a.json"}),
+        ([], {"DASK_SCHEDULER_ADDRESS": "tcp://h:1"}, "tcp://h:1", {}),
+        (["ws://h:1", "--host", "h2"], {}, "ws://h:1", {"host": "h2"}),
+    ],
+)
+def test_where_a_worker_finds_its_scheduler(
+    served: list[tuple[str, dict[str, Any]]],
+    arguments: list[str],
+    variables: dict[str, str],
+    address: str | None,
+    network: dict[str, str],
+) -> None:
+    runner = CliRunner(env=variables)
+    result = runner.invoke(cli.main, ["worker", *arguments])
+    assert result.exit_code == 0, result.output
+    assert served[0][0] == address
+    assert served[0][1]["network"] == network
 
 
 def test_own_errors_have_no_traceback(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.patience import identify
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -21,15 +24,15 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
 def wait_for_scheduler(
-    address: str,
+    where: str | Path,
     security: Security,
     wait: float,
     say: Callable[[str], object],
-) -> None:
-    """Returns when a scheduler answers; tries again after growing pauses.
+) -> str:
+    """Returns a scheduler's address when it answers; tries again after growing pauses.
 
     Args:
-        address: As ``tcp://host:8786``.
+        where: Its address, as ``tcp://host:8786``, or the file that it writes it to.
         security: Certificates; for ``tls://`` only.
         wait: Seconds to go on trying.
         say: Told, once, that and why it is tried again.
@@ -38,15 +41,19 @@ def wait_for_scheduler(
         ClusterError: The address is none, or something else answers there, or nothing
             does in time.
     """
-    _check_address(address)
+    address = where if isinstance(where, str) else str(where)
     until, pause, why = time.monotonic() + wait, _FIRST_PAUSE, ""
     while True:
         try:
             longest = TRY_FOR if why else _FIRST
+            address = where if isinstance(where, str) else _read(where)
+            _check_address(address)
             patience = min(longest, max(until - time.monotonic(), _FIRST))
-            kind = asyncio.run(_kind(address, security, patience))
+            kind = asyncio.run(identify(address, security, "worker", patience))
         except (OSError, asyncio.TimeoutError) as error:
             before, why = why, f"{type(error).__name__}: {error}".splitlines()[0]
+        except ClusterError:
+            raise
         except Exception as error:  # certificates that cannot be used, for example
             raise ClusterError(
                 "A scheduler must be reachable with what is given. Received: "
@@ -55,7 +62,7 @@ def wait_for_scheduler(
             ) from error
         else:
             if kind == "Scheduler":
-                return
+                return address
             raise ClusterError(
                 f"A scheduler must answer at the address. Received: {address!r}, "
                 f"where a {kind} does. Give the address that `dask scheduler` prints."
@@ -73,6 +80,18 @@ def wait_for_scheduler(
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
+def _read(file: Path) -> str:
+    """Returns the address in the file of ``dask scheduler --scheduler-file``.
+
+    Raises:
+        OSError: It is not there, or not written to its end.
+    """
+    try:
+        return str(json.loads(file.read_text("utf-8"))["address"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise OSError(f"{file} has no address of a scheduler") from error
+
+
 def _check_address(address: str) -> None:
     from distributed.comm.addressing import get_address_host_port
 
@@ -87,22 +106,3 @@ def _check_address(address: str) -> None:
             "A scheduler's address is its host and port, as tcp://192.168.1.10:8786. "
             f"Received: {address!r}{why}. Give what `dask scheduler` prints."
         )
-
-
-async def _kind(address: str, security: Security, patience: float) -> str:
-    """Returns what answers at an address: "Scheduler", or another kind of server."""
-    from distributed.comm.core import connect
-    from distributed.core import send_recv
-
-    comm = await connect(
-        address,
-        timeout=patience,
-        deserialize=False,
-        **security.get_connection_args("worker"),
-    )
-    try:
-        asking = send_recv(comm, op="identity")
-        identity = await asyncio.wait_for(asking, patience)
-        return str(identity["type"])
-    finally:
-        comm.abort()

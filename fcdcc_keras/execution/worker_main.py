@@ -2,6 +2,8 @@
 
 python -m fcdcc_keras.execution.worker_main WAIT ADDRESS [OPTIONS OF DASK WORKER]
 
+ADDRESS is "-" where ``--scheduler-file`` names the file that has it.
+
 Dask's worker ends when it is cut off from its scheduler for half a minute, or stopped
 for so long that it was dropped. This process then becomes a new one.
 """
@@ -17,11 +19,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution import cut_off
 from fcdcc_keras.execution.reach import wait_for_scheduler
+from fcdcc_keras.execution.worker_process import IN_FILE
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -40,11 +44,12 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: Seconds to wait for the scheduler, and what ``dask worker`` takes.
     """
-    wait, address, *options = arguments
+    wait, given, *options = arguments
     try:
-        wait_for_scheduler(address, _security(options), float(wait), _say)
+        address, mine = _scheduler(given, options)
+        address = wait_for_scheduler(address, _security(options), float(wait), _say)
         try:
-            _work(address, options)
+            _work(address, mine)
         except OSError as error:  # the scheduler has gone while the worker joined it
             _say(f"The worker could not join {address} ({error}).")
         else:
@@ -59,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     module = "fcdcc_keras.execution.worker_main"
-    again = [sys.executable, "-m", module, _FOR_EVER, address, *options]
+    again = [sys.executable, "-m", module, _FOR_EVER, given, *options]
     os.execv(sys.executable, again)
 
 
@@ -95,6 +100,18 @@ def _watch(receiving: socket.socket, _sending: socket.socket) -> None:
         with suppress(psutil.NoSuchProcess):
             child.kill()
     os._exit(0)
+
+
+def _scheduler(
+    address: str, options: Sequence[str]
+) -> tuple[str | Path, Sequence[str]]:
+    """Returns the scheduler's address, or its file, and the options besides."""
+    if address != IN_FILE:
+        return address, options
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--scheduler-file", type=Path, required=True)
+    file, others = parser.parse_known_args(list(options))
+    return file.scheduler_file, others
 
 
 def _security(options: Sequence[str]) -> Security:

@@ -14,6 +14,9 @@ from typing import Any
 WAIT = 300.0
 """Seconds that a worker waits for its scheduler: boards boot before the head node."""
 
+IN_FILE = "-"
+"""In place of the scheduler's address, which ``--scheduler-file`` says."""
+
 TICK = "1s"
 """How often Dask looks whether an event loop of ours is late."""
 
@@ -85,29 +88,35 @@ def command(
 
 
 def lasting_command(
-    address: str,
+    address: str | None,
     *,
     wait: float = WAIT,
     tls: Mapping[str, str] | None = None,
+    network: Mapping[str, str] | None = None,
     **options: Any,
 ) -> list[str]:
     """Returns the command line of a worker that comes back when it was cut off.
 
     Args:
-        address: Address of the scheduler.
+        address: Address of the scheduler; None: "scheduler-file" says it.
         wait: Seconds to wait for the scheduler at first; when the worker comes back it
             waits as long as it takes.
         tls: Paths of "ca-file", "cert" and "key", in PEM.
+        network: Further options of ``dask worker``, by name: "host", "interface",
+            "worker-port", "nanny-port", "listen-address", "contact-address",
+            "scheduler-file".
         **options: As for ``command``.
     """
-    interpreter, flag, _, *arguments = command(address, **options)
-    files = [f"--tls-{name}={path}" for name, path in (tls or {}).items()]
+    interpreter, flag, _, *arguments = command(address or IN_FILE, **options)
+    more = {f"tls-{name}": path for name, path in (tls or {}).items()}
+    more |= network or {}
     module = "fcdcc_keras.execution.worker_main"
-    return [interpreter, flag, module, str(wait), *arguments, *files]
+    given = [f"--{name}={value}" for name, value in more.items()]
+    return [interpreter, flag, module, str(wait), *arguments, *given]
 
 
 def serve(
-    address: str, *, nthreads: int = 1, gpu: int | None = None, **options: Any
+    address: str | None, *, nthreads: int = 1, gpu: int | None = None, **options: Any
 ) -> None:
     """Becomes a worker until it is told to end; see ``lasting_command`` for arguments.
 

@@ -48,11 +48,11 @@ def address():
     return f"tcp://127.0.0.1:{free_port('127.0.0.1')}"
 
 
-def scheduler(start, address):
+def scheduler(start, address, *options):
     host, port = address.removeprefix("tcp://").split(":")
     return start(
         *("-m", "distributed.cli.dask_scheduler", "--host", host, "--port", port),
-        *("--no-dashboard", "--no-jupyter"),
+        *("--no-dashboard", "--no-jupyter", *options),
     )
 
 
@@ -106,6 +106,35 @@ def test_the_scheduler_is_not_there_yet_or_is_killed(start, address):
         head.wait(20)
     assert ended(process, 20) == 0  # the second took its workers along
     assert process.log.read_text().count("It comes back") == 1
+
+
+def test_a_worker_finds_its_scheduler_by_a_file(start, address, tmp_path):
+    file = tmp_path / "scheduler.json"
+    first = free_port("127.0.0.1")
+    process = start(
+        *("-c", "from fcdcc_keras.cli import main; main()", "worker", "--no-nanny"),
+        *("--scheduler-file", str(file), "--host", "127.0.0.1"),
+        *("--worker-port", f"{first}:{first + 30}"),
+    )
+    until(lambda: "scheduler.json" in process.log.read_text())
+    for port in (address, f"tcp://127.0.0.1:{free_port('127.0.0.1')}"):
+        # Each writes another address there; the worker comes back to the new one.
+        head = scheduler(start, port, "--scheduler-file", str(file))
+        with Client(port, timeout=30, set_as_default=False) as client:
+            (there,) = joined(client)
+            assert first <= int(there.rpartition(":")[2]) <= first + 30
+        head.kill()
+        head.wait()
+
+
+def test_a_worker_is_reached_by_another_address_than_its_own(start, address):
+    scheduler(start, address)
+    port = free_port("127.0.0.2")
+    contact = f"tcp://127.0.0.2:{port}"
+    options = "--listen-address", f"tcp://0.0.0.0:{port}", "--contact-address", contact
+    worker(start, address, *options)
+    with Client(address, timeout=30, set_as_default=False) as client:
+        assert joined(client) == [contact]
 
 
 def _keys(dask_scheduler):
