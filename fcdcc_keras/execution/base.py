@@ -108,6 +108,14 @@ class Executor(ABC):
         """n."""
         return len(self.addresses)
 
+    def distinct(self, *, look: bool = False) -> int:
+        """Returns on how many workers the n shares are, as far as they are there.
+
+        Args:
+            look: Whether to ask the cluster first.
+        """
+        return self.workers
+
     @property
     def transport_name(self) -> str:
         """How subtasks reach the workers, as the trace names it."""

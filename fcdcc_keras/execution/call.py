@@ -75,14 +75,18 @@ class Call:
                 if time.monotonic() - looked >= LOOK_EVERY:
                     await self._look(min(deadline - now, LOOK_EVERY))
                     looked = time.monotonic()
-        self.end()
+        self.end(given_up=not self.over.is_set())
 
-    def end(self) -> None:
-        """Ends the call: what is still unfinished, nobody waits for any more."""
+    def end(self, given_up: bool = False) -> None:
+        """Ends the call: what is still unfinished, nobody waits for any more.
+
+        Args:
+            given_up: Whether time is up.
+        """
         self.over.set()
         for (_, address), item in self._unfinished.items():
             if address in self._members.health:
-                self._members.health[address].overtake(item)
+                self._members.health[address].overtake(item, given_up)
 
     def send(self, inputs: Mapping[int, np.ndarray]) -> None:
         """Sends coded inputs to those slots whose workers take new work."""

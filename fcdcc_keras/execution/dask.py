@@ -13,6 +13,7 @@ from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.call import Call
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.members import Members
+from fcdcc_keras.execution.patience import while_scheduler_answers
 from fcdcc_keras.execution.shares import Key, Shares
 from fcdcc_keras.execution.targets import choose_few, choose_targets
 from fcdcc_keras.execution.tasks import TaskTransport
@@ -59,10 +60,16 @@ class DaskExecutor(Executor):
         """Dask address of each share's worker."""
         return self.members.roster.addresses
 
+    def distinct(self, *, look: bool = False) -> int:
+        """Returns on how many workers the shares are; see ``Executor.distinct``."""
+        if look and self.client.status == "running":
+            self.client.sync(self.members.look)
+        return self.members.distinct()
+
     @property
     def transport_name(self) -> str:
-        """How subtasks reach the workers: "tasks" or "direct"."""
-        return self.transport.name
+        """How subtasks reach the workers: "direct", "tasks", or each for some."""
+        return self.transport.way
 
     @property
     def way(self) -> Way:
@@ -159,7 +166,7 @@ class DaskExecutor(Executor):
             for slot, share in zip(slots, shares, strict=True)
         ]
         if wait:
-            await asyncio.gather(*tasks)
+            await while_scheduler_answers(self.client, asyncio.gather, *tasks)
 
     async def _run(
         self,

@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +24,13 @@ from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.shared_memory import SharedMemory
 from fcdcc_keras.execution.subtask import Reply, no_reply
+from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Subtask, Transport, on_this_machine
+from fcdcc_keras.execution.ways import Ways
 from fcdcc_keras.execution.worker_side import ATTACH, HANDLER, packed
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
     from fcdcc_keras.execution.shared_memory import Segment
 
@@ -46,16 +49,38 @@ class DirectTransport(Transport):
         self._lines: dict[str, Line] = {}
         self._memory = SharedMemory()
         self._shares_memory: dict[str, bool] = {}
+        self._tasks = TaskTransport(client)
+        self._ways = Ways(self.reach, self._tasks.ping, self._drop)
+
+    @property
+    def way(self) -> str:
+        """How subtasks reach the workers at present."""
+        return "direct, tasks" if self._ways.cut else self.name
 
     def start(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution
     ) -> list[asyncio.Task[Reply]]:
         """Sends the requests; see ``Transport.start``."""
         parameters = asdict(conv)
+        self._ways.try_again()
         return [
-            asyncio.ensure_future(self._request(subtask, parameters))
+            asyncio.ensure_future(
+                self._ways.go(
+                    subtask.address,
+                    partial(self._request, subtask, parameters),
+                    partial(self._relayed, name, subtask, conv),
+                )
+            )
             for subtask in subtasks
         ]
+
+    async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
+        """Puts a coded kernel into a worker's memory; see ``Transport.place``."""
+        scatter = partial(self._scatter, name, address, share)
+        direct = bool(self._client.direct_to_workers)
+        return await self._ways.go(
+            address, partial(scatter, direct), partial(scatter, False)
+        )
 
     def memory(self, nbytes: int) -> np.ndarray | None:
         """Returns memory that workers of this machine see, if there are such."""
@@ -66,16 +91,30 @@ class DirectTransport(Transport):
         except OSError:  # none is left
             return None
 
-    async def ping(self, address: str) -> None:
-        """Asks the worker itself."""
+    async def reach(self, address: str) -> None:
+        """Asks the worker itself; see ``Transport.ping``."""
         await self.requests.ask(address, "echo", data=1)
+
+    async def ping(self, address: str) -> None:
+        """Asks the worker itself; without an answer, by way of the scheduler."""
+        await asyncio.shield(self._ways.find(address))
 
     async def close(self) -> None:
         """Closes the connections to the workers."""
-        for line in self._lines.values():
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
             line.close()
+        self._ways.close()
+        await self._tasks.close()
         await super().close()
         self._memory.close()
+
+    async def _relayed(self, name: str, subtask: Subtask, conv: Convolution) -> Reply:
+        return await self._tasks.start(name, [subtask], conv)[0]
+
+    def _drop(self, address: str) -> None:
+        if address in self._lines:
+            self._lines.pop(address).close()
 
     async def _request(self, subtask: Subtask, parameters: dict[str, Any]) -> Reply:
         target, data = None, None
@@ -108,6 +147,8 @@ class DirectTransport(Transport):
                 target.forget()  # the worker may be writing to it yet
             if not isinstance(error, Exception):
                 raise
+            if isinstance(error, OSError) and subtask.address in self._lines:
+                self._ways.find(subtask.address)
             # Whatever it was, there is no result.
             return no_reply(f"the worker gave no result: {error!r}")
 

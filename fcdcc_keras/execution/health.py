@@ -61,6 +61,7 @@ class _Item:
     since: float
     deadline: float | None
     overtaken: bool = False
+    given_up: bool = False
 
 
 @dataclass
@@ -146,10 +147,21 @@ class Health:
         """Returns when a piece of work is late, if that is known."""
         return self._items[item].deadline if item in self._items else None
 
-    def overtake(self, item: Hashable) -> None:
-        """Notes that nobody waits for a piece of work any more."""
+    @property
+    def given_up(self) -> bool:
+        """Whether it owes what its layer has waited for as long as it may."""
+        return any(item.given_up for item in list(self._items.values()))
+
+    def overtake(self, item: Hashable, given_up: bool = False) -> None:
+        """Notes that nobody waits for a piece of work any more.
+
+        Args:
+            item: What the work is known by.
+            given_up: Whether it was waited for as long as it may be.
+        """
         if item in self._items:
             self._items[item].overtaken = True
+            self._items[item].given_up |= given_up
 
     def end(self, item: Hashable, now: float, kind: Hashable | None = None) -> None:
         """Notes that a piece of work has come, or never will.

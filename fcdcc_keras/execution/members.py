@@ -74,13 +74,23 @@ class Members:
         return [s for s in self._slots if self.of(s).accepts(now)]
 
     def alive(self, timeout: float) -> list[int]:
-        """Returns the slots whose workers are there, and owe nothing for too long."""
+        """Returns the slots whose workers are there, and owe nothing for too long.
+
+        A layer that has waited for its whole timeout for one is enough.
+        """
         now, gone = time.monotonic(), self.gone()
         return [
             s
             for s in self._slots
-            if s not in gone and now - (self.of(s).oldest() or now) <= timeout
+            if s not in gone
+            and not self.of(s).given_up
+            and now - (self.of(s).oldest() or now) <= timeout
         ]
+
+    def distinct(self) -> int:
+        """Returns how many workers have a slot, without those that have left."""
+        gone = self.gone()
+        return len({a for s, a in enumerate(self.roster.addresses) if s not in gone})
 
     def sound(self) -> list[str]:
         """Returns the addresses of workers that may take over others' parts."""
@@ -138,8 +148,8 @@ class Members:
             health.seen(address in self._known)
             if health.lost and address not in self.roster.addresses:
                 del self.health[address]
-            elif health.suspect:
-                self._start(self.ping(address))
+            elif health.state(self._looked) in ("suspect", "late"):
+                self._start(self.ping(address))  # or nothing may tell that it is well
         for address in self._known:
             if self._may_be_admitted(address):
                 self._admitting.add(address)

@@ -66,8 +66,8 @@ class TaskTransport(Transport):
         self._watching.add(watching)  # the loop keeps only weak references
         watching.add_done_callback(self._watching.discard)
         return [
-            asyncio.ensure_future(self._reply(s.address, future, end))
-            for s, future, end in zip(subtasks, futures, ends, strict=True)
+            asyncio.ensure_future(self._reply(future, end))
+            for future, end in zip(futures, ends, strict=True)
         ]
 
     async def close(self) -> None:
@@ -112,14 +112,12 @@ class TaskTransport(Transport):
             )
         return futures
 
-    async def _reply(
-        self, address: str, future: Future[Any], end: asyncio.Future[None]
-    ) -> Reply:
+    async def _reply(self, future: Future[Any], end: asyncio.Future[None]) -> Reply:
         try:
             await end
             if future.status != "finished":
                 return no_reply(f"the subtask was {future.status}")
-            return await self._fetch(address, future)
+            return await self._fetch(future)
         except Exception as error:  # whatever it was, there is no result
             return no_reply(f"the result could not be fetched: {error!r}")
         finally:
@@ -143,22 +141,16 @@ class TaskTransport(Transport):
         for future in done:
             future.release()
 
-    async def _fetch(self, address: str, future: Future[Any]) -> Reply:
+    async def _fetch(self, future: Future[Any]) -> Reply:
         """Returns the reply of a finished subtask.
 
         Every reply is fetched by a request of its own. ``Client.gather`` joins
         requests made at the same time, and a worker that freezes between
         finishing and sending would hold back the others' results.
         """
-        from distributed.utils_comm import gather_from_workers
-
         key = future.key
-        if self._client.direct_to_workers:
-            pool = await self.requests.pool()
-            data, *_ = await gather_from_workers({key: [address]}, pool)
-        else:
-            answer = await self.requests.ask_scheduler("gather", keys=[key])
-            data = answer.get("data", {})
+        answer = await self.requests.ask_scheduler("gather", keys=[key])
+        data = answer.get("data", {})
         if key not in data:
             return no_reply("the result was lost with its worker")
         return parted(bytes_of(data[key]))

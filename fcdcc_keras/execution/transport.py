@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +19,10 @@ from fcdcc_keras.execution.subtask import KernelShare, Reply
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+
+KERNEL = "fcdcc:kernel:"
+"""What the keys of all kernel shares begin with."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Transport(ABC):
         self._token = uuid4().hex[:8]
         self._count = 0
 
+    @property
+    def way(self) -> str:
+        """How subtasks reach the workers at present, as the trace names it."""
+        return self.name
+
     async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
         """Puts a coded kernel into a worker's memory.
 
@@ -54,11 +64,22 @@ class Transport(ABC):
         Returns:
             The future that holds it there; to be released to free the memory.
         """
+        return await self._scatter(name, address, share, False)
+
+    async def _scatter(
+        self, name: str, address: str, share: np.ndarray, direct: bool
+    ) -> Future[Any]:
         key = self._key("kernel", name, address)
-        placed = await self._client.scatter(
-            {key: KernelShare(share)}, workers=[address], asynchronous=True
+        # Within a task of Dask's own, which a context tells of, it would put the share
+        # into the memory of that task's worker, whatever `workers` says.
+        placing = Context().run(
+            self._client.scatter,
+            {key: KernelShare(share)},
+            workers=[address],
+            direct=direct,
+            asynchronous=True,
         )
-        future: Future[Any] = placed[key]
+        future: Future[Any] = (await placing)[key]
         return future
 
     @abstractmethod

@@ -192,3 +192,15 @@ def test_it_may_be_asked_in_one_thread_while_another_notes_what_happens():
         over.set()
         thread.join()
         sys.setswitchinterval(before)
+
+
+def test_what_a_layer_waited_for_in_vain_is_remembered_until_it_comes():
+    health = Health("w")
+    health.begin("a", 0.0, None)
+    health.overtake("a")
+    assert not health.given_up  # its layer had enough without it
+    health.overtake("a", given_up=True)
+    health.overtake("a")
+    assert health.given_up
+    health.end("a", 9.0)
+    assert not health.given_up

@@ -56,7 +56,7 @@ def test_unreachable_workers(client, monkeypatch):
     async def unreachable(self, address):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(connect.DirectTransport, "ping", unreachable)
+    monkeypatch.setattr(connect.DirectTransport, "reach", unreachable)
     plain = model()
     with fk.closing(fk.distribute(plain, client, fallback="raise")) as coded:
         assert check(plain, coded).records[0].transport == "tasks"
