@@ -97,7 +97,13 @@ def wait_until_warm(
                     f"{[processes[host].log()[-1000:] for host in ended]}."
                 )
             time.sleep(0.05)
-        client.sync(prepare, client, sorted(found.values()))
+        lost = client.sync(prepare, client, sorted(found.values()))
+    if lost:
+        raise ClusterError(
+            "The workers must stay when they have joined. Received: "
+            f"{'; '.join(f'{address}: {why}' for address, why in lost.items())}. See "
+            "whether this machine has the memory for so many."
+        )
     return found
 
 

@@ -108,8 +108,8 @@ class Executor(ABC):
         """n."""
         return len(self.addresses)
 
-    def distinct(self, *, look: bool = False) -> int:
-        """Returns on how many workers the n shares are, as far as they are there.
+    def left(self, *, look: bool = False) -> int:
+        """Returns how many workers there are: fewer than n where some have left.
 
         Args:
             look: Whether to ask the cluster first.

@@ -36,6 +36,8 @@ workers take, all are sent to."""
 _SMALLEST, _FASTEST = 1e-6, 1e15
 _WORK = 0.5
 """Least part of a long convolution's time that is multiply-adds."""
+_PATIENCE = 10.0
+"""Seconds that workers get for one layer, which takes a weak board less than one."""
 _MEMORY = 2e10
 """Bytes per second of memory, which no way to a worker exceeds; where they share it,
 what a transfer takes is lost in what the rest takes."""
@@ -175,21 +177,22 @@ class _Runs:
             hedged=alone is not None,
         )
         records: list[LayerRecord] = []
-        policy = Policy(listeners=[records.append])
+        policy = Policy(listeners=[records.append], timeout=_PATIENCE)
         coded = CodedConvolution(self.plan, executor, policy)
         inputs, kernel = random_layer(geometry)
         try:
             coded.place(kernel, wait=True)
             for _ in range(ROUNDS):
                 coded(inputs, kernel)
+                if any(record.local for record in records):
+                    raise ClusterError(
+                        "Calibration needs workers that answer. Received: too few "
+                        f"answers from {executor.workers} workers of which "
+                        f"{stragglers} may be missing, within {_PATIENCE:g} s. Look "
+                        "after the workers, or choose layers='all'."
+                    )
         finally:
             coded.detach()
-        if any(record.local for record in records):
-            raise ClusterError(
-                "Calibration needs workers that answer. Received: too few answers "
-                f"from {executor.workers} workers of which {stragglers} may be "
-                "missing. Look after the workers, or choose layers='all'."
-            )
         by_call: dict[int, list[LayerRecord]] = {}
         for record in records:
             by_call.setdefault(record.call, []).append(record)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+import time
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution import patience
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.direct import DirectTransport
@@ -16,19 +18,26 @@ from fcdcc_keras.execution.embedded import (
     start_local_cluster,
     stop_local_cluster,
 )
+from fcdcc_keras.execution.hold import Hold
 from fcdcc_keras.execution.message_logs import keep_no_messages
+from fcdcc_keras.execution.patience import (
+    ask_scheduler,
+    close_client,
+    knock,
+    while_scheduler_answers,
+)
 from fcdcc_keras.execution.probe import prepare
 from fcdcc_keras.execution.tasks import TaskTransport
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds that a scheduler gets to answer."""
 REACH_TIMEOUT = 3.0
 """Seconds that a worker gets to answer the client directly."""
 JOIN_TIMEOUT = 60.0
 """Seconds that an adaptive cluster gets to bring up its workers."""
+_JOIN_PAUSE = 0.2
+"""Seconds between looks whether it has."""
 
 Cleanup = Callable[[], None]
 TransportChoice = Literal["auto", "tasks", "direct"]
@@ -47,7 +56,8 @@ def connect(
         cluster: A client, a scheduler address, a Dask cluster, an executor, or
             None for a local cluster.
         workers: n; None: all that the cluster has.
-        stragglers: γ; only for the size of a local cluster.
+        stragglers: γ; for the size of a local cluster, and how many workers may lack
+            memory.
         transport: "direct", "tasks", or "auto": direct where the client reaches the
             workers. An executor of the user's keeps its own.
 
@@ -62,9 +72,11 @@ def connect(
         return _sized(cluster, workers), lambda: None  # it is the user's
     client, disconnect = _client(cluster, workers, stragglers)
     try:
-        addresses = sorted(_addresses(client, workers))
-        client.sync(prepare, client, addresses)
-        client.sync(keep_no_messages, client)
+        found = client.sync(_addresses, client, workers)
+        _leave_thread(found)
+        addresses = client.sync(_ready, client, found, workers, stragglers)
+        client.sync(while_scheduler_answers, client, keep_no_messages, client)
+        client.sync(while_scheduler_answers, client, client.register_plugin, Hold())
         executor = client.sync(_executor, client, addresses, transport)
     except BaseException:
         disconnect()
@@ -100,7 +112,7 @@ async def _executor(
 
 
 async def _unreachable(direct: DirectTransport, addresses: list[str]) -> list[str]:
-    pings = [asyncio.wait_for(direct.ping(a), REACH_TIMEOUT) for a in addresses]
+    pings = [asyncio.wait_for(direct.reach(a), REACH_TIMEOUT) for a in addresses]
     answers = await asyncio.gather(*pings, return_exceptions=True)
     pairs = zip(addresses, answers, strict=True)
     return [a for a, answer in pairs if isinstance(answer, BaseException)]
@@ -135,11 +147,13 @@ def _client(
             "address."
         )
     if isinstance(cluster, str | Cluster):
+        within = patience.SCHEDULER_TIMEOUT
         try:
-            client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)
-        except (OSError, ValueError) as error:
+            knock(*_entrance(cluster))
+            client = Client(cluster, timeout=within, set_as_default=False)
+        except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise ClusterError(
-                f"A scheduler must answer within {CONNECT_TIMEOUT:g} s. Received: "
+                f"A scheduler must answer within {within:g} s. Received: "
                 f"cluster={cluster!r}, {type(error).__name__}: {error}. Start one "
                 "with `dask scheduler`, or check the address and the firewall."
             ) from error
@@ -149,12 +163,21 @@ def _client(
                 f"cluster={cluster!r}, {error}. Pass Client(address, "
                 "security=Security(...)), or name the files in Dask's configuration."
             ) from error
-        return client, client.close
+        return client, lambda: close_client(client)
     raise ClusterError(
         "`cluster` must be a distributed.Client, a scheduler address, a Dask "
         "cluster, an Executor, or None for a local one. Received: "
         f"cluster={cluster!r}. Pass one of these."
     )
+
+
+def _entrance(cluster: Any) -> tuple[str, Security]:
+    """Returns a scheduler's address, and the certificates for it."""
+    from distributed import Security
+
+    if isinstance(cluster, str):
+        return cluster, Security()
+    return cluster.scheduler_address, cluster.security or Security()
 
 
 def _sized(executor: Executor, workers: int | None) -> Executor:
@@ -167,9 +190,9 @@ def _sized(executor: Executor, workers: int | None) -> Executor:
     return executor
 
 
-def _addresses(client: Client, workers: int | None) -> list[str]:
+async def _addresses(client: Client, workers: int | None) -> list[str]:
     minimum = _adaptive_minimum(client)
-    found = list(client.nthreads())
+    found = await _there(client)
     if minimum is not None:
         needed = workers or max(minimum, len(found), 1)
         if minimum < needed:
@@ -178,16 +201,66 @@ def _addresses(client: Client, workers: int | None) -> list[str]:
                 f"kernels. Received: adapt(minimum={minimum}) for {needed} workers. "
                 f"Use cluster.adapt(minimum={needed}), or cluster.scale."
             )
-        with suppress(TimeoutError):
-            client.wait_for_workers(needed, timeout=JOIN_TIMEOUT)
-        found = list(client.nthreads())
+        deadline = time.monotonic() + JOIN_TIMEOUT
+        while len(found) < needed and time.monotonic() < deadline:
+            await asyncio.sleep(_JOIN_PAUSE)
+            found = await _there(client)
     if not found or (workers is not None and workers > len(found)):
         raise ClusterError(
             "The cluster must have the workers that are asked for. Received: "
             f"workers={workers}, a cluster of {len(found)}. Start more with "
             f"`fcdcc-keras worker {_scheduler_address(client)}`, or ask for fewer."
         )
-    return found if workers is None else found[:workers]
+    return found
+
+
+async def _ready(
+    client: Client, found: Sequence[str], workers: int | None, stragglers: int
+) -> list[str]:
+    """Returns the addresses of workers that are ready; those that end are replaced."""
+    trying, spare = found[:workers], found[len(found[:workers]) :]
+    ready: list[str] = []
+    lacking: dict[str, str] = {}
+    while trying:
+        lost = await prepare(client, trying)
+        lacking |= lost
+        ready += [address for address in trying if address not in lost]
+        trying, spare = spare[: len(lost)], spare[len(lost) :]
+    if lacking:
+        needed = stragglers + 1 if workers is None else workers
+        said = "; ".join(f"{address}: {why}" for address, why in lacking.items())
+        if len(ready) < needed:
+            raise ClusterError(
+                f"{needed} workers must have the memory that they need. Received: "
+                f"{len(ready)}, and {said}. Start them with a higher --memory-limit, "
+                "or on machines with more memory."
+            )
+        warnings.warn(
+            f"The model is distributed without {len(lacking)} of {len(found)} "
+            f"workers. {said}. Start them with a higher --memory-limit.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return sorted(ready)
+
+
+def _leave_thread(addresses: Collection[str]) -> None:
+    """Within a Dask task, has its worker run others beside it: ours, before it ends."""
+    from distributed import get_worker, secede
+
+    try:
+        worker = get_worker()
+        if worker.address in addresses:
+            worker.get_current_task()
+            secede()
+    except ValueError:  # on no worker
+        return
+    except KeyError:  # in no task, or one that has done so, as with worker_client
+        return
+
+
+async def _there(client: Client) -> list[str]:
+    return list(await ask_scheduler(client, "ncores"))
 
 
 def _scheduler_address(client: Client) -> str:

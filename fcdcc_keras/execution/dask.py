@@ -60,11 +60,11 @@ class DaskExecutor(Executor):
         """Dask address of each share's worker."""
         return self.members.roster.addresses
 
-    def distinct(self, *, look: bool = False) -> int:
-        """Returns on how many workers the shares are; see ``Executor.distinct``."""
+    def left(self, *, look: bool = False) -> int:
+        """Returns how many workers there are; see ``Executor.left``."""
         if look and self.client.status == "running":
             self.client.sync(self.members.look)
-        return self.members.distinct()
+        return self.members.left()
 
     @property
     def transport_name(self) -> str:

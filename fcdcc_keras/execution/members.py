@@ -87,10 +87,10 @@ class Members:
             and now - (self.of(s).oldest() or now) <= timeout
         ]
 
-    def distinct(self) -> int:
-        """Returns how many workers have a slot, without those that have left."""
-        gone = self.gone()
-        return len({a for s, a in enumerate(self.roster.addresses) if s not in gone})
+    def left(self) -> int:
+        """Returns how many workers have not left, and were not found to lie."""
+        known = list(self.health.values())
+        return sum(not (health.lost or health.distrusted) for health in known)
 
     def sound(self) -> list[str]:
         """Returns the addresses of workers that may take over others' parts."""

@@ -147,6 +147,7 @@ class CodedConvolution:
             reason = collector.abandoned or self._fall_back(collector)
             output[...] = self._local(inputs, kernel, geometry, record, reason)
             return
+        record = replace(record, too_few=self._too_few(executor.left(), collector))
         stages.decode(collector, output)
         decode = time.time() - collected
         self._emit(replace(record, decode=decode, survivors=collector.survivors))
@@ -206,6 +207,19 @@ class CodedConvolution:
                     replaced = placement is not self._placement
                     if executor is not None and replaced and not placement.users:
                         executor.release(placement)
+
+    def _too_few(self, left: int, collector: Collector) -> int | None:
+        """Warns where fewer workers than needed are left, and returns how many."""
+        needed = self.plan.code.recovery_threshold + collector.spare
+        if left >= needed:
+            return None
+        self._warn(
+            "too few are left",
+            f"Layer {self.plan.path!r} needs the results of {needed} workers. "
+            f"Received: {left} of {len(collector.records)}, which have the shares of "
+            "the others: the next that is lost or slow will be missed. Start more.",
+        )
+        return left
 
     def _fall_back(self, collector: Collector) -> str:
         """Warns that the client computes a layer itself, and returns why."""

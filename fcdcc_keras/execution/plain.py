@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 4096
 """Connections that may be open at a time, over all workers."""
+LEFT = "it left the cluster"
+"""What is said for a worker that the scheduler does not have any more."""
 
 
 class PlainRequests:
@@ -74,7 +76,7 @@ class PlainRequests:
                 on_error="ignore",
             )
             if address not in answers:
-                return "it left the cluster"
+                return LEFT
             answer = answers[address]
         if answer["status"] != "OK":
             return str(answer["exception_text"])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.memory import Memory
 from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.plain import PlainRequests
+from fcdcc_keras.execution.patience import while_scheduler_answers
+from fcdcc_keras.execution.plain import LEFT, PlainRequests
 from fcdcc_keras.execution.subtask import KernelShare, Reply
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Subtask
@@ -20,28 +24,30 @@ from fcdcc_keras.version import __version__
 if TYPE_CHECKING:
     from distributed import Client
 
+logger = logging.getLogger(__name__)
+
 PROBE_TIMEOUT = 30.0
 """Seconds that each of them gets to say what it has installed."""
 WARM_UP_TIMEOUT = 180.0
 """Seconds that the workers get to load TensorFlow, all at once on one machine."""
+_LOOK_EVERY = 0.5
+"""Seconds between looks at which workers are there still."""
 
 
-async def prepare(client: Client, addresses: Sequence[str]) -> None:
+async def prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
     """Checks scheduler and workers, and gets the workers ready for subtasks.
 
     Runs on the client's loop.
+
+    Returns:
+        For each worker that left meanwhile, or has no memory left, what is known of
+        why. The others are ready.
 
     Raises:
         ClusterError: One of them has another version of the package or none, cannot
             convolve, or says nothing.
     """
-    tasks = TaskTransport(client)
-    try:
-        await _check_software(tasks.requests, addresses)
-        await _warm_up(tasks, addresses)
-        await asyncio.gather(*(tasks.requests.run(install, a) for a in addresses))
-    finally:
-        await tasks.close()
+    return await while_scheduler_answers(client, _prepare, client, addresses)
 
 
 async def admit(client: Client, address: str) -> str | None:
@@ -51,32 +57,60 @@ async def admit(client: Client, address: str) -> str | None:
         What is wrong with it, or None.
     """
     try:
-        await prepare(client, [address])
+        return (await prepare(client, [address])).get(address)
     except Exception as error:  # whatever it was, the worker cannot be used
         return str(error)
-    return None
 
 
-async def _check_software(requests: PlainRequests, addresses: Sequence[str]) -> None:
-    answers = await asyncio.gather(
-        _said(requests.run(_make_probe(False))),
-        *(_said(requests.run(_make_probe(True), address)) for address in addresses),
+async def _prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
+    tasks, memory = TaskTransport(client), Memory(client)
+    try:
+        await memory.look()
+        await _check_software(memory, tasks.requests, addresses)
+        await _warm_up(memory, tasks, addresses)
+        said = await _answers(
+            memory,
+            {address: tasks.requests.run(install, address) for address in addresses},
+            PROBE_TIMEOUT,
+        )
+        wrong = {a: text for a, text in said.items() if text not in ("ready", LEFT)}
+        if wrong:
+            raise ClusterError(
+                "Every worker must take the handler of this package. Received: "
+                f"{_listed(wrong)}. Look into the logs of these workers, or leave them "
+                "out."
+            )
+        return await memory.lacking(addresses)
+    finally:
+        await tasks.close()
+
+
+async def _check_software(
+    memory: Memory, requests: PlainRequests, addresses: Sequence[str]
+) -> None:
+    probe = _make_probe(True)
+    own, others = await asyncio.gather(
+        _text(asyncio.wait_for(requests.run(_make_probe(False)), PROBE_TIMEOUT)),
+        _answers(
+            memory,
+            {address: requests.run(probe, address) for address in addresses},
+            PROBE_TIMEOUT,
+        ),
     )
-    wrong = [
-        f"{where}: {said}"
-        for where, said in zip(("scheduler", *addresses), answers, strict=True)
-        if said != __version__
-    ]
+    said = {"scheduler": own, **others}
+    wrong = {w: text for w, text in said.items() if text not in (__version__, LEFT)}
     if wrong:
         raise ClusterError(
             f"Scheduler and workers must have fcdcc_keras {__version__}, as this "
             "client has, and the workers TensorFlow. Received: "
-            f"{'; '.join(wrong)}. Install the same version there (`pip install "
+            f"{_listed(wrong)}. Install the same version there (`pip install "
             "fcdcc_keras[cpu]`) and start them again."
         )
 
 
-async def _warm_up(tasks: TaskTransport, addresses: Sequence[str]) -> None:
+async def _warm_up(
+    memory: Memory, tasks: TaskTransport, addresses: Sequence[str]
+) -> None:
     """Has every worker load TensorFlow and convolve once.
 
     It takes a weak machine tens of seconds, which would count as straggling.
@@ -84,34 +118,62 @@ async def _warm_up(tasks: TaskTransport, addresses: Sequence[str]) -> None:
     ones = np.ones((1, 1, 1, 1), np.float32)
     subtasks = [Subtask(address, KernelShare(ones), ones) for address in addresses]
     conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
-    replies = tasks.start("warm_up", subtasks, conv)
-    answers = await asyncio.gather(
-        *(_said(_outcome(reply), WARM_UP_TIMEOUT) for reply in replies)
-    )
-    wrong = [
-        f"{where}: {said}"
-        for where, said in zip(addresses, answers, strict=True)
-        if said != "ready"
-    ]
+    replies = map(_outcome, tasks.start("warm_up", subtasks, conv))
+    asking = dict(zip(addresses, replies, strict=True))
+    said = await _answers(memory, asking, WARM_UP_TIMEOUT)
+    wrong = {a: text for a, text in said.items() if text not in ("ready", LEFT)}
     if wrong:
         raise ClusterError(
             f"Every worker must convolve within {WARM_UP_TIMEOUT:g} s of being asked. "
-            f"Received: {'; '.join(wrong)}. Look into the logs of these workers, or "
+            f"Received: {_listed(wrong)}. Look into the logs of these workers, or "
             "leave them out."
         )
+
+
+async def _answers(
+    memory: Memory, asking: Mapping[str, Awaitable[str]], timeout: float
+) -> dict[str, str]:
+    """Returns what each worker says, by address.
+
+    Those that leave are not waited for: Dask would keep their subtasks for ever, and
+    look for their addresses for half a minute. Why they left is told at once, since
+    others may take long.
+    """
+    waiting = {a: asyncio.ensure_future(_text(ask)) for a, ask in asking.items()}
+    said: dict[str, str] = {}
+    deadline = time.monotonic() + timeout
+    try:
+        while waiting and time.monotonic() < deadline:
+            await asyncio.wait(waiting.values(), timeout=_LOOK_EVERY)
+            left = waiting.keys() - await memory.look()
+            for address, answer in list(waiting.items()):
+                if address in left:
+                    said[address] = LEFT
+                    waiting.pop(address).cancel()
+                elif answer.done():
+                    said[address] = waiting.pop(address).result()
+            reasons = await memory.lacking(sorted(left)) if left else {}
+            for address, why in reasons.items():
+                logger.warning("%s cannot be used: %s", address, why)
+        return said | dict.fromkeys(waiting, f"no answer within {timeout:g} s")
+    finally:
+        for answer in waiting.values():
+            answer.cancel()
 
 
 async def _outcome(reply: asyncio.Task[Reply]) -> str:
     return (await reply)["error"] or "ready"
 
 
-async def _said(asking: Awaitable[Any], timeout: float = PROBE_TIMEOUT) -> str:
+async def _text(asking: Awaitable[str]) -> str:
     try:
-        return str(await asyncio.wait_for(asking, timeout))
-    except asyncio.TimeoutError:
-        return f"no answer within {timeout:g} s"
+        return await asking
     except Exception as error:  # whatever went wrong there is what they said
         return f"{type(error).__name__}: {error}"
+
+
+def _listed(wrong: Mapping[str, str]) -> str:
+    return "; ".join(f"{where}: {said}" for where, said in wrong.items())
 
 
 def _make_probe(needs_tensorflow: bool) -> Callable[[], bytes]:

@@ -40,7 +40,11 @@ class LayerRecord:
     """Workers whose answers were decoded."""
     subtasks: tuple[SubtaskRecord, ...] = ()
     transport: str = ""
-    """How subtasks reached the workers: "direct", "tasks" or "in process"."""
+    """How subtasks reached the workers: "direct", "tasks", "in process", or "direct,
+    tasks" where some cannot be reached directly any more."""
+    too_few: int | None = None
+    """Workers that were left, where a layer needs more: each has several shares, and
+    there is no redundancy."""
     local: str | None = None
     """Why the client computed the layer itself, or None: the workers did."""
 

@@ -59,14 +59,25 @@ class Session:
             ClusterError: A worker did not take its share.
         """
         placement = layer.place(kernel, wait=True)
-        held = 0 if placement is None else len(placement.held)
-        if held < self.executor.workers:
+        held = {} if placement is None else placement.held
+        addresses = enumerate(self.executor.addresses)
+        lacking = [address for slot, address in addresses if slot not in held]
+        if lacking:
             raise ClusterError(
                 "Every worker must take its kernel shares when a model is "
-                f"distributed. Received: layer {layer.plan.path!r} is held by {held} "
-                f"of {self.executor.workers} workers. Check the workers' logs, or "
+                f"distributed. Received: layer {layer.plan.path!r} is held by "
+                f"{len(held)} of {self.executor.workers} workers, and not by "
+                f"{', '.join(lacking)}. Check these workers' logs and memory, or "
                 "distribute over fewer workers."
             )
+
+    def too_few(self) -> int | None:
+        """Returns how many workers are left, if a layer needs more."""
+        needed = [layer.plan.code.recovery_threshold for layer in self._layers]
+        if self.closed or not needed:
+            return None
+        left = self.executor.left(look=True)
+        return left if left < max(needed) else None
 
     def close(self) -> None:
         """Frees what the workers hold; ends a cluster that was started for it."""

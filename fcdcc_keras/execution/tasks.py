@@ -79,8 +79,11 @@ class TaskTransport(Transport):
         """Asks through the scheduler."""
         scheduler: Any = self._client.scheduler
         message = {"op": "echo", "data": 1}
-        answers = await scheduler.broadcast(msg=message, workers=[address])
-        if address not in answers:
+        # It would look for one that has left, for half a minute, and log that.
+        answers = address in await scheduler.ncores() and await scheduler.broadcast(
+            msg=message, workers=[address], on_error="ignore"
+        )
+        if not answers:
             raise OSError(f"{address} is not on the scheduler")
 
     def _submit(

@@ -38,6 +38,8 @@ class Report:
     """What became of every layer of a model; ``print`` shows it as a table."""
 
     layers: tuple[LayerReport, ...]
+    too_few: int | None = None
+    """Workers that are left, where a layer needs more."""
 
     @property
     def converted(self) -> tuple[str, ...]:
@@ -52,8 +54,11 @@ class Report:
         }
 
     def __str__(self) -> str:
+        title = f"{len(self.converted)} of {len(self.layers)} layers are coded"
+        if self.too_few is not None:
+            title += f"; {self.too_few} workers are left, fewer than needed"
         return table(
-            f"{len(self.converted)} of {len(self.layers)} layers are coded",
+            title,
             ["layer", "class", "coded", "how, or why not"],
             [
                 (
@@ -77,7 +82,8 @@ def report(model: keras.Model) -> Report:
     Raises:
         PlanError: The model has no coded layer.
     """
-    reasons = {p: why for session in sessions(model) for p, why in session.not_coded}
+    held = sessions(model)
+    reasons = {p: why for session in held for p, why in session.not_coded}
     layers = [
         _describe(path, layer, reasons)
         for path, layer in walk(model)
@@ -87,7 +93,8 @@ def report(model: keras.Model) -> Report:
     gone = [
         LayerReport(p, "", False, why) for p, why in reasons.items() if p not in here
     ]
-    return Report((*layers, *gone))
+    short = [left for s in held if (left := s.too_few()) is not None]
+    return Report((*layers, *gone), min(short, default=None))
 
 
 def _describe(

@@ -50,6 +50,8 @@ class Summary:
         """From each worker's address, late answers included."""
         self.shares: dict[str, int] = {}
         """Index of the share that each worker's address had first, from 0 to n − 1."""
+        self.fewest: int | None = None
+        """Fewest workers that were left at a time, where a layer needs more."""
         self._ways: set[str] = set()
         self.add(records)
 
@@ -61,6 +63,9 @@ class Summary:
             micro_batches.append((record.started, split(record)))
             if record.local is not None:
                 layer.local.add(record.call)
+            if record.too_few is not None:
+                known = record.too_few if self.fewest is None else self.fewest
+                self.fewest = min(known, record.too_few)
             if record.transport:
                 self._ways.add(record.transport)
             for task in record.subtasks:
@@ -110,4 +115,7 @@ class Summary:
             for address, counts in self.outcomes.items()
         ]
         columns = ["worker", "used", "late", "failed", "skipped", "sent", "received"]
-        return table("what became of each worker's shares", columns, rows)
+        title = "what became of each worker's shares"
+        if self.fewest is not None:
+            title += f"; at times {self.fewest} were left, fewer than needed"
+        return table(title, columns, rows)

@@ -13,8 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import connect as connecting
-from fcdcc_keras.execution import probe, worker_process
+from fcdcc_keras.execution import patience, probe, worker_process
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def empty_cluster():
 
 
 def test_address_that_nobody_answers(model, monkeypatch):
-    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(patience, "SCHEDULER_TIMEOUT", 1.0)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
@@ -46,7 +45,7 @@ def test_address_that_nobody_answers(model, monkeypatch):
 
 @pytest.mark.parametrize("address", ["", "nonsense://x", "127.0.0.1:notaport"])
 def test_what_is_no_address(model, address, monkeypatch):
-    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(patience, "SCHEDULER_TIMEOUT", 1.0)
     with pytest.raises(fk.ClusterError, match="Received: cluster="):
         fk.distribute(model, address)
 
@@ -112,6 +111,29 @@ def test_workers_with_several_threads_in_one_process(model):
     ):
         x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
         np.testing.assert_allclose(coded(x), model(x), atol=1e-5)
+
+
+def test_websockets(model):
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            protocol="ws://",
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        fk.closing(
+            fk.distribute(
+                model, cluster.scheduler_address, stragglers=0, fallback="raise"
+            )
+        ) as coded,
+    ):
+        assert cluster.scheduler_address.startswith("ws://")
+        x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+        with fk.trace(coded) as trace:
+            np.testing.assert_allclose(coded(x), model(x), atol=1e-5)
+        assert trace.records[0].transport == "direct"
 
 
 def test_worker_of_another_version(client, model, monkeypatch):

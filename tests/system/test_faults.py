@@ -103,6 +103,8 @@ def test_workers_freeze(cluster):
     fk.close(coded)
 
 
+# It depends on how soon they are started again: test_clusters.py has the warning.
+@pytest.mark.filterwarnings("ignore:.*which have the shares of:RuntimeWarning")
 def test_workers_are_killed_one_after_another(cluster):
     plain = model()
     coded = fk.distribute(plain, cluster, stragglers=2, fallback="raise")
