@@ -63,31 +63,34 @@ def connect(
     client, disconnect = _client(cluster, workers, stragglers)
     try:
         addresses = sorted(_addresses(client, workers))
-        client.sync(prepare, client, addresses)
+        processes = client.sync(prepare, client, addresses)
         client.sync(keep_no_messages, client)
-        executor = client.sync(_executor, client, addresses, transport)
+        executor = client.sync(_executor, client, processes, transport)
     except BaseException:
         disconnect()
         raise
 
     def cleanup() -> None:
-        executor.close()
-        disconnect()
+        try:
+            executor.close()
+        finally:
+            disconnect()
 
     return executor, cleanup
 
 
 async def _executor(
-    client: Client, addresses: list[str], transport: TransportChoice
+    client: Client, processes: dict[str, str], transport: TransportChoice
 ) -> DaskExecutor:
+    addresses = list(processes)
     if transport == "tasks" or (
         transport == "auto" and client.direct_to_workers is False
     ):
-        return DaskExecutor(client, addresses, TaskTransport(client))
+        return DaskExecutor(client, addresses, TaskTransport(client), processes)
     direct = DirectTransport(client)
     silent = await _unreachable(direct, addresses)
     if not silent:
-        return DaskExecutor(client, addresses, direct)
+        return DaskExecutor(client, addresses, direct, processes)
     await direct.close()
     if transport == "direct":
         raise ClusterError(
@@ -96,7 +99,7 @@ async def _executor(
             f"{REACH_TIMEOUT:g} s. Open the network to them, or use "
             "transport='tasks', which goes through the scheduler."
         )
-    return DaskExecutor(client, addresses, TaskTransport(client))
+    return DaskExecutor(client, addresses, TaskTransport(client), processes)
 
 
 async def _unreachable(direct: DirectTransport, addresses: list[str]) -> list[str]:

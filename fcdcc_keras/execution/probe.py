@@ -14,7 +14,7 @@ from fcdcc_keras.execution.plain import PlainRequests
 from fcdcc_keras.execution.subtask import KernelShare, Reply
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Subtask
-from fcdcc_keras.execution.worker_side import install
+from fcdcc_keras.execution.worker_side import READY, install
 from fcdcc_keras.version import __version__
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ WARM_UP_TIMEOUT = 180.0
 """Seconds that the workers get to load TensorFlow, all at once on one machine."""
 
 
-async def prepare(client: Client, addresses: Sequence[str]) -> None:
+async def prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
     """Checks scheduler and workers, and gets the workers ready for subtasks.
 
     Runs on the client's loop.
+
+    Returns:
+        For each address what Dask calls the process that is ready there.
 
     Raises:
         ClusterError: One of them has another version of the package or none, cannot
@@ -39,22 +42,9 @@ async def prepare(client: Client, addresses: Sequence[str]) -> None:
     try:
         await _check_software(tasks.requests, addresses)
         await _warm_up(tasks, addresses)
-        await asyncio.gather(*(tasks.requests.run(install, a) for a in addresses))
+        return await _install(tasks.requests, addresses)
     finally:
         await tasks.close()
-
-
-async def admit(client: Client, address: str) -> str | None:
-    """Gets one worker ready that has joined later.
-
-    Returns:
-        What is wrong with it, or None.
-    """
-    try:
-        await prepare(client, [address])
-    except Exception as error:  # whatever it was, the worker cannot be used
-        return str(error)
-    return None
 
 
 async def _check_software(requests: PlainRequests, addresses: Sequence[str]) -> None:
@@ -99,6 +89,21 @@ async def _warm_up(tasks: TaskTransport, addresses: Sequence[str]) -> None:
             f"Received: {'; '.join(wrong)}. Look into the logs of these workers, or "
             "leave them out."
         )
+
+
+async def _install(requests: PlainRequests, addresses: Sequence[str]) -> dict[str, str]:
+    answers = await asyncio.gather(
+        *(_said(requests.run(install, a)) for a in addresses)
+    )
+    said = dict(zip(addresses, answers, strict=True))
+    wrong = [f"{a}: {text}" for a, text in said.items() if not text.startswith(READY)]
+    if wrong:
+        raise ClusterError(
+            "Every worker must take the handlers that answer subtasks. Received: "
+            f"{'; '.join(wrong)}. Look into the logs of these workers, or leave them "
+            "out."
+        )
+    return {address: text.removeprefix(READY) for address, text in said.items()}
 
 
 async def _outcome(reply: asyncio.Task[Reply]) -> str:

@@ -75,13 +75,14 @@ class TaskTransport(Transport):
         self._release_done()
         await super().close()
 
-    async def ping(self, address: str) -> None:
+    async def ping(self, address: str) -> str:
         """Asks through the scheduler."""
         scheduler: Any = self._client.scheduler
-        message = {"op": "echo", "data": 1}
+        message = {"op": "identity"}
         answers = await scheduler.broadcast(msg=message, workers=[address])
         if address not in answers:
             raise OSError(f"{address} is not on the scheduler")
+        return str(answers[address]["id"])
 
     def _submit(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution

@@ -61,7 +61,7 @@ def test_a_share_that_a_layer_waits_for_is_the_next(shares, transport):
     shares.hurry((last, 2, "new"))
     asyncio.run(shares.fill(2, "new"))
     assert [name for name, *_ in transport.placed] == ["third", "first", "second"]
-    assert shares._wanted == set()
+    assert shares._wanted(last) == set()
 
 
 def test_it_gets_no_more_when_the_slot_has_moved_on(shares, transport):
