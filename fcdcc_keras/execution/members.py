@@ -69,7 +69,9 @@ class Members:
 
     def of(self, slot: int) -> Health:
         """Returns the health of a slot's worker."""
-        return self.health[self.roster.address(slot)]
+        address = self.roster.address(slot)
+        # Meanwhile, on the loop, another may have taken it over, and this be gone.
+        return self.health.get(address) or self.of(slot)
 
     def accepting(self) -> list[int]:
         """Returns the slots whose workers may be given work."""

@@ -154,6 +154,13 @@ def test_whoever_lied_is_not_trusted_as_another_process(cluster):
     assert cluster.state(A) == "distrusted"
 
 
+def test_a_slot_moves_while_another_thread_asks_who_has_it(cluster):
+    roster, before = cluster.members.roster, iter(["tcp://gone:1"])
+    address = roster.address
+    roster.address = lambda slot: next(before, None) or address(slot)
+    assert cluster.members.of(0) is cluster.members.health[A]
+
+
 def test_nothing_is_remembered_of_addresses_that_are_gone(cluster, caplog):
     async def run():
         for number in range(5):
