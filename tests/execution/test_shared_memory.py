@@ -311,34 +311,38 @@ def request(worker, address="tcp://a:1"):
     return worker.transport.start("layer", [subtask], conv)[0]
 
 
-def test_a_worker_writes_a_result_into_memory_that_nobody_elses_is_put_into(worker):
-    async def run():
-        results = [await request(worker, a) for a in ("a", "b", "a", "b")]
-        return [result["array"] for result in results]
-
-    arrays = asyncio.run(run())
-    for array in arrays:
-        np.testing.assert_array_equal(array, ONES)
-    writers = [segment.writer for segment, _ in worker.transport._memory._free]
-    assert set(writers) <= {None}  # the results' arrays are there
-    del arrays, array
-    worker.transport._memory.shrink()
-    writers = [segment.writer for segment, _ in worker.transport._memory._free]
-    assert sorted(filter(None, writers)) == ["a", "a", "b", "b"]
-
-
-@pytest.mark.parametrize("how", ["broken", "cancelled", "nonsense"])
-def test_memory_that_a_worker_may_yet_write_to_is_not_used_again(worker, how):
-    memory, written = worker.transport._memory, []
+@pytest.fixture
+def written(worker):
+    """The segments that the client had workers write to, one after another."""
+    memory, segments = worker.transport._memory, []
     take = memory.take
 
     def noted(nbytes, writer=None):
         segment = take(nbytes, writer)
         if writer is not None:
-            written.append(segment)
+            segments.append(segment)
         return segment
 
     memory.take = noted
+    return segments
+
+
+def test_each_worker_has_memory_of_its_own_for_its_results(worker, written):
+    async def run():
+        for address in ("a", "b", "a", "b"):
+            result = await request(worker, address)
+            np.testing.assert_array_equal(result["array"], ONES)
+            del result
+
+    asyncio.run(run())
+    first, second, *again = written
+    assert first is not second
+    assert again == [first, second]
+
+
+@pytest.mark.parametrize("how", ["broken", "cancelled", "nonsense"])
+def test_memory_that_a_worker_may_yet_write_to_is_not_used_again(worker, written, how):
+    memory = worker.transport._memory
 
     async def fail(op, **message):
         if how == "broken":
