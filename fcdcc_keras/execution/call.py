@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from fcdcc_keras.execution.verify import DISTRUSTED
 if TYPE_CHECKING:
     from fcdcc_keras.execution.dask import DaskExecutor
 
+logger = logging.getLogger(__name__)
+
+CLOSED = "the client is closed"
 _LARGE = 1 << 20
 """Bytes from which on a result is checked beside the loop."""
 _RECHECK = 0.01
@@ -42,6 +46,7 @@ class Call:
         self._substitution = Substitution(collector, executor.members)
         self._hedging = False
         self._judging = False
+        self._error: Exception | None = None
 
     async def run(
         self, targets: Sequence[int], inputs: Sequence[np.ndarray], hedging: bool
@@ -52,6 +57,9 @@ class Call:
             targets: Slots to send to at once.
             inputs: Their coded inputs.
             hedging: Whether the other slots are sent to when one is late.
+
+        Raises:
+            Exception: What was raised by what the client does for the layer.
         """
         self._hedging = hedging
         for slot, why in self._members.gone().items():
@@ -73,9 +81,11 @@ class Call:
             except asyncio.TimeoutError:
                 self._hedge()
                 if time.monotonic() - looked >= LOOK_EVERY:
-                    await self._look(min(deadline - now, LOOK_EVERY))
                     looked = time.monotonic()
+                    self._start(self._look(min(deadline - now, LOOK_EVERY)))
         self.end(given_up=not self.over.is_set())
+        if self._error is not None:
+            raise self._error
 
     def end(self, given_up: bool = False) -> None:
         """Ends the call: what is still unfinished, nobody waits for any more.
@@ -84,6 +94,7 @@ class Call:
             given_up: Whether time is up.
         """
         self.over.set()
+        self.collector.stop()
         for (_, address), item in self._unfinished.items():
             if address in self._members.health:
                 self._members.health[address].overtake(item, given_up)
@@ -102,7 +113,7 @@ class Call:
                 self._executor.shares.hurry(key)
                 if not health.owes and not health.absent:
                     self._note_sent(slot, address, coded)
-                    self._executor.spawn(self._place_and_send(slot, address, coded))
+                    self._start(self._place_and_send(slot, address, coded))
             elif health.accepts(now):
                 self._note_sent(slot, address, coded)
                 ready.append((slot, Subtask(address, share, coded, expected)))
@@ -116,14 +127,14 @@ class Call:
             health = self._members.health[subtask.address]
             health.begin(task, now, late_after)
             self._unfinished[slot, subtask.address] = task
-            self._executor.spawn(self._follow(slot, subtask, task))
+            self._start(self._follow(slot, subtask, task))
 
     def offer(self, address: str) -> None:
         """Gives a worker that is free again the parts that it was not sent."""
         for slot in self._members.roster.slots(address):
             waiting = slot in self.collector.unsent() and not self._hedging
             if waiting and not self.over.is_set():
-                self._executor.spawn(self._encode_and_send(slot))
+                self._start(self._encode_and_send(slot))
 
     def fail(self, slot: int, why: str) -> None:
         """Notes that a slot's worker will not answer; another is tried."""
@@ -139,6 +150,20 @@ class Call:
             self.collector.failed(slot, time.time(), why)
         self.end()
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._executor.spawn(self._watched(work))
+
+    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has what something raises come out of the layer, which would wait for it."""
+        try:
+            await work
+        except Exception as error:
+            if self.over.is_set():
+                logger.exception("%s: after its end", self.job.name)
+            else:
+                self._error = error
+                self.over.set()
+
     async def _follow(
         self, slot: int, subtask: Subtask, task: asyncio.Task[Reply]
     ) -> None:
@@ -146,14 +171,17 @@ class Call:
         reply, address = await task, subtask.address
         received, arrived = time.time(), time.monotonic()
         self._unfinished.pop((slot, address), None)
-        wrong = await self._wrong(reply)
-        health = self._members.health.get(address)
-        if health is not None:
-            health.end(task, arrived, None if wrong else self.job.kind)
-            if not wrong:
-                health.pinged(True)
-            elif self.collector.abandoned is None:
-                health.fail(arrived)
+        wrong: str | None = "it could not be checked"
+        try:
+            wrong = await self._wrong(reply)
+        finally:
+            health = self._members.health.get(address)
+            if health is not None:
+                health.end(task, arrived, None if wrong else self.job.kind)
+                if not wrong:
+                    health.pinged(True)
+                elif self.collector.abandoned is None:
+                    health.fail(arrived)
         if not self._members.trusts(address):
             wrong = DISTRUSTED
         array = reply["array"]
@@ -163,7 +191,7 @@ class Call:
             if self.collector.complete:
                 self.over.set()
             elif self.collector.spare and not self._judging:
-                self._executor.spawn(self._judge())
+                self._start(self._judge())
         elif self._members.roster.address(slot) == address:
             self.fail(slot, wrong or "no result")
         if reply["error"] == LOST_SHARE:
@@ -176,15 +204,21 @@ class Call:
         """Returns what is wrong with a reply, or None."""
         array = reply["array"]
         if array is None or array.nbytes < _LARGE:
-            wrong = self.job.check(reply)
+            wrong = self._check(reply)
         else:
-            wrong = await asyncio.to_thread(self.job.check, reply)
+            wrong = await asyncio.to_thread(self._check, reply)
         if wrong != NOT_FINITE or self.over.is_set():
             return wrong
         if not await asyncio.to_thread(self.job.bounded):
             self.collector.abandoned = UNBOUNDED
             self.over.set()
         return wrong
+
+    def _check(self, reply: Reply) -> str | None:
+        if self.job.verify == "parity" and reply["array"] is not None:
+            # What a worker of this machine has mapped it could alter afterwards.
+            reply["array"] = reply["array"].copy()
+        return self.job.check(reply)
 
     async def _judge(self) -> None:
         """Finds out whether the answers agree, as long as there are new ones."""
@@ -227,6 +261,9 @@ class Call:
 
     async def _look(self, patience: float) -> None:
         """Asks who is there, and whether those who owe an answer are well."""
+        if self._executor.closed:
+            self.fail_all(CLOSED)
+            return
         members = self._members
         answered, gone = self.collector.survivors, members.gone()
         waiting = {
@@ -247,7 +284,7 @@ class Call:
         """Places missing shares on sound workers where the others do not suffice."""
         for slot in self._substitution.move_missing():
             self.collector.again(slot)
-            self._executor.spawn(self._encode_and_send(slot))
+            self._start(self._encode_and_send(slot))
         if self.collector.hopeless:
             self.over.set()
 
@@ -259,7 +296,7 @@ class Call:
         if at_once or self._late_at(now) <= now:
             self._hedging = False
             for slot in self.collector.unsent():
-                self._executor.spawn(self._encode_and_send(slot))
+                self._start(self._encode_and_send(slot))
 
     def _late_at(self, now: float) -> float:
         """Returns when the first of the slots sent to is late, if one waits for it."""

@@ -180,12 +180,20 @@ class Collector:
         """
         return ()
 
+    def stop(self) -> None:
+        """Ends collecting: what comes from now on only is noted to have come.
+
+        Whoever reads the answers in one thread while another notes them needs this
+        first, in that other thread.
+        """
+        self._settled = True
+
     def settle(self) -> None:
         """Ends collecting: what came on top is used where it lowers the error.
 
         To be called once, before the results are decoded.
         """
-        self._settled = True
+        self.stop()
         spare, self._spare = self._spare, {}
         if not spare or not self._complete:
             return

@@ -74,32 +74,35 @@ def connect(
     try:
         found = client.sync(_addresses, client, workers)
         _leave_thread(found)
-        addresses = client.sync(_ready, client, found, workers, stragglers)
+        processes = client.sync(_ready, client, found, workers, stragglers)
         client.sync(while_scheduler_answers, client, keep_no_messages, client)
         client.sync(while_scheduler_answers, client, client.register_plugin, Hold())
-        executor = client.sync(_executor, client, addresses, transport)
+        executor = client.sync(_executor, client, processes, transport)
     except BaseException:
         disconnect()
         raise
 
     def cleanup() -> None:
-        executor.close()
-        disconnect()
+        try:
+            executor.close()
+        finally:
+            disconnect()
 
     return executor, cleanup
 
 
 async def _executor(
-    client: Client, addresses: list[str], transport: TransportChoice
+    client: Client, processes: dict[str, str], transport: TransportChoice
 ) -> DaskExecutor:
+    addresses = list(processes)
     if transport == "tasks" or (
         transport == "auto" and client.direct_to_workers is False
     ):
-        return DaskExecutor(client, addresses, TaskTransport(client))
+        return DaskExecutor(client, addresses, TaskTransport(client), processes)
     direct = DirectTransport(client)
     silent = await _unreachable(direct, addresses)
     if not silent:
-        return DaskExecutor(client, addresses, direct)
+        return DaskExecutor(client, addresses, direct, processes)
     await direct.close()
     if transport == "direct":
         raise ClusterError(
@@ -108,7 +111,7 @@ async def _executor(
             f"{REACH_TIMEOUT:g} s. Open the network to them, or use "
             "transport='tasks', which goes through the scheduler."
         )
-    return DaskExecutor(client, addresses, TaskTransport(client))
+    return DaskExecutor(client, addresses, TaskTransport(client), processes)
 
 
 async def _unreachable(direct: DirectTransport, addresses: list[str]) -> list[str]:
@@ -216,16 +219,17 @@ async def _addresses(client: Client, workers: int | None) -> list[str]:
 
 async def _ready(
     client: Client, found: Sequence[str], workers: int | None, stragglers: int
-) -> list[str]:
-    """Returns the addresses of workers that are ready; those that end are replaced."""
+) -> dict[str, str]:
+    """Returns the processes that are ready, by address; those that end are replaced."""
     trying, spare = found[:workers], found[len(found[:workers]) :]
-    ready: list[str] = []
+    ready: dict[str, str] = {}
     lacking: dict[str, str] = {}
     while trying:
-        lost = await prepare(client, trying)
-        lacking |= lost
-        ready += [address for address in trying if address not in lost]
-        trying, spare = spare[: len(lost)], spare[len(lost) :]
+        prepared = await prepare(client, trying)
+        ready |= prepared.processes
+        lacking |= prepared.lacking
+        lost = len(prepared.lacking)
+        trying, spare = spare[:lost], spare[lost:]
     if lacking:
         needed = stragglers + 1 if workers is None else workers
         said = "; ".join(f"{address}: {why}" for address, why in lacking.items())
@@ -241,7 +245,7 @@ async def _ready(
             RuntimeWarning,
             stacklevel=2,
         )
-    return sorted(ready)
+    return dict(sorted(ready.items()))
 
 
 def _leave_thread(addresses: Collection[str]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
-from fcdcc_keras.execution.call import Call
+from fcdcc_keras.execution.call import CLOSED, Call
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.patience import while_scheduler_answers
@@ -40,6 +40,7 @@ class DaskExecutor(Executor):
         client: Client,
         addresses: Sequence[str],
         transport: Transport | None = None,
+        processes: Mapping[str, str] | None = None,
     ) -> None:
         """Takes the workers as they are; ``execution.connect`` checks them first.
 
@@ -47,13 +48,20 @@ class DaskExecutor(Executor):
             client: A synchronous client.
             addresses: Address of each of the n workers.
             transport: How subtasks reach the workers; default: as Dask tasks.
+            processes: What Dask calls the process at each address.
         """
         self.client = client
         self.transport = transport or TaskTransport(client)
-        self.members = Members(client, addresses, self.transport, self._fill)
+        self.members = Members(client, addresses, self.transport, self._fill, processes)
         self.shares = Shares(self.transport, self.spawn, self._begin, self._end)
         self._calls: set[Call] = set()
         self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be asked of workers any more."""
+        return self._closed or self.client.status != "running"
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -86,32 +94,22 @@ class DaskExecutor(Executor):
     def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
         """Starts giving every free worker its share; see ``Executor.place``."""
         placement = self.shares.new(name, encode)
-        slots = self.free
-        if slots and self.client.status == "running":
-            shares = list(encode(slots))
-            self.client.sync(self._place, placement, slots, shares, wait)
+        try:
+            slots = self.free
+            if slots and not self.closed:
+                shares = list(encode(slots))
+                self._on_loop(self._place, placement, slots, shares, wait)
+        except BaseException:
+            self.release(placement)
+            raise
         return placement
 
     def run(self, job: Job) -> Collector:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
         collector = collector_for(job, self.addresses)
-        call = Call(job, collector, self)
-        if self.client.status != "running":
+        if self.closed or not self._ran(job, collector):
             for slot in range(self.workers):
-                collector.failed(slot, time.time(), "the client is closed")
-            return collector
-        members = self.members
-        if not collector.enough(members.alive(job.timeout)):
-            self.client.sync(members.look)  # some may be back
-            if not members.sound() and not collector.enough(members.alive(job.timeout)):
-                self._give_up(collector, job.timeout)
-                return collector
-        elif members.needs_look:
-            loop: Any = self.client.loop
-            loop.add_callback(members.look)
-        targets, hedging = self._targets(job, collector)
-        inputs = job.encode(targets, self.transport.memory)
-        self.client.sync(self._run, call, targets, list(inputs), hedging)
+                collector.failed(slot, time.time(), CLOSED)
         return collector
 
     def release(self, placement: Placement) -> None:
@@ -120,8 +118,9 @@ class DaskExecutor(Executor):
 
     def close(self) -> None:
         """Ends layers under way, frees all shares, lets go of unfinished subtasks."""
+        self._closed = True
         if self.client.status == "running":
-            self.client.sync(self._close)
+            self._on_loop(self._close)
         self.shares.release_all()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -136,6 +135,38 @@ class DaskExecutor(Executor):
         """Tells the layers under way that a worker may be free again."""
         for call in list(self._calls):
             call.offer(address)
+
+    def _ran(self, job: Job, collector: Collector) -> bool:
+        """Runs a layer, and returns whether it ended before the client was closed."""
+        call, members = Call(job, collector, self), self.members
+        if not collector.enough(members.alive(job.timeout)):
+            if not self._on_loop(members.look):  # some may be back
+                return False
+            if not members.sound() and not collector.enough(members.alive(job.timeout)):
+                self._give_up(collector, job.timeout)
+                return True
+        elif members.needs_look:
+            loop: Any = self.client.loop
+            loop.add_callback(members.look)
+        targets, hedging = self._targets(job, collector)
+        inputs = job.encode(targets, self.transport.memory)
+        return self._on_loop(self._run, call, targets, list(inputs), hedging)
+
+    def _on_loop(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> bool:
+        """Runs something on the client's loop, and returns whether it came to its end.
+
+        Where the client is closed meanwhile its loop may be gone, and what is under
+        way there be cancelled, of which Dask makes exceptions of many kinds.
+        """
+        try:
+            self.client.sync(work, *args)
+        except Exception:
+            if self.client.status == "running":
+                raise
+            return False
+        return True
 
     def _give_up(self, collector: Collector, timeout: float) -> None:
         for slot in set(range(self.workers)) - set(self.members.alive(timeout)):
@@ -161,6 +192,8 @@ class DaskExecutor(Executor):
         shares: Sequence[np.ndarray],
         wait: bool,
     ) -> None:
+        if self._closed:
+            return
         tasks = [
             self.shares.start((placement, slot, self.addresses[slot]), share)
             for slot, share in zip(slots, shares, strict=True)
@@ -177,7 +210,10 @@ class DaskExecutor(Executor):
     ) -> None:
         self._calls.add(call)
         try:
-            await call.run(targets, inputs, hedging)
+            if self._closed:
+                call.fail_all(CLOSED)
+            else:
+                await call.run(targets, inputs, hedging)
         finally:
             self._calls.discard(call)
             call.end()
@@ -200,7 +236,7 @@ class DaskExecutor(Executor):
 
     async def _close(self) -> None:
         for call in list(self._calls):
-            call.fail_all("the model was closed")
+            call.fail_all(CLOSED)
         while self._calls:
             await asyncio.sleep(0)
         for task in list(self._background):

@@ -22,7 +22,7 @@ from fcdcc_keras.execution.answers import About
 from fcdcc_keras.execution.line import Line
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
-from fcdcc_keras.execution.shared_memory import SharedMemory
+from fcdcc_keras.execution.shared_memory import UNUSED_FOR, SharedMemory
 from fcdcc_keras.execution.subtask import Reply, no_reply
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Subtask, Transport, on_this_machine
@@ -51,6 +51,7 @@ class DirectTransport(Transport):
         self._shares_memory: dict[str, bool] = {}
         self._tasks = TaskTransport(client)
         self._ways = Ways(self.reach, self._tasks.ping, self._drop)
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def way(self) -> str:
@@ -84,20 +85,27 @@ class DirectTransport(Transport):
 
     def memory(self, nbytes: int) -> np.ndarray | None:
         """Returns memory that workers of this machine see, if there are such."""
-        if nbytes < _SHARED_FROM or not any(self._shares_memory.values()):
+        if nbytes < _SHARED_FROM or True not in list(self._shares_memory.values()):
             return None
         try:
             return self._memory.lend(nbytes)
         except OSError:  # none is left
             return None
 
-    async def reach(self, address: str) -> None:
+    async def reach(self, address: str) -> str:
         """Asks the worker itself; see ``Transport.ping``."""
-        await self.requests.ask(address, "echo", data=1)
+        return str((await self.requests.ask(address, "identity"))["id"])
 
-    async def ping(self, address: str) -> None:
+    def forget(self, address: str) -> None:
+        """Closes the connections to a worker; what waits there fails."""
+        super().forget(address)
+        self._shares_memory.pop(address, None)
+        self._ways.forget(address)
+        self._drop(address)
+
+    async def ping(self, address: str) -> str:
         """Asks the worker itself; without an answer, by way of the scheduler."""
-        await asyncio.shield(self._ways.find(address))
+        return await asyncio.shield(self._ways.find(address))
 
     async def close(self) -> None:
         """Closes the connections to the workers."""
@@ -107,6 +115,8 @@ class DirectTransport(Transport):
         self._ways.close()
         await self._tasks.close()
         await super().close()
+        if self._timer is not None:
+            self._timer.cancel()
         self._memory.close()
 
     async def _relayed(self, name: str, subtask: Subtask, conv: Convolution) -> Reply:
@@ -129,7 +139,7 @@ class DirectTransport(Transport):
                 with suppress(OSError):  # no memory of this kind is left
                     # Kept until the answer: nothing else may be put there before.
                     coded = self._in_shared_memory(coded)
-                    target = self._memory.take(subtask.result_nbytes)
+                    target = self._memory.take(subtask.result_nbytes, subtask.address)
             if target is None:
                 data = packed(coded)
             else:
@@ -151,6 +161,9 @@ class DirectTransport(Transport):
                 self._ways.find(subtask.address)
             # Whatever it was, there is no result.
             return no_reply(f"the worker gave no result: {error!r}")
+        finally:
+            if self._timer is None and target is not None:
+                self._shrink_later()
 
     async def _shares(self, subtask: Subtask) -> bool:
         """Returns whether the worker sees this machine's memory, and it is worth it."""
@@ -172,7 +185,7 @@ class DirectTransport(Transport):
         if address.startswith("inproc://") or not on_this_machine(address):
             return False
         try:
-            probe = self._memory.take(1)
+            probe = self._memory.take(1, address)
         except OSError:
             return False
         probe.memory[:8] = b"fcdcc is"
@@ -182,6 +195,15 @@ class DirectTransport(Transport):
         same = bool(seen and probe.memory[:8] == b"here too")
         self._memory.give_back(probe)
         return same
+
+    def _shrink_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(UNUSED_FOR, self._shrink)
+
+    def _shrink(self) -> None:
+        self._timer = None
+        if self._memory.shrink():
+            self._shrink_later()
 
     def _line(self, address: str) -> Line:
         if address not in self._lines:

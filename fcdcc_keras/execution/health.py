@@ -7,6 +7,7 @@ work that takes much longer than usual, and pings that it does not answer.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,6 +25,8 @@ FAILING_FOR = 2.0
 """Seconds for which a worker that failed is not given the parts of others."""
 FORGET_AFTER = 30.0
 """Seconds after which what a worker's time was says nothing any more."""
+MOST_PACES = 4096
+"""Kinds of work whose time is remembered of a worker: those that it did last."""
 
 
 @dataclass
@@ -69,15 +72,19 @@ class Health:
     """One worker: what it owes, what it is used to, and what follows from that."""
 
     address: str
+    process: str = ""
+    """What Dask calls its process, of which there is but one, unlike its address;
+    empty where it is not known."""
     lost: bool = False
-    """Whether it has left the cluster."""
+    """Whether its process has left the cluster; none comes back."""
     suspect: bool = False
     """Whether it did not answer when it was asked."""
     distrusted: bool = False
     """Whether it gave a result that contradicted the others'; for good."""
     # Written on the client's loop, read in any thread: so iterated as a copy.
     _items: dict[Hashable, _Item] = field(default_factory=dict)
-    _paces: dict[Hashable, Pace] = field(default_factory=dict)
+    _paces: OrderedDict[Hashable, Pace] = field(default_factory=OrderedDict)
+    """In the order in which they were learnt last."""
     _recovering: bool = False
     _failed: float | None = None
     """When it failed last, if it has not succeeded since."""
@@ -86,7 +93,7 @@ class Health:
         """Returns what the worker is at a time.
 
         "late": it owes work that its layer went on without, or that is overdue;
-        "back": it was late, suspect or lost, has answered, and has not worked since.
+        "back": it was late or suspect, has answered, and has not worked since.
         """
         if self.distrusted:
             return "distrusted"
@@ -184,6 +191,8 @@ class Health:
                 self._paces[kind] = Pace(seconds, seconds / 2, now)
             else:
                 pace.learn(now - done.since, now)
+            self._paces.move_to_end(kind)
+            self._forget_paces(now)
 
     def fail(self, now: float) -> None:
         """Notes that a subtask of its failed, or gave no usable result."""
@@ -200,11 +209,17 @@ class Health:
             self._recovering = True
         self.suspect = not answered
 
-    def seen(self, there: bool) -> None:
-        """Notes whether the scheduler has it."""
-        if self.lost and there:
-            self._recovering = True
-        self.lost = not there
+    def leave(self) -> None:
+        """Notes that its process is not in the cluster any more."""
+        self.lost = True
+
+    def _forget_paces(self, now: float) -> None:
+        while True:
+            kind, oldest = next(iter(self._paces.items()))
+            recent = now - oldest.learnt <= FORGET_AFTER
+            if recent and len(self._paces) <= MOST_PACES:
+                return
+            del self._paces[kind]
 
     def _is_there(self, now: float) -> bool:
         return self.state(now) in ("idle", "busy", "back")

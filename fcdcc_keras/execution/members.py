@@ -6,11 +6,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fcdcc_keras.execution.health import Health
-from fcdcc_keras.execution.probe import admit
+from fcdcc_keras.execution.probe import prepare
 from fcdcc_keras.execution.roster import Roster
 from fcdcc_keras.execution.transport import Transport
 from fcdcc_keras.execution.verify import DISTRUSTED
@@ -40,6 +40,7 @@ class Members:
         addresses: Sequence[str],
         transport: Transport,
         moved: Callable[[int], None] = lambda slot: None,
+        processes: Mapping[str, str] | None = None,
     ) -> None:
         """Takes what it shares with its executor.
 
@@ -47,13 +48,15 @@ class Members:
             client: Asks the scheduler.
             addresses: The worker of each slot.
             transport: Asks the workers.
-            moved: Called with a slot that a worker without one has taken over.
+            moved: Called with a slot whose worker is a new one, and holds nothing.
+            processes: What Dask calls the process at each address.
         """
         self._client = client
         self._moved = moved
         self._transport = transport
         self.roster = Roster(addresses)
-        self.health = {address: Health(address) for address in addresses}
+        known = processes or {}
+        self.health = {a: Health(a, known.get(a, "")) for a in addresses}
         self._admitting: set[str] = set()
         self._refused: dict[str, float] = {}
         """When each worker could not be used last."""
@@ -61,12 +64,14 @@ class Members:
         self._pinging: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._looked = time.monotonic()
-        self._doubted = False
+        self._doubted: set[str] = set()
         self._known: Collection[str] = tuple(addresses)
 
     def of(self, slot: int) -> Health:
         """Returns the health of a slot's worker."""
-        return self.health[self.roster.address(slot)]
+        address = self.roster.address(slot)
+        # Meanwhile, on the loop, another may have taken it over, and this be gone.
+        return self.health.get(address) or self.of(slot)
 
     def accepting(self) -> list[int]:
         """Returns the slots whose workers may be given work."""
@@ -116,7 +121,7 @@ class Members:
 
     def doubt(self, address: str) -> None:
         """Notes that a worker gave no answer: it may have left, and another come."""
-        self._doubted = True
+        self._doubted.add(address)
         if time.monotonic() - self._looked > _DOUBTED_AFTER:
             self._start(self.look())
 
@@ -129,7 +134,7 @@ class Members:
         # One that is late may have left: Dask connects to it for half a minute.
         wrong = ("lost", "suspect", "late")
         return (
-            self._doubted
+            bool(self._doubted)
             or len(set(addresses)) < len(addresses)
             or any(h.state(now) in wrong for h in list(self.health.values()))
             or any(self.of(slot).distrusted for slot in self._slots)
@@ -143,17 +148,19 @@ class Members:
             self._known = await asyncio.wait_for(scheduler.ncores(), patience)
         except (asyncio.TimeoutError, OSError, AttributeError):
             return  # the scheduler is slow or gone: the call's own timeout decides
-        self._doubted = False
+        doubted, self._doubted = self._doubted, set()
+        now = time.monotonic()
         for address, health in list(self.health.items()):
-            health.seen(address in self._known)
+            if address not in self._known:
+                health.leave()
             if health.lost and address not in self.roster.addresses:
                 del self.health[address]
-            elif health.state(self._looked) in ("suspect", "late"):
-                self._start(self.ping(address))  # or nothing may tell that it is well
+                self._transport.forget(address)
+            elif address in doubted or health.state(now) in ("suspect", "late"):
+                self._start(self.ping(address))
+        self._refused = {a: t for a, t in self._refused.items() if a in self._known}
         for address in self._known:
-            if self._may_be_admitted(address):
-                self._admitting.add(address)
-                self._start(self._admit(address))
+            self._admit_if_new(address)
         self.heal()
 
     def trusts(self, address: str) -> bool:
@@ -168,19 +175,33 @@ class Members:
             self._moved(slot)
 
     async def ping(self, address: str) -> None:
-        """Asks a worker whether it is there; without an answer it is suspect."""
+        """Asks a worker whether it is there; without an answer it is suspect.
+
+        Where another process answers at its address, the worker has left.
+        """
         if address in self._pinging:
             return
         self._pinging.add(address)
+        asked, process = self.health.get(address), ""
         try:
-            await asyncio.wait_for(self._transport.ping(address), PING_TIMEOUT)
+            process = await asyncio.wait_for(
+                self._transport.ping(address), PING_TIMEOUT
+            )
             answered = True
         except Exception:  # whatever it was, it did not answer
             answered = False
         finally:
             self._pinging.discard(address)
-        if address in self.health:
-            self.health[address].pinged(answered)
+        health = self.health.get(address)
+        if health is None or health is not asked:
+            return
+        health.pinged(answered)
+        health.process = health.process or process
+        if answered and process != health.process:
+            logger.info("%s is another process than it was", address)
+            health.leave()
+            self._transport.forget(address)
+            self._admit_if_new(address)
 
     def close(self) -> None:
         """Ends what is going on in the background."""
@@ -188,8 +209,12 @@ class Members:
             task.cancel()
 
     async def _admit(self, address: str) -> None:
+        """Gets a process ready that was not there, and gives it what is to do."""
         try:
-            wrong = await admit(self._client, address)
+            prepared = await prepare(self._client, [address])
+            wrong = prepared.lacking.get(address)
+        except Exception as error:  # whatever it was, the worker cannot be used
+            wrong = str(error)
         finally:
             self._admitting.discard(address)
         if wrong is not None:
@@ -197,14 +222,19 @@ class Members:
                 logger.warning("%s cannot be used: %s", address, wrong)
             self._refused[address] = time.monotonic()
         elif address in self._known:
-            self.health[address] = Health(address)
+            self.health[address] = Health(address, prepared.processes[address])
+            for slot in self.roster.slots(address):
+                self._moved(slot)
             self.heal()
 
-    def _may_be_admitted(self, address: str) -> bool:
-        there = address in self.health or address in self._admitting
+    def _admit_if_new(self, address: str) -> None:
+        health = self.health.get(address)
+        there = address in self._admitting or (health is not None and not health.lost)
         tried = self._refused.get(address, -math.inf)
         recent = time.monotonic() - tried < ADMIT_AGAIN
-        return self.trusts(address) and not there and not recent
+        if self.trusts(address) and not there and not recent:
+            self._admitting.add(address)
+            self._start(self._admit(address))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)  # the loop keeps only weak references

@@ -34,6 +34,7 @@ from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
 
+CLOSED = "the model was closed"
 _calls = count()
 
 
@@ -44,8 +45,9 @@ class CodedConvolution:
         self.plan = plan
         self._executor: Executor | None = executor
         self._policy = policy
-        self._kernel: np.ndarray | None = None
-        self._placement: Placement | None = None
+        # Noted together and afterwards: whatever interrupts placing a kernel, the
+        # next call finds that it is not placed.
+        self._placed: tuple[np.ndarray, Placement] | None = None
         self._lock = threading.RLock()
 
     def __call__(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -144,7 +146,9 @@ class CodedConvolution:
                 "machine.",
             )
         if not collector.complete:
-            reason = collector.abandoned or self._fall_back(collector)
+            # What was closed while it was under way nobody has to be told of.
+            closed = CLOSED if self._executor is None else None
+            reason = collector.abandoned or closed or self._fall_back(collector)
             output[...] = self._local(inputs, kernel, geometry, record, reason)
             return
         record = replace(record, too_few=self._too_few(executor.left(), collector))
@@ -167,27 +171,29 @@ class CodedConvolution:
             Where the shares are; None after ``detach``.
         """
         with self._lock:
-            executor, old = self._executor, self._placement
+            executor, old = self._executor, self._placed
             if executor is None:
                 return None
-            if old is None or not _same_bits(self._kernel, kernel):
-                self._kernel = kernel = kernel.copy()
-                self._placement = executor.place(
-                    self.plan.path,
-                    lambda workers: kernel_shares(self.plan.code, kernel, workers),
-                    wait=wait,
-                )
-                if old is not None and not old.users:
-                    executor.release(old)
-            return self._placement
+            if old is not None and _same_bits(old[0], kernel):
+                return old[1]
+            kernel = kernel.copy()
+            placement = executor.place(
+                self.plan.path,
+                lambda workers: kernel_shares(self.plan.code, kernel, workers),
+                wait=wait,
+            )
+            self._placed = kernel, placement
+            if old is not None and not old[1].users:
+                executor.release(old[1])
+            return placement
 
     def detach(self) -> None:
         """Frees the shares; from now on the client computes the layer itself."""
         with self._lock:
             executor, self._executor = self._executor, None
-            if executor is not None and self._placement is not None:
-                executor.release(self._placement)
-            self._placement = self._kernel = None
+            placed, self._placed = self._placed, None
+            if executor is not None and placed is not None:
+                executor.release(placed[1])
 
     @contextmanager
     def _using(
@@ -204,7 +210,7 @@ class CodedConvolution:
             with self._lock:
                 if placement is not None:
                     placement.users -= 1
-                    replaced = placement is not self._placement
+                    replaced = self._placed is None or placement is not self._placed[1]
                     if executor is not None and replaced and not placement.users:
                         executor.release(placement)
 
@@ -259,7 +265,11 @@ class CodedConvolution:
         mine = object()
         # Two lanes may come to it at the same time.
         if self._policy.warned.setdefault(subject, mine) is mine:
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            try:
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+            except BaseException:
+                del self._policy.warned[subject]
+                raise
 
     def _local(
         self,
@@ -293,8 +303,8 @@ def _at_size(geometry: ConvGeometry, size: tuple[int, ...]) -> ConvGeometry:
     return replace(geometry, input_size=size)
 
 
-def _same_bits(held: np.ndarray | None, kernel: np.ndarray) -> bool:
-    if held is None or held.shape != kernel.shape or held.dtype != kernel.dtype:
+def _same_bits(held: np.ndarray, kernel: np.ndarray) -> bool:
+    if held.shape != kernel.shape or held.dtype != kernel.dtype:
         return False
     # Bits, not values: a NaN equals itself here, and 0.0 is not −0.0.
     bits = np.dtype(f"u{kernel.itemsize}")

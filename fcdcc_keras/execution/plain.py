@@ -82,6 +82,10 @@ class PlainRequests:
             return str(answer["exception_text"])
         return bytes(bytes_of(answer["result"])).decode(errors="replace")
 
+    def forget(self, address: str) -> None:
+        """Closes the connections to a worker."""
+        self._pool.remove(address)
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._pool.close()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from fcdcc_keras.execution.plain import LEFT, PlainRequests
 from fcdcc_keras.execution.subtask import KernelShare, Reply
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Subtask
-from fcdcc_keras.execution.worker_side import install
+from fcdcc_keras.execution.worker_side import READY, install
 from fcdcc_keras.version import __version__
 
 if TYPE_CHECKING:
@@ -34,14 +35,24 @@ _LOOK_EVERY = 0.5
 """Seconds between looks at which workers are there still."""
 
 
-async def prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Prepared:
+    """What came of getting workers ready."""
+
+    processes: dict[str, str]
+    """For each address where one is ready what Dask calls its process."""
+    lacking: dict[str, str]
+    """For each worker that left meanwhile, or has no memory left, what is known of
+    why."""
+
+
+async def prepare(client: Client, addresses: Sequence[str]) -> Prepared:
     """Checks scheduler and workers, and gets the workers ready for subtasks.
 
     Runs on the client's loop.
 
     Returns:
-        For each worker that left meanwhile, or has no memory left, what is known of
-        why. The others are ready.
+        The workers that are ready, and those that are not.
 
     Raises:
         ClusterError: One of them has another version of the package or none, cannot
@@ -50,19 +61,7 @@ async def prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
     return await while_scheduler_answers(client, _prepare, client, addresses)
 
 
-async def admit(client: Client, address: str) -> str | None:
-    """Gets one worker ready that has joined later.
-
-    Returns:
-        What is wrong with it, or None.
-    """
-    try:
-        return (await prepare(client, [address])).get(address)
-    except Exception as error:  # whatever it was, the worker cannot be used
-        return str(error)
-
-
-async def _prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
+async def _prepare(client: Client, addresses: Sequence[str]) -> Prepared:
     tasks, memory = TaskTransport(client), Memory(client)
     try:
         await memory.look()
@@ -73,14 +72,20 @@ async def _prepare(client: Client, addresses: Sequence[str]) -> dict[str, str]:
             {address: tasks.requests.run(install, address) for address in addresses},
             PROBE_TIMEOUT,
         )
-        wrong = {a: text for a, text in said.items() if text not in ("ready", LEFT)}
+        wrong = {
+            a: text
+            for a, text in said.items()
+            if not text.startswith(READY) and text != LEFT
+        }
         if wrong:
             raise ClusterError(
-                "Every worker must take the handler of this package. Received: "
+                "Every worker must take the handlers that answer subtasks. Received: "
                 f"{_listed(wrong)}. Look into the logs of these workers, or leave them "
                 "out."
             )
-        return await memory.lacking(addresses)
+        lacking = await memory.lacking(addresses)
+        ready = {a: said[a].removeprefix(READY) for a in addresses if a not in lacking}
+        return Prepared(ready, lacking)
     finally:
         await tasks.close()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -14,6 +17,8 @@ from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.planning import LayerPlan
+
+logger = logging.getLogger(__name__)
 
 
 class Session:
@@ -27,9 +32,11 @@ class Session:
         self.not_coded: tuple[tuple[str, str], ...] = ()
         """(path, reason) of each layer that was not converted."""
         self._layers: list[CodedConvolution] = []
+        self._closing = threading.RLock()
         # The finalizer must not refer to the session, or it would never run.
         self._finalizer = weakref.finalize(self, _end_later, self._layers, cleanup)
         self._finalizer.atexit = False  # threads cannot be trusted then
+        _await_the_collected()
         _close_at_exit(self)
 
     @property
@@ -43,9 +50,11 @@ class Session:
         Once the session is closed it computes in the client.
         """
         layer = CodedConvolution(plan, self.executor, self.policy)
-        if self.closed:
-            layer.detach()
-        self._layers.append(layer)
+        with self._closing:
+            if self.closed:
+                layer.detach()
+            else:
+                self._layers.append(layer)
         return layer
 
     def place(self, layer: CodedConvolution, kernel: np.ndarray) -> None:
@@ -81,9 +90,11 @@ class Session:
 
     def close(self) -> None:
         """Frees what the workers hold; ends a cluster that was started for it."""
-        pending = self._finalizer.detach()
-        if pending is not None:
-            _end(self._layers, pending[2][1])
+        with self._closing:
+            pending = self._finalizer.peek()
+            if pending is not None:
+                _end(self._layers, pending[2][1])
+                self._finalizer.detach()  # not before: it may be interrupted
 
 
 EXIT_TIMEOUT = 10.0
@@ -104,6 +115,10 @@ def _close_all() -> None:
         closing = threading.Thread(target=session.close, daemon=True)
         closing.start()
         closing.join(EXIT_TIMEOUT)
+    if _is_ending():
+        ended = threading.Event()
+        _collected.put(ended.set)
+        ended.wait(EXIT_TIMEOUT)
 
 
 def _end(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
@@ -115,7 +130,34 @@ def _end(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
         cleanup()
 
 
+_collected: SimpleQueue[Callable[[], None]] = SimpleQueue()
+"""What ends sessions that the garbage collector found."""
+_ending: list[threading.Thread] = []
+"""The thread that does so."""
+
+
 def _end_later(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
-    # The garbage collector calls this in whichever thread it runs, even on the
-    # loop that ending must wait for.
-    threading.Thread(target=_end, args=(layers, cleanup), name="fcdcc-end").start()
+    # The garbage collector calls this in whichever thread it runs, within any
+    # statement, even on the loop that ending must wait for. It must take no lock
+    # which that thread may hold, and starting a thread takes some.
+    _collected.put(partial(_end, layers, cleanup))
+
+
+def _is_ending() -> bool:
+    # In a process that was forked it is not.
+    return any(thread.is_alive() for thread in _ending)
+
+
+def _await_the_collected() -> None:
+    if not _is_ending():
+        thread = threading.Thread(target=_end_them, name="fcdcc-end", daemon=True)
+        _ending[:] = [thread]
+        thread.start()
+
+
+def _end_them() -> None:
+    while True:
+        try:
+            _collected.get()()
+        except Exception:
+            logger.exception("A model that is gone could not be closed")

@@ -2,17 +2,23 @@
 
 Between processes of one machine, sockets copy everything four times. Here the client
 has anonymous files, which vanish with it whatever happens; a worker opens one by the
-client's process and maps it for one subtask. Linux only; elsewhere, and between
-containers, workers cannot open it and are sent everything as from afar.
+client's process and maps it. Linux only; elsewhere, and between containers, workers
+cannot open it and are sent everything as from afar.
+
+A worker may keep a segment mapped, and write to it when nobody expects it. So inputs
+are in segments that only the client can write to, and a worker's results in segments
+that no other worker is ever told of.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -21,8 +27,15 @@ import numpy as np
 _KEPT = 16
 """Segments of a client that a worker keeps mapped: mapping is quick, but each page is
 asked for anew afterwards."""
+UNUSED_FOR = 30.0
+"""Seconds after which a segment that was not used is given back to the system."""
 _LEAST = 1 << 16
 """Bytes of the smallest segment; below, a socket is as fast."""
+_ROOMIEST = 4
+"""A segment is not used for less than this part of it, or large ones never were
+unused."""
+_SEAL_FUTURE_WRITE = 0x10
+"""F_SEAL_FUTURE_WRITE of Linux 5.1: only who has the file mapped can write to it."""
 
 
 Found = tuple[tuple[int, int, int, int], int, int]
@@ -32,11 +45,19 @@ Found = tuple[tuple[int, int, int, int], int, int]
 class Segment:
     """A piece of memory that has a file; gone with this object at the latest."""
 
-    def __init__(self, file: int, size: int) -> None:
-        """Takes a file of so many bytes, which is closed with it."""
+    def __init__(self, file: int, size: int, writer: str | None) -> None:
+        """Takes a file of so many bytes, which is closed with it.
+
+        Args:
+            file: An anonymous file.
+            size: Its bytes.
+            writer: Address of the worker that may write to it; None: nobody else.
+        """
         self._close = weakref.finalize(self, os.close, file)
         self.memory = mmap.mmap(file, size)
+        _seal(file, writer is None)
         found = os.fstat(file)
+        self.writer = writer
         self.start = np.frombuffer(self.memory, "u1").ctypes.data
         """Its address in this process."""
         self.name = (os.getpid(), file, found.st_dev, found.st_ino)
@@ -56,57 +77,92 @@ class Attachments:
     """Segments of other processes, kept mapped for when they are used again."""
 
     def __init__(self) -> None:
-        self._mapped: OrderedDict[tuple[int, ...], mmap.mmap] = OrderedDict()
+        self._mapped: OrderedDict[tuple[int, ...], tuple[mmap.mmap, float]] = (
+            OrderedDict()
+        )
 
-    def get(self, name: Sequence[int], size: int) -> mmap.mmap:
+    def get(
+        self, name: Sequence[int], size: int, now: float, *, write: bool
+    ) -> mmap.mmap:
         """Returns a segment; see ``attach``.
 
         Raises:
             OSError: It is not there, or something else is in its place.
         """
-        key = (*name, size)
-        memory = self._mapped.pop(key, None) or attach(name, size)
-        self._mapped[key] = memory
+        key = (*name, size, write)
+        memory, _ = self._mapped.pop(key, (None, now))
+        memory = memory or attach(name, size, write=write)
+        self._mapped[key] = memory, now
         while len(self._mapped) > _KEPT:
             self._mapped.popitem(last=False)
         return memory
+
+    def shrink(self, now: float) -> float | None:
+        """Lets go of segments that were not used for a while.
+
+        Returns:
+            When the next may have to go, or None: there is none.
+        """
+        # They are in the order of their last use.
+        while self._mapped:
+            key, (_, used) = next(iter(self._mapped.items()))
+            if now < used + UNUSED_FOR:
+                return used + UNUSED_FOR
+            del self._mapped[key]
+        return None
 
 
 class SharedMemory:
     """The client's segments, used again and again."""
 
-    def __init__(self) -> None:
-        self._free: list[Segment] = []
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Takes what tells the time in seconds."""
+        self._clock = clock
+        self._free: list[tuple[Segment, float]] = []
+        """With when each was used last."""
         self._lent: set[Segment] = set()
+        self._returned: deque[Segment] = deque()
+        """Segments whose arrays are gone. The garbage collector says so in whichever
+        thread it runs, which may hold the lock: it only leaves them here."""
         self._lock = Lock()
         self._closed = False
 
-    def take(self, nbytes: int) -> Segment:
+    def take(self, nbytes: int, writer: str | None = None) -> Segment:
         """Returns a segment of at least so many bytes that nobody else uses.
+
+        Args:
+            nbytes: Bytes.
+            writer: Address of the worker that may write to it. It never is another's;
+                None: only this process can write to it.
 
         Raises:
             OSError: The system has no such memory.
         """
         with self._lock:
-            fitting = [s for s in self._free if s.size >= nbytes]
-            if fitting:
-                best = min(fitting, key=lambda segment: segment.size)
-                self._free.remove(best)
-                return best
-        return _new(nbytes)
+            self._collect()
+            # Of equal ones the last used, so that others may go unused.
+            found = min(
+                (
+                    (segment.size, -used, index)
+                    for index, (segment, used) in enumerate(self._free)
+                    if segment.writer == writer
+                    and nbytes <= segment.size <= _ROOMIEST * _size(nbytes)
+                ),
+                default=None,
+            )
+            if found is not None:
+                return self._free.pop(found[2])[0]
+        return _new(nbytes, writer)
 
     def give_back(self, segment: Segment) -> None:
-        """Lets a segment be used again.
+        """Lets a segment be used again. Takes no lock: finalizers call it.
 
         Never to be called for one that a worker may yet write to: forget such a one,
         and it lives as long as the worker maps it.
         """
-        with self._lock:
-            self._lent.discard(segment)
-            if not self._closed:
-                self._free.append(segment)
-                return
-        segment.forget()
+        self._returned.append(segment)
+        if self._closed:
+            self._forget_returned()
 
     def lend(self, nbytes: int) -> np.ndarray:
         """Returns ``(nbytes,)`` bytes, given back when they and their views are gone.
@@ -124,7 +180,7 @@ class SharedMemory:
         """Returns where memory that was lent begins with this array, or None."""
         address = array.ctypes.data
         with self._lock:
-            for segment in self._lent:
+            for segment in list(self._lent):  # finalizers may take some out
                 if segment.start <= address < segment.start + segment.size:
                     return segment.name, segment.size, address - segment.start
         return None
@@ -138,15 +194,50 @@ class SharedMemory:
         weakref.finalize(array, self.give_back, segment).atexit = False
         return array.reshape(shape)
 
+    def shrink(self) -> bool:
+        """Gives segments that were not used for a while back to the system.
+
+        Returns:
+            Whether it should be done again later.
+        """
+        with self._lock:
+            self._collect()
+            since = self._clock() - UNUSED_FOR
+            old = [segment for segment, used in self._free if used <= since]
+            self._free = [(s, used) for s, used in self._free if used > since]
+            left = bool(self._free or self._lent)
+        for segment in old:
+            segment.forget()
+        return left
+
     def close(self) -> None:
         """Frees all segments that are not in use, and the others when they are not."""
         with self._lock:
             self._closed, free, self._free = True, self._free, []
-        for segment in free:
+        for segment, _ in free:
             segment.forget()
+        self._forget_returned()
+
+    def _collect(self) -> None:
+        """Takes up what finalizers have left."""
+        if self._closed:
+            return
+        now = self._clock()
+        while self._returned:
+            segment = self._returned.popleft()
+            self._lent.discard(segment)
+            self._free.append((segment, now))
+
+    def _forget_returned(self) -> None:
+        # Several threads may do so at a time.
+        with suppress(IndexError):
+            while True:
+                segment = self._returned.popleft()
+                self._lent.discard(segment)
+                segment.forget()
 
 
-def attach(name: Sequence[int], size: int) -> mmap.mmap:
+def attach(name: Sequence[int], size: int, *, write: bool) -> mmap.mmap:
     """Returns a segment of another process of this machine.
 
     Raises:
@@ -158,20 +249,37 @@ def attach(name: Sequence[int], size: int) -> mmap.mmap:
         found = os.fstat(handle)
         if (found.st_dev, found.st_ino) != (device, inode):
             raise OSError(f"/proc/{process}/fd/{file} is another file")
-        return mmap.mmap(handle, size)
+        access = mmap.PROT_READ | mmap.PROT_WRITE if write else mmap.PROT_READ
+        return mmap.mmap(handle, size, prot=access)
     finally:
         os.close(handle)
 
 
-def _new(nbytes: int) -> Segment:
+def _size(nbytes: int) -> int:
+    return max(_LEAST, 1 << (nbytes - 1).bit_length())
+
+
+def _new(nbytes: int, writer: str | None) -> Segment:
     create: Any = getattr(os, "memfd_create", None)
     if create is None:
         raise OSError("this system has no anonymous files")
-    size = max(_LEAST, 1 << (nbytes - 1).bit_length())
-    segment_file = create("fcdcc_keras", os.MFD_CLOEXEC)
+    segment_file = create("fcdcc_keras", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(segment_file, size)
+        os.ftruncate(segment_file, _size(nbytes))
     except OSError:
         os.close(segment_file)
         raise
-    return Segment(segment_file, size)
+    return Segment(segment_file, _size(nbytes), writer)
+
+
+def _seal(file: int, against_writing: bool) -> None:
+    """Keeps other processes from cutting a file off, and from writing to it.
+
+    Reading what was cut off would end this process.
+    """
+    import fcntl
+
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    if against_writing:
+        with suppress(OSError):  # a kernel older than that
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEAL_FUTURE_WRITE)

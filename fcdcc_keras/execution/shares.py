@@ -49,14 +49,15 @@ class Shares:
         self._begin = begin
         self._end = end
         self._encoder = ThreadPoolExecutor(1, "fcdcc-shares")
-        self._placements: dict[Placement, None] = {}
+        # Changed on the loop and in any other thread: so never iterated itself.
+        self._placements: dict[Placement, set[tuple[int, str]]] = {}
+        """With the slots and addresses of the shares that its layer waits for."""
         self._placing: dict[Key, asyncio.Task[None]] = {}
-        self._wanted: set[Key] = set()
 
     def new(self, name: str, encode: Encode) -> Placement:
         """Returns a placement that no worker holds a share of yet."""
         placement = Placement(name, encode)
-        self._placements[placement] = None
+        self._placements[placement] = set()
         return placement
 
     @staticmethod
@@ -71,14 +72,14 @@ class Shares:
     def start(self, key: Key, share: np.ndarray) -> asyncio.Task[None]:
         """Starts giving a worker its share, or returns the task that does."""
         if key not in self._placing:
-            self._begin(key[2], key)
             self._placing[key] = self._spawn(self._place(key, share))
+            self._begin(key[2], key)
         return self._placing[key]
 
     async def encode_and_start(self, key: Key) -> None:
         """Gives a worker a share that has not been encoded yet, and waits for that."""
         placement, slot, _ = key
-        if key not in self._placing:
+        if placement in self._placements and key not in self._placing:
             # In one thread: each that has done this keeps tens of megabytes for ever.
             loop = asyncio.get_running_loop()
             share = await loop.run_in_executor(self._encoder, placement.encode, [slot])
@@ -103,7 +104,7 @@ class Shares:
         """
         waiting = list(self._placements)
         while waiting and wanted():
-            urgent = [p for p in waiting if (p, slot, address) in self._wanted]
+            urgent = [p for p in waiting if (slot, address) in self._wanted(p)]
             placement = (urgent or waiting)[0]
             waiting.remove(placement)
             key = placement, slot, address
@@ -114,28 +115,33 @@ class Shares:
 
     def hurry(self, key: Key) -> None:
         """Notes that a layer waits for a share, which a worker is given next then."""
-        self._wanted.add(key)
+        self._wanted(key[0]).add(key[1:])
 
     @staticmethod
     def forget(placement: Placement, share: Future[Any]) -> None:
         """Notes that a worker has lost a share: it will be given it again."""
         for slot, (_, future) in list(placement.held.items()):
             if future is share:
-                placement.held.pop(slot)
+                placement.held.pop(slot, None)
                 future.release()
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
         self._placements.pop(placement, None)
-        self._wanted = {key for key in self._wanted if key[0] is not placement}
         for slot in list(placement.held):
-            placement.held.pop(slot)[1].release()
+            # On the loop one may be forgotten at the same time.
+            _, future = placement.held.pop(slot, (None, None))
+            if future is not None:
+                future.release()
 
     def release_all(self) -> None:
         """Frees all shares; no more can be encoded then."""
-        self._encoder.shutdown(wait=False, cancel_futures=True)
         for placement in list(self._placements):
             self.release(placement)
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    def _wanted(self, placement: Placement) -> set[tuple[int, str]]:
+        return self._placements.get(placement, set())
 
     async def _place(self, key: Key, share: np.ndarray) -> None:
         placement, slot, address = key
@@ -156,16 +162,15 @@ class Shares:
             level = logging.INFO if left else logging.WARNING
             logger.log(level, "%s took no share: %r", address, error)
         else:
-            if placement in self._placements:
-                replaced = placement.held.get(slot)
-                placement.held[slot] = address, future
-                if replaced is not None:
-                    replaced[1].release()
-            else:
-                future.release()  # released while the share was on its way
+            replaced = placement.held.get(slot)
+            placement.held[slot] = address, future
+            if replaced is not None:
+                replaced[1].release()
+            if placement not in self._placements:
+                self.release(placement)  # as it was while the share was on its way
         finally:
             self._placing.pop(key, None)
-            self._wanted.discard(key)
+            self._wanted(placement).discard((slot, address))
             self._end(address, key)
 
 

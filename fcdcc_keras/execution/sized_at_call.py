@@ -78,8 +78,9 @@ class SizedAtCall:
         plan, gains = self._plan(geometry, None)
         if not gains:
             if self._local is None:
-                self._local = self._session.add(plan)
-                self._local.detach()
+                local = self._session.add(plan)
+                local.detach()
+                self._local = local
             return self._local
         if plan.code not in self._by_code and len(self._by_code) >= MOST_CODES:
             held = [self._plan(geometry, code)[0] for code in self._by_code]

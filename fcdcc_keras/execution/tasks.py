@@ -75,16 +75,17 @@ class TaskTransport(Transport):
         self._release_done()
         await super().close()
 
-    async def ping(self, address: str) -> None:
+    async def ping(self, address: str) -> str:
         """Asks through the scheduler."""
         scheduler: Any = self._client.scheduler
-        message = {"op": "echo", "data": 1}
+        message = {"op": "identity"}
         # It would look for one that has left, for half a minute, and log that.
         answers = address in await scheduler.ncores() and await scheduler.broadcast(
             msg=message, workers=[address], on_error="ignore"
         )
         if not answers:
             raise OSError(f"{address} is not on the scheduler")
+        return str(answers[address]["id"])
 
     def _submit(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution

@@ -98,8 +98,15 @@ class Transport(ABC):
         return None
 
     @abstractmethod
-    async def ping(self, address: str) -> None:
-        """Returns when a worker answers, even a busy one; raises or hangs otherwise."""
+    async def ping(self, address: str) -> str:
+        """Returns what Dask calls a worker's process as soon as that answers.
+
+        Even a busy one does; otherwise this raises, or hangs.
+        """
+
+    def forget(self, address: str) -> None:
+        """Lets go of what there is of a worker's process that is not there any more."""
+        self.requests.forget(address)
 
     async def close(self) -> None:
         """Closes connections."""

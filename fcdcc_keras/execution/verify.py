@@ -96,7 +96,7 @@ class VerifiedCollector(Collector):
 
     def settle(self) -> None:
         """Ends collecting; what came on top is not verified, and not used."""
-        self._settled = True
+        self.stop()
 
     def _suffices(self) -> bool:
         return False  # until they are judged

@@ -26,8 +26,9 @@ _PATIENCE = 5.0
 _TRY_AGAIN = 2.0
 """Seconds from one try whether a way that was cut is there again to the next."""
 
-Ask = Callable[[str], Awaitable[None]]
-"""Returns when the worker of an address answers; raises, or never ends otherwise."""
+Ask = Callable[[str], Awaitable[str]]
+"""Returns what Dask calls the process at an address as soon as that answers; raises, or
+never ends, otherwise."""
 
 
 class Ways:
@@ -50,7 +51,7 @@ class Ways:
         """What waits for a direct answer."""
         self._turned: set[asyncio.Task[Any]] = set()
         """What waited, and is to go by way of the scheduler."""
-        self._findings: dict[str, asyncio.Task[None]] = {}
+        self._findings: dict[str, asyncio.Task[str]] = {}
 
     @property
     def cut(self) -> bool:
@@ -83,8 +84,12 @@ class Ways:
                     del self._under_way[address]
         return await relayed()
 
-    def find(self, address: str) -> asyncio.Task[None]:
-        """Finds out which way to a worker is there; one at a time for each."""
+    def find(self, address: str) -> asyncio.Task[str]:
+        """Finds out which way to a worker is there; one at a time for each.
+
+        Returns:
+            What ends with what Dask calls the process that answered.
+        """
         if address not in self._findings:
             finding = asyncio.ensure_future(
                 asyncio.wait_for(self._found(address), _PATIENCE)
@@ -101,17 +106,21 @@ class Ways:
                 self._cut[address] = now
                 self.find(address)
 
+    def forget(self, address: str) -> None:
+        """Takes the way to a worker that has come anew for one that is there."""
+        self._cut.pop(address, None)
+
     def close(self) -> None:
         """Ends what is going on in the background."""
         for finding in self._findings.values():
             finding.cancel()
 
-    def _end(self, address: str, finding: asyncio.Task[None]) -> None:
+    def _end(self, address: str, finding: asyncio.Task[str]) -> None:
         self._findings.pop(address, None)
         if not _succeeded(finding):  # it has left, or hangs: on either way
             self._cut.pop(address, None)
 
-    async def _found(self, address: str) -> None:
+    async def _found(self, address: str) -> str:
         asked = direct, relay = (
             asyncio.ensure_future(self._reach(address)),
             asyncio.ensure_future(self._relay_later(address)),
@@ -122,19 +131,20 @@ class Ways:
             await asyncio.wait({direct}, timeout=_CUT_AFTER)
             while not _succeeded(direct):
                 if relay.done():
-                    relay.result()
+                    process = relay.result()
                     self._turn(address)
-                    return
+                    return process
                 waiting = {task for task in asked if not task.done()}
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             self._cut.pop(address, None)
+            return direct.result()
         finally:
             direct.cancel()
             relay.cancel()
 
-    async def _relay_later(self, address: str) -> None:
+    async def _relay_later(self, address: str) -> str:
         await asyncio.sleep(_RELAYED_AFTER)
-        await self._relay(address)
+        return await self._relay(address)
 
     def _turn(self, address: str) -> None:
         """Has the scheduler ask a worker from now on, for what it owes already, too."""
@@ -151,5 +161,5 @@ class Ways:
         self._drop(address)
 
 
-def _succeeded(task: asyncio.Task[None]) -> bool:
+def _succeeded(task: asyncio.Task[str]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import mmap
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from fcdcc_keras.execution.answers import about, plain_reply
 from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.shared_memory import Attachments, attach
+from fcdcc_keras.execution.shared_memory import UNUSED_FOR, Attachments, attach
 from fcdcc_keras.execution.subtask import (
     LOST_SHARE,
     KernelShare,
@@ -28,6 +29,8 @@ from fcdcc_keras.execution.subtask import (
 HANDLER = "fcdcc_convolve"
 ATTACH = "fcdcc_attach"
 """Names of the handlers among the worker's own."""
+READY = "ready as "
+"""What a worker answers that has the handlers, before the name of its process."""
 INLINE = 500_000_000
 """Multiply-adds up to which a convolution runs on the worker's event loop: a thread
 would be asked and answer later than that one hears again, after some ten milliseconds,
@@ -38,11 +41,15 @@ arrays takes longer than the copy."""
 
 
 def install(dask_worker: Any) -> bytes:
-    """Adds the handlers to a worker; ``PlainRequests.run`` calls this there."""
+    """Adds the handlers to a worker; ``PlainRequests.run`` calls this there.
+
+    Returns:
+        What Dask calls its process, after ``READY``.
+    """
 
     async def answer_attach(name: Sequence[int], size: int) -> bool:
         try:
-            memory = attach(name, size)
+            memory = attach(name, size, write=True)
         except OSError:
             return False
         if memory[:8] == b"fcdcc is":
@@ -51,7 +58,7 @@ def install(dask_worker: Any) -> bytes:
 
     dask_worker.handlers[HANDLER] = _Desk(dask_worker).convolve
     dask_worker.handlers[ATTACH] = answer_attach
-    return b"ready"
+    return f"{READY}{dask_worker.id}".encode()
 
 
 class _Desk:
@@ -63,6 +70,7 @@ class _Desk:
         # Both go with the connection: nothing of a client stays when it is gone.
         self._writing: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
         self._attached: WeakKeyDictionary[Any, Attachments] = WeakKeyDictionary()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def convolve(self, comm: Any, **request: Any) -> Any:
         """Begins with a request; the next is read while this one is computed."""
@@ -76,20 +84,51 @@ class _Desk:
     async def _serve(
         self, comm: Any, number: int, share: str, about: str, data: Any
     ) -> None:
-        kernel, request = self._worker.data.get(share), json.loads(about)
-        attached = self._attached.setdefault(comm, Attachments())
-        if kernel is None:
-            answer = _answer(no_reply(LOST_SHARE))
-        elif math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
-            answer = _run(kernel, request, data, attached)
-        else:
-            loop, threads = asyncio.get_running_loop(), self._worker.executors
-            answer = await loop.run_in_executor(
-                threads["default"], _run, kernel, request, data, attached
-            )
+        answer = await self._answer(comm, share, json.loads(about), data)
         with suppress(OSError):  # the client is gone
             async with self._writing.setdefault(comm, asyncio.Lock()):
                 await comm.write({"number": number, **answer})
+
+    async def _answer(
+        self, comm: Any, share: str, request: dict[str, Any], data: Any
+    ) -> dict[str, Any]:
+        kernel = self._worker.data.get(share)
+        if kernel is None:
+            return _answer(no_reply(LOST_SHARE))
+        try:
+            data, target = self._mapped(comm, request, data)
+        except (OSError, ValueError) as error:
+            return _answer(no_reply(f"the client's memory is gone: {error}"))
+        if math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
+            return _run(kernel, request, data, target)
+        loop, threads = asyncio.get_running_loop(), self._worker.executors
+        return await loop.run_in_executor(
+            threads["default"], _run, kernel, request, data, target
+        )
+
+    def _mapped(
+        self, comm: Any, request: dict[str, Any], data: Any
+    ) -> tuple[Any, mmap.mmap | None]:
+        """Returns where a request's input is, and where its result may go."""
+        if "input" not in request:
+            return data, None
+        attached = self._attached.setdefault(comm, Attachments())
+        now, (name, size, _) = time.monotonic(), request["input"]
+        data = attached.get(name, size, now, write=False)
+        if self._timer is None:
+            self._shrink_later()
+        name, size = request["output"]
+        return data, attached.get(name, size, now, write=True)
+
+    def _shrink_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(UNUSED_FOR, self._shrink)
+
+    def _shrink(self) -> None:
+        """Lets go of the memory of clients that do not use it any more."""
+        self._timer, now = None, time.monotonic()
+        if any([attached.shrink(now) for attached in list(self._attached.values())]):
+            self._shrink_later()
 
 
 def packed(array: np.ndarray) -> Any:
@@ -103,31 +142,40 @@ def packed(array: np.ndarray) -> Any:
 
 
 def _run(
-    kernel: KernelShare, request: dict[str, Any], data: Any, attached: Attachments
+    kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
 ) -> dict[str, Any]:
     """Returns the answer to a request, whatever happens: the client waits for it."""
     try:
-        return _convolved(kernel, request, data, attached)
+        return _convolved(kernel, request, data, target)
     except Exception as error:
         return _answer(no_reply(text_of(error)))
 
 
 def _convolved(
-    kernel: KernelShare, request: dict[str, Any], data: Any, attached: Attachments
+    kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
 ) -> dict[str, Any]:
-    shape, dtype = request["shape"], request["dtype"]
+    shape, dtype, offset = request["shape"], request["dtype"], 0
     conv = Convolution(**request["convolution"])
-    offset, target = 0, None
-    try:
-        if "input" in request:
-            name, size, offset = request["input"]
-            data = attached.get(name, size)
-        if "output" in request:
-            target = attached.get(*request["output"])
-    except OSError as error:
-        return _answer(no_reply(f"the client's memory is gone: {error}"))
+    if "input" in request:
+        *_, offset = request["input"]
     coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
+    if isinstance(data, mmap.mmap):
+        coded = np.asarray(_Unprotected(coded))
     return _answer(plain_reply(lambda: run_subtask(kernel, coded, conv)), target)
+
+
+class _Unprotected:
+    """An array of memory that must not be written to, which does not say so.
+
+    TensorFlow, which writes to none, would copy one that does.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self.__array_interface__ = {
+            **array.__array_interface__,
+            "data": (array.ctypes.data, False),
+        }
 
 
 def _answer(reply: Reply, memory: mmap.mmap | None = None) -> dict[str, Any]:

@@ -116,6 +116,6 @@ class Session:
     def _die(self, death: Death) -> Waiting:
         yield self.env.timeout(death.at + death.noticed)
         worker = self.cluster.workers[death.worker]
-        worker.health.seen(False)
+        worker.health.leave()
         for call in list(self.calls):
             call.lost(worker)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import call
+from fcdcc_keras.execution import call, verify
 from fcdcc_keras.execution.base import Job
+from fcdcc_keras.execution.collector import Verdict
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.subtask import Reply
+from fcdcc_keras.execution.verify import DISTRUSTED
 
 WORKERS = "abcd"
 RESULT = np.zeros((2, 1, 1, 2), np.float32)
@@ -26,6 +28,27 @@ class _Client:
         return asyncio.run(function(*args))
 
 
+class _ClosedMeanwhile(_Client):
+    """Is closed when something is to run on its loop, or runs there."""
+
+    def __init__(self, before):
+        self.before = before
+
+    def sync(self, function, *args):
+        self.status = "closing"
+        if self.before:
+            raise RuntimeError("IOLoop is closed")
+        return asyncio.run(self._cancelled(function, *args))
+
+    async def _cancelled(self, function, *args):
+        task = asyncio.ensure_future(function(*args))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        raise NameError("result")  # Dask's own `sync` does, for want of one
+
+
 class _Future:
     status = "finished"
 
@@ -38,38 +61,46 @@ class _Transport:
 
     name = "paper"
 
-    def __init__(self, silent=()):
+    def __init__(self, silent=(), results=None):
         self.silent = silent
+        self.results = results or {}
 
     def memory(self, nbytes):
         return None
 
     async def ping(self, address):
+        return ""
+
+    async def close(self):
         pass
 
     def start(self, name, subtasks, conv):
-        return [asyncio.ensure_future(self._answer(s.address)) for s in subtasks]
+        return [asyncio.ensure_future(self.answer(s.address)) for s in subtasks]
 
-    async def _answer(self, address):
+    async def answer(self, address):
         if address in self.silent:
             await asyncio.Event().wait()
-        now = time.time()
-        return Reply(array=RESULT, started=now, finished=now, error=None)
+        now, result = time.time(), self.results.get(address, RESULT)
+        return Reply(array=result, started=now, finished=now, error=None)
 
 
-def run(executor, encode):
+def encode_zeros(slots, allocate=None):
+    return np.zeros((len(slots), 2, 1, 1, 1), np.float32)
+
+
+def run(executor, encode=encode_zeros, **options):
     placement = executor.shares.new("layer", lambda slots: np.zeros((len(slots), 1)))
     for slot, address in enumerate(WORKERS):
         placement.held[slot] = address, _Future()
     job = Job(
         name="layer",
-        code=fk.codes.get("crme")(1, 6, 4),
+        code=fk.codes.get("crme")(1, 6, 4),  # any 3 of 4
         placement=placement,
         encode=encode,
         convolution=Convolution((1, 1), (1, 1), ((0, 0), (0, 0))),
         result_shape=RESULT.shape,
         dtype=RESULT.dtype,
-        timeout=5.0,
+        **{"timeout": 5.0, **options},
     )
     return executor.run(job)
 
@@ -97,3 +128,157 @@ def test_a_worker_that_is_free_again_as_a_layer_begins_is_used():
     assert encoded == [0, 1, 2, 3]  # the last one when the layer began
     assert collector.complete
     assert collector.survivors == (1, 2, 3)
+
+
+@pytest.mark.usefixtures("nobody_looks")
+def test_a_late_answer_of_a_worker_that_lied_meanwhile_is_not_used():
+    class Liar(_Transport):
+        async def answer(self, address):
+            if address == "a":
+                executor.members.distrust("a")  # by what another layer found
+                lied.set()
+            else:
+                await lied.wait()
+                for _ in range(20):  # the liar's is dealt with first
+                    await asyncio.sleep(0)
+            return await super().answer(address)
+
+    lied = asyncio.Event()
+    executor = DaskExecutor(_Client(), WORKERS, Liar())
+    collector = run(executor)
+    assert collector.complete
+    assert collector.survivors == (1, 2, 3)
+    assert collector.records[0].outcome == "failed"
+    assert collector.records[0].detail == DISTRUSTED
+
+
+class _Broken(Exception):
+    pass
+
+
+def _raise(*args):
+    raise _Broken
+
+
+def _unchecked(monkeypatch):
+    monkeypatch.setattr(Job, "check", _raise)
+    return {}
+
+
+def _not_bounded(monkeypatch):
+    return {"bounded": _raise}
+
+
+def _not_judged(monkeypatch):
+    monkeypatch.setattr(verify, "agree", _raise)
+    return {"verify": "parity"}
+
+
+def _not_encoded(monkeypatch):
+    def encode(slots, allocate=None):
+        if len(slots) == 1:  # the share of one that is offered the layer later
+            raise _Broken
+        return encode_zeros(slots)
+
+    return {"encode": encode}
+
+
+@pytest.mark.usefixtures("nobody_looks")
+@pytest.mark.parametrize("how", [_unchecked, _not_bounded, _not_judged, _not_encoded])
+def test_what_is_raised_for_a_layer_comes_out_of_it_and_leaves_nobody_late(
+    how, monkeypatch
+):
+    """In tasks of their own, where nobody would hear of it before time is up."""
+    results = {"a": np.full_like(RESULT, np.nan)} if how is _not_bounded else {}
+    silent = "" if how is _not_judged else "bcd"
+    executor = DaskExecutor(_Client(), WORKERS, _Transport(silent, results))
+    options = how(monkeypatch)
+    if how is _not_encoded:
+        busy = executor.members.health["d"]
+        busy.begin("item", 0.0, None)
+        busy.overtake("item")
+        encode = options["encode"]
+
+        def then_free(slots, allocate=None):
+            coded = encode(slots)
+            busy.end("item", time.monotonic())
+            return coded
+
+        options["encode"] = then_free
+    with pytest.raises(_Broken):
+        run(executor, timeout=1000.0, **options)
+    if how is not _not_encoded:
+        assert executor.members.health["a"].owes == 0
+
+
+@pytest.mark.usefixtures("nobody_looks")
+@pytest.mark.parametrize("checked", ["finite", "parity"])
+def test_once_its_time_is_up_nothing_changes_a_layers_answers(checked):
+    """The thread that asked for it reads them, while the loop goes on."""
+    executor = DaskExecutor(_Client(), WORKERS, _Transport(silent="cd"))
+    collector = run(executor, timeout=0.1, verify=checked)
+    assert collector.survivors == (0, 1)
+    for slot in (2, 3):
+        collector.answered(slot, time.time(), RESULT)
+    collector.judged(Verdict(frozenset(range(4)), frozenset(range(4))))
+    assert collector.survivors == (0, 1)
+    assert not collector.complete
+
+
+@pytest.mark.usefixtures("nobody_looks")
+def test_what_is_verified_is_in_memory_that_no_worker_can_write_to():
+    """A worker of this machine may keep what it wrote its result to."""
+    mapped = {address: RESULT.copy() for address in WORKERS}
+    executor = DaskExecutor(_Client(), WORKERS, _Transport(results=mapped))
+    collector = run(executor, verify="parity")
+    assert collector.complete
+    for array in mapped.values():
+        array += 1
+    for result in collector.results:
+        np.testing.assert_array_equal(result, RESULT)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_client_is_closed_while_a_layer_is_on_its_way_to_the_loop(before):
+    executor = DaskExecutor(_ClosedMeanwhile(before), WORKERS, _Transport("abcd"))
+    collector = run(executor, timeout=1000.0)
+    assert not collector.complete
+    assert {record.detail for record in collector.records} == {call.CLOSED}
+    placement = executor.place("layer", lambda slots: np.zeros((len(slots), 1)))
+    assert not placement.held
+    executor.close()
+
+
+def test_a_layer_notices_within_a_look_that_the_client_was_closed(monkeypatch):
+    """Its loop may be another's, and go on."""
+    monkeypatch.setattr(call, "LOOK_EVERY", 0.01)
+    client = _Client()
+
+    class Silent(_Transport):
+        async def answer(self, address):
+            client.status = "closed"
+            await asyncio.Event().wait()
+
+    executor = DaskExecutor(client, WORKERS, Silent())
+    collector = run(executor, timeout=1000.0)
+    assert {record.detail for record in collector.records} == {call.CLOSED}
+
+
+def test_nothing_is_begun_after_closing():
+    executor = DaskExecutor(_Client(), WORKERS, _Transport())
+    executor.close()
+    collector = run(executor, timeout=1000.0)
+    assert {record.detail for record in collector.records} == {call.CLOSED}
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_layer_whose_shares_could_not_be_encoded_is_forgotten(error):
+    """Or workers that take over a slot would be given its shares for ever."""
+
+    def encode(slots):
+        raise error
+
+    executor = DaskExecutor(_Client(), WORKERS, _Transport())
+    with pytest.raises(error):
+        executor.place("layer", encode)
+    assert not executor.shares._placements

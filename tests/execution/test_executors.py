@@ -71,7 +71,7 @@ def test_every_worker_holds_its_share_and_only_that(executor):
         block = -(-kernel.shape[-1] // code.k_b)
         assert shares.shape == (4, *kernel.shape[:-1], code.ell_b * block)
     fk.close(coded)
-    assert all(layer.coded._placement is None for layer in coded.layers[1:])
+    assert all(layer.coded._placed is None for layer in coded.layers[1:])
 
 
 def test_closed_model_computes_locally(executor):

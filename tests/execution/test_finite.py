@@ -45,6 +45,20 @@ def test_bounded_is_about_what_coding_may_make_of_it(code: Code) -> None:
     assert bounded(code, GEOMETRY, INPUTS.astype(np.float64) * LARGEST, KERNEL)
 
 
+@pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
+def test_bounded_is_about_the_sum_of_all_products(code: Code) -> None:
+    """Each product is finite by far; 27 of them are not."""
+    size = np.float32(LARGEST / 20) ** np.float32(0.5)
+    x, k = np.full_like(INPUTS, size), np.full_like(KERNEL, size)
+    with np.errstate(over="ignore"):
+        assert np.isfinite(size * size)
+        assert np.isinf(np.full(27, size * size).sum())
+    assert not bounded(code, GEOMETRY, x, k)
+    record = Layer(code).check(x, k)
+    assert record.local is not None
+    assert "too large" in record.local
+
+
 class Layer:
     def __init__(self, code: Code, verify: str = "finite", **faults: Fault) -> None:
         script = {int(name[1:]): fault for name, fault in faults.items()}

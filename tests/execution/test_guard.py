@@ -100,6 +100,26 @@ def test_auto_takes_the_most_exact_of_equal_price():
     }
 
 
+@pytest.mark.parametrize(("channels", "answers"), [(9216, 7), (2304, 6)])
+def test_the_tolerance_is_that_of_the_layers_own_number_of_terms(channels, answers):
+    """α = 51 from six neighbours: within 1e-4 of sums of 2304 terms, not of 9216."""
+    code = fk.codes.get("crme")(12, 1, 12)
+    assert 35 < code.decoder(range(6)).amplification < 69
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((24, 1, channels))
+    plain = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs))
+    in_turn = {w: Fault(delay=float(w)) for w in range(12)}
+    options = {"stragglers": 6, "fallback": "raise"}
+    plan = fk.plan(plain, workers=12, stragglers=6, code=code, tolerance=1e-3)
+    coded = fk.distribute(plain, fk.LocalExecutor(12, in_turn), plan=plan, **options)
+    x = np.random.default_rng(0).normal(size=(1, 24, 1, channels)).astype("float32")
+    with fk.trace(coded) as trace:
+        y = coded.predict_on_batch(x)
+    expected = plain.predict_on_batch(x)
+    assert abs(y - expected).max() <= 1e-4 * abs(expected).max()
+    assert trace.records[0].survivors == tuple(range(answers))
+
+
 @pytest.mark.parametrize("name", fk.codes.names())
 def test_every_code_runs_a_model(name):
     plain = model()

@@ -5,7 +5,13 @@ import threading
 
 import pytest
 
-from fcdcc_keras.execution.health import DEPTH, FAILING_FOR, FORGET_AFTER, Health
+from fcdcc_keras.execution.health import (
+    DEPTH,
+    FAILING_FOR,
+    FORGET_AFTER,
+    MOST_PACES,
+    Health,
+)
 
 
 @pytest.fixture
@@ -106,6 +112,23 @@ def test_old_paces_are_forgotten_and_learnt_anew(health: Health) -> None:
     assert health.pace("another", now) is None
 
 
+def test_no_more_paces_are_remembered_than_may_be_asked_for(health: Health) -> None:
+    now = 0.0
+    for size in range(MOST_PACES + 100):
+        health.begin(size, now, None)
+        now += 1e-3
+        health.end(size, now, ("conv", size))
+        if size % 1000 == 0:  # what is used goes on to be remembered
+            health.begin("kept", now, None)
+            health.end("kept", now, "kept")
+    assert len(health._paces) == MOST_PACES
+    assert health.pace(("conv", 0), now) is None
+    assert health.pace("kept", now) is not None
+    assert health.pace(("conv", size), now) is not None
+    teach(health, 0.1, 1, now + FORGET_AFTER)
+    assert len(health._paces) == 1  # that of the others says nothing any more
+
+
 def test_silence_makes_it_suspect_and_an_answer_brings_it_back(health: Health) -> None:
     health.pinged(answered=False)
     assert health.state(0.0) == "suspect"
@@ -115,14 +138,12 @@ def test_silence_makes_it_suspect_and_an_answer_brings_it_back(health: Health) -
     assert health.accepts(0.0)
 
 
-def test_leaving_and_coming_back(health: Health) -> None:
-    health.seen(there=False)
+def test_a_process_that_left_does_not_come_back(health: Health) -> None:
+    health.leave()
     assert health.state(0.0) == "lost"
-    health.pinged(answered=False)
-    assert health.state(0.0) == "lost"
-    health.seen(there=True)
-    health.pinged(answered=True)
-    assert health.state(0.0) == "back"
+    for answered in (False, True):
+        health.pinged(answered)
+        assert health.state(0.0) == "lost"
 
 
 def test_what_is_unknown_is_ignored(health: Health) -> None:
@@ -136,7 +157,7 @@ def test_what_is_unknown_is_ignored(health: Health) -> None:
 def test_trust_does_not_come_back(health: Health) -> None:
     now = teach(health, 0.1)
     health.distrusted = True
-    for event in (lambda: health.pinged(True), lambda: health.seen(True)):
+    for event in (lambda: health.pinged(True), health.leave):
         event()
         assert health.state(now) == "distrusted"
         assert health.absent
@@ -145,13 +166,12 @@ def test_trust_does_not_come_back(health: Health) -> None:
 
 def test_absent_is_whoever_nothing_can_be_expected_of(health: Health) -> None:
     assert not health.absent
-    health.seen(False)
-    assert health.absent
-    health.seen(True)
     health.pinged(False)
     assert health.absent
     health.pinged(True)
     assert not health.absent
+    health.leave()
+    assert health.absent
 
 
 def test_one_that_failed_takes_no_part_of_others_for_a_while(health: Health) -> None:

@@ -1,5 +1,6 @@
 """A coded layer from its input to its output gives the plain convolution."""
 
+import warnings
 from itertools import combinations
 from typing import Any
 
@@ -160,6 +161,49 @@ def test_kernels_are_compared_by_their_bits() -> None:
     kernel[0, 0, 0, 1] = -0.0
     assert layer.coded.place(kernel) is not placement
     assert layer.coded.place(kernel.astype(np.float32)) is not placement
+
+
+@pytest.mark.parametrize("place", [0, KERNEL.size // 2, KERNEL.size - 1])
+def test_kernels_are_compared_whole(place: int) -> None:
+    layer, kernel = Layer(), KERNEL.copy()
+    placement = layer.coded.place(kernel)
+    kernel.reshape(-1)[place] *= -1
+    assert layer.coded.place(kernel) is not placement
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kernel_that_could_not_be_placed_is_not_taken_for_placed(
+    error: type[BaseException], when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = Layer()
+    layer.check()
+    place = layer.executor.place
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        if when == "after":
+            place(*arguments, **options)
+        raise error
+
+    changed = KERNEL + 1.0
+    with monkeypatch.context() as patch:
+        patch.setattr(layer.executor, "place", fail)
+        for _ in range(2):
+            with pytest.raises(error):
+                layer.coded(INPUTS, changed)
+    layer.check(k=changed)
+    layer.check()
+
+
+def test_a_warning_that_did_not_get_out_is_given_again() -> None:
+    layer = Layer(faults=_TROUBLE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            with pytest.raises(RuntimeWarning, match="needs the results"):
+                layer.coded(INPUTS, KERNEL)
+    with pytest.warns(RuntimeWarning, match="needs the results"):
+        layer.check_local()
 
 
 @pytest.mark.parametrize("size", [(3, 5), (9, 20), (40, 7)])

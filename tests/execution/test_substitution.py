@@ -74,7 +74,7 @@ def test_who_failed_is_given_others_parts_again_after_a_while(layer):
 
 def test_a_part_is_not_tried_for_ever(layer):
     for slot in range(3, 6):
-        layer.members.of(slot).seen(there=False)
+        layer.members.of(slot).leave()
     tried = []
     for _ in range(MOST_TRIES + 1):
         layer.collector.failed(0, 0.0, "it raised")

@@ -13,7 +13,8 @@ from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.local import LOST, Fault, LocalExecutor
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Policy
-from fcdcc_keras.execution.subtask import run_subtask
+from fcdcc_keras.execution.stages import kernel_shares
+from fcdcc_keras.execution.subtask import KernelShare, run_subtask
 from fcdcc_keras.execution.verify import collector_for
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
@@ -71,6 +72,33 @@ def _job(code: Code) -> Job:
     plan = LayerPlan.of("block/conv", GEOMETRY, code)
     CodedConvolution(plan, Spy(code.workers), policy)(INPUTS, KERNEL)
     return jobs[0]
+
+
+def test_what_comes_after_the_verdict_is_not_used() -> None:
+    """It would lower the error, but nobody has compared it with the others."""
+    code = CRME(8, 1, 8)
+    alone, both = (code.decoder(range(n)).amplification for n in (5, 6))
+    assert both < 0.5 * alone
+    job = _job(code)
+    collector = collector_for(job, [f"w{i}" for i in range(8)])
+    shares = kernel_shares(code, KERNEL, range(8))
+    inputs = job.encode(range(8))
+    answers = [
+        run_subtask(KernelShare(shares[w]), inputs[w], job.convolution)["array"]
+        for w in range(6)
+    ]
+    for worker in range(5):
+        collector.answered(worker, 1.0, answers[worker])
+    question = collector.question()
+    assert question is not None
+    collector.judged(question())
+    assert collector.complete
+    collector.answered(5, 2.0, answers[5])
+    collector.settle()
+    assert collector.survivors == (0, 1, 2, 3, 4)
+    assert [r.outcome for r in collector.records[5:]] != ["used"] * 3
+    for worker, result in zip(range(5), collector.results, strict=True):
+        assert result is answers[worker]
 
 
 @pytest.mark.parametrize("redundancy", ["eager", "hedged"])

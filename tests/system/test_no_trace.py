@@ -265,6 +265,75 @@ def _interrupt(executor):
 
 
 @TRANSPORTS
+@pytest.mark.parametrize("how", ["model", "model and its client", "client"])
+def test_closed_in_the_middle_of_a_layer(cluster, transport, how):
+    """By another thread; the layer would wait for a stopped worker for a minute."""
+    plain, address = model(), cluster.scheduler.address
+    with Client(address, set_as_default=False, direct_to_workers=True) as own:
+        options = {"transport": transport, "stragglers": 0, "timeout": 1000.0}
+        # Whoever closes a model wants no error, and no warning.
+        options["fallback"] = "local" if how == "client" else "raise"
+        where = address if how == "model and its client" else own
+        coded = fk.distribute(plain, where, **options)
+        check(plain, coded)
+        executor = coded.layers[0].session.executor
+        came = []
+        thread = threading.Thread(target=lambda: came.append(coded(images())))
+        with stopped(cluster, executor.addresses[1]), warnings.catch_warnings():
+            if how == "client":
+                warnings.filterwarnings("ignore", ".*the client is closed")
+            thread.start()
+            until(lambda: executor._calls)
+            own.close() if how == "client" else fk.close(coded)
+            thread.join(60)
+            assert not thread.is_alive()
+        np.testing.assert_allclose(came[0], plain(images()), atol=1e-5)
+        assert check(plain, coded).local_convolutions == LAYERS
+        fk.close(coded)
+    nothing_is_left(cluster)
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("how", ["model", "client"])
+def test_closed_while_threads_predict(cluster, transport, how):
+    plain, address = model(), cluster.scheduler.address
+    with Client(address, set_as_default=False, direct_to_workers=True) as own:
+        options = {"transport": transport, "timeout": 1000.0, "fallback": "local"}
+        coded = fk.distribute(plain, address if how == "model" else own, **options)
+        expected, failed = plain(images()), []
+        enough = [threading.Event() for _ in range(4)]
+        closed = threading.Event()
+
+        def predict(enough):
+            try:
+                last = False
+                while not last:
+                    last = closed.is_set()
+                    np.testing.assert_allclose(coded(images()), expected, atol=1e-5)
+                    enough.set()
+            except BaseException as error:
+                failed.append(error)
+                enough.set()
+
+        threads = [threading.Thread(target=predict, args=[e]) for e in enough]
+        with warnings.catch_warnings():
+            if how == "client":
+                warnings.filterwarnings("ignore", ".*the client is closed")
+            for thread in threads:
+                thread.start()
+            for event in enough:
+                event.wait(60)
+            fk.close(coded) if how == "model" else own.close()
+            closed.set()
+            for thread in threads:
+                thread.join(60)
+        assert not failed
+        assert not any(thread.is_alive() for thread in threads)
+        fk.close(coded)
+    nothing_is_left(cluster)
+
+
+@TRANSPORTS
 def test_a_worker_answers_late(cluster, transport):
     plain = model()
     coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
