@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLOSED = "the client is closed"
+Work = Callable[..., Coroutine[Any, Any, None]]
 _LARGE = 1 << 20
 """Bytes from which on a result is checked beside the loop."""
 _RECHECK = 0.01
@@ -82,7 +83,7 @@ class Call:
                 self._hedge()
                 if time.monotonic() - looked >= LOOK_EVERY:
                     looked = time.monotonic()
-                    self._start(self._look(min(deadline - now, LOOK_EVERY)))
+                    self._start(self._look, min(deadline - now, LOOK_EVERY))
         self.end(given_up=not self.over.is_set())
         if self._error is not None:
             raise self._error
@@ -113,7 +114,7 @@ class Call:
                 self._executor.shares.hurry(key)
                 if not health.owes and not health.absent:
                     self._note_sent(slot, address, coded)
-                    self._start(self._place_and_send(slot, address, coded))
+                    self._start(self._place_and_send, slot, address, coded)
             elif health.accepts(now):
                 self._note_sent(slot, address, coded)
                 ready.append((slot, Subtask(address, share, coded, expected)))
@@ -127,14 +128,14 @@ class Call:
             health = self._members.health[subtask.address]
             health.begin(task, now, late_after)
             self._unfinished[slot, subtask.address] = task
-            self._start(self._follow(slot, subtask, task))
+            self._start(self._follow, slot, subtask, task)
 
     def offer(self, address: str) -> None:
         """Gives a worker that is free again the parts that it was not sent."""
         for slot in self._members.roster.slots(address):
             waiting = slot in self.collector.unsent() and not self._hedging
             if waiting and not self.over.is_set():
-                self._start(self._encode_and_send(slot))
+                self._start(self._encode_and_send, slot)
 
     def fail(self, slot: int, why: str) -> None:
         """Notes that a slot's worker will not answer; another is tried."""
@@ -150,13 +151,13 @@ class Call:
             self.collector.failed(slot, time.time(), why)
         self.end()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._executor.spawn(self._watched(work))
+    def _start(self, work: Work, *args: Any) -> None:
+        self._executor.spawn(self._watched(work, *args))
 
-    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, work: Work, *args: Any) -> None:
         """Has what something raises come out of the layer, which would wait for it."""
         try:
-            await work
+            await work(*args)
         except Exception as error:
             if self.over.is_set():
                 logger.exception("%s: after its end", self.job.name)
@@ -191,7 +192,7 @@ class Call:
             if self.collector.complete:
                 self.over.set()
             elif self.collector.spare and not self._judging:
-                self._start(self._judge())
+                self._start(self._judge)
         elif self._members.roster.address(slot) == address:
             self.fail(slot, wrong or "no result")
         if reply["error"] == LOST_SHARE:
@@ -284,7 +285,7 @@ class Call:
         """Places missing shares on sound workers where the others do not suffice."""
         for slot in self._substitution.move_missing():
             self.collector.again(slot)
-            self._start(self._encode_and_send(slot))
+            self._start(self._encode_and_send, slot)
         if self.collector.hopeless:
             self.over.set()
 
@@ -296,7 +297,7 @@ class Call:
         if at_once or self._late_at(now) <= now:
             self._hedging = False
             for slot in self.collector.unsent():
-                self._start(self._encode_and_send(slot))
+                self._start(self._encode_and_send, slot)
 
     def _late_at(self, now: float) -> float:
         """Returns when the first of the slots sent to is late, if one waits for it."""
