@@ -13,7 +13,9 @@ from fcdcc_keras.layers.kinds import (
     CodedDepthwiseConv2D,
     CodedSeparableConv1D,
     CodedSeparableConv2D,
+    changes,
     coded_class,
+    known_class,
     plain_class,
 )
 
@@ -30,7 +32,9 @@ __all__ = [
     "CodedLayer",
     "CodedSeparableConv1D",
     "CodedSeparableConv2D",
+    "changes",
     "channels_last",
     "coded_class",
+    "known_class",
     "plain_class",
 ]

@@ -15,11 +15,17 @@ from fcdcc_keras.layers.families import (
 
 _register = keras.saving.register_keras_serializable("fcdcc_keras")
 _of: dict[type, type] = {}
+_keras: set[type] = set()
+_PRESETS = {"get_config", "from_config"}
+"""What a class may override, beside ``__init__``, and compute the same."""
+_CALLED = {"__call__", "__new__", "__getattribute__", "__getattr__", "__setattr__"}
+"""Python's own methods that may change what is computed."""
 
 
 def _coded(kind: type) -> type:
     """Registers a coded layer with Keras, and with the Keras layer that it replaces."""
     _of[kind.__bases__[1]] = kind
+    _keras.add(kind.__bases__[1])
     registered: type = _register(kind)
     return registered
 
@@ -27,9 +33,58 @@ def _coded(kind: type) -> type:
 def coded_class(kind: type) -> type[CodedLayer] | None:
     """Returns the coded layer that replaces a Keras layer, itself for a coded one.
 
-    None for any other class, derived ones among them: what they change is not known.
+    A class derived from one of Keras's is replaced by one derived from both, which
+    Keras's files name as the user's. None for any other class, and for one that
+    computes otherwise than Keras's.
     """
-    return _of.get(plain_class(kind))
+    kind = plain_class(kind)
+    known = known_class(kind)
+    if kind not in _of and known is not None and not _overridden(kind, known):
+        _of[kind] = _derived(kind, _of[known])
+    return _of.get(kind)
+
+
+def known_class(kind: type) -> type | None:
+    """Returns the Keras layer that a class is or derives from, if that can be coded."""
+    return next((cls for cls in plain_class(kind).__mro__ if cls in _keras), None)
+
+
+def changes(layer: keras.layers.Layer) -> tuple[str, ...]:
+    """Returns what a layer has in place of that of the Keras layer that it is.
+
+    Its class may preset arguments and have more than Keras's; what it overrides of it,
+    or sets in place of a method, might compute anything.
+    """
+    kind = plain_class(type(layer))
+    known = known_class(kind)
+    assert known is not None
+    # Keras wraps these two of every layer.
+    wrapped = ("build", "quantize")
+    methods = [
+        name
+        for name in vars(layer)
+        if callable(getattr(known, name, None)) and name not in wrapped
+    ]
+    return (*_overridden(kind, known), *methods)
+
+
+def _overridden(kind: type, known: type) -> list[str]:
+    derived = kind.__mro__[: kind.__mro__.index(known)]
+    names = {name for cls in derived for name in vars(cls)}
+    kerass = {name for name in names if not name.startswith("__")} - _PRESETS
+    return sorted({n for n in kerass if hasattr(known, n)} | names & _CALLED)
+
+
+def _derived(kind: type, coded: type) -> type:
+    """Returns a class coded as another one that is, and derives, a user's."""
+    names = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+    made = type(kind.__name__, (*coded.__bases__[:1], kind), names)
+    package, _, name = keras.saving.get_registered_name(kind).rpartition(">")
+    if package:
+        # Both have the name in files; what is found by it is the user's.
+        for cls in (made, kind):
+            keras.saving.register_keras_serializable(package, name)(cls)
+    return made
 
 
 def plain_class(kind: type) -> type:

@@ -102,7 +102,7 @@ def _describe(
 ) -> LayerReport:
     kind = type(layer).__name__
     if not isinstance(layer, CodedLayer):
-        unknown = "it was not in the model that was distributed"
+        unknown = "the model that was distributed has no layer of its own here"
         if has_convolution(layer):
             why = reasons.get(path, unknown)
         else:

@@ -16,13 +16,15 @@ from fcdcc_keras.execution.connect import TransportChoice
 from fcdcc_keras.execution.records import Fallback, Redundancy
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.planning import AUTO, Plan
+from fcdcc_keras.rewriting.compiling import compile_like
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.exchange import coded_layers, make_coded
 from fcdcc_keras.rewriting.files import keep_files_plain
 from fcdcc_keras.rewriting.hand_over import hand_over
 from fcdcc_keras.rewriting.options import Layers, Options
 from fcdcc_keras.rewriting.own_errors import raise_own_errors
-from fcdcc_keras.rewriting.rebuild import compile_like, rebuild
+from fcdcc_keras.rewriting.rebuild import rebuild
+from fcdcc_keras.rewriting.walk import walk
 
 
 def distribute(
@@ -111,7 +113,11 @@ def distribute(
         for path in plan.paths:
             if path in layers:
                 make_coded(layers[path])
-        compile_like(made, model)  # without XLA, which coded layers cannot have
+        # Without XLA, which coded layers cannot have.
+        compile_like(made, model)
+        for path, layer in walk(model):
+            if isinstance(layer, keras.Model) and path in layers:
+                compile_like(layers[path], layer)
         copies.append(made)
         return layers
 

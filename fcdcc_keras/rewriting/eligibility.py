@@ -9,7 +9,13 @@ from typing import Any
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.layers import CodedDense, CodedLayer, channels_last, coded_class
+from fcdcc_keras.layers import (
+    CodedLayer,
+    changes,
+    channels_last,
+    coded_class,
+    known_class,
+)
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.rewriting.remake import obstacle
 from fcdcc_keras.rewriting.walk import is_graph, makers, walk
@@ -117,28 +123,33 @@ def _check_copy(model: keras.Model) -> None:
 
 def has_convolution(layer: keras.layers.Layer) -> bool:
     """Returns whether a layer convolves by itself, not by layers inside it."""
-    # Keras has no public base class for all of them; KerasHub and users derive
-    # theirs from Keras's, whose names all say so.
+    known = known_class(type(layer))
+    if known is not None:
+        return known is not keras.layers.Dense
+    # Keras has no public base class for others; their names all say so.
     named = any("Conv" in cls.__name__ for cls in type(layer).__mro__)
     return named and not layer._layers
 
 
 def is_dense(layer: keras.layers.Layer) -> bool:
     """Returns whether a layer is a matrix product that can be coded."""
-    return coded_class(type(layer)) is CodedDense
+    kind = type(layer)
+    return coded_class(kind) is not None and known_class(kind) is keras.layers.Dense
 
 
 def _obstacle(layer: keras.layers.Layer) -> str:
     kind = type(layer)
     if not has_convolution(layer) and not is_dense(layer):
         return NO_CONVOLUTION
-    if coded_class(kind) is None:
-        known = next((cls for cls in kind.__mro__ if coded_class(cls)), None)
-        if known is None:
-            return f"{kind.__name__} is not coded; Keras's own convolutions are"
+    known = known_class(kind)
+    if known is None:
+        return f"{kind.__name__} is not coded; Keras's own convolutions are"
+    changed = changes(layer)
+    if changed:
+        names = ", ".join(f"`{name}`" for name in changed)
         return (
-            f"{kind.__name__} changes what {known.__name__} does in a way that is not "
-            "known"
+            f"{kind.__name__} has its own {names} in place of those of "
+            f"{known.__name__}: what it computes is not known"
         )
     if getattr(layer, "quantization_mode", None) is not None:
         return f"quantized layers are not coded ({layer.quantization_mode})"

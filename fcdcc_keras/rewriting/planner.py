@@ -26,7 +26,12 @@ from fcdcc_keras.planning import (
 from fcdcc_keras.planning.objective import shares_of
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.client_work import client_work
-from fcdcc_keras.rewriting.eligibility import Verdict, examine
+from fcdcc_keras.rewriting.eligibility import (
+    NO_CONVOLUTION,
+    ON_REQUEST,
+    Verdict,
+    examine,
+)
 from fcdcc_keras.rewriting.options import Layers, check_choice
 from fcdcc_keras.rewriting.wishes import (
     GAINING,
@@ -171,6 +176,9 @@ def plan_verdicts(
     )
     if not coded:
         why = "; ".join(f"{path}: {reason}" for path, reason in not_coded[:5])
+        if not why:
+            dense = any(verdict.on_request for verdict in verdicts)
+            why = ON_REQUEST if dense else NO_CONVOLUTION
         raise PlanError(
             "The model must have a layer to code. Received: "
             f"{name!r}, layers={wishes.layers!r}; {why}. Keras's own convolutions "

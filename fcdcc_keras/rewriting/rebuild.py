@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from warnings import warn
 
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.rewriting.remake import alike, name_alike, remake
+from fcdcc_keras.rewriting.remake import pairs, partners, remake
+from fcdcc_keras.rewriting.state import copy_state
 from fcdcc_keras.rewriting.walk import is_graph, walk
 
 
@@ -23,9 +25,9 @@ def rebuild(model: keras.Model) -> tuple[keras.Model, dict[str, keras.layers.Lay
         model: The model; it is not changed.
 
     Returns:
-        The copy, with the model's weights, not compiled; and its layers by the paths
-        of those that they are copies of. A layer that the copy's code did not make
-        again is not among them.
+        The copy, with the model's weights and other state, not compiled; and its layers
+        by the paths of those that they are copies of. A layer that the copy's code did
+        not make again is not among them.
 
     Raises:
         PlanError: A layer cannot be made again from its configuration.
@@ -35,12 +37,15 @@ def rebuild(model: keras.Model) -> tuple[keras.Model, dict[str, keras.layers.Lay
         copy = copier.copy(model)
     if not copy.built:
         _build_like(copy, model)
-    for original, made in copier.pairs:
-        _copy_weights(original, made)
+    copier.copy_beside_graphs()
+    copy_state(copier.made_again, copier.graphs)
+    _check_ties(copy, model)
     copies: dict[int, Any] = {}
-    for original, made in copier.pairs:
-        copies |= {id(x): y for x, y in alike(original, made)}
-        copies[id(original)] = made
+    for original, made in copier.made_again:
+        # Of what was shared, and is not in the copy, the first place has the layer.
+        for x, y in ((original, made), *pairs(original, made)):
+            copies.setdefault(id(x), y)
+    copies |= {id(original): made for original, made in copier.graphs}
     paths = ((path, copies.get(id(layer))) for path, layer in walk(model))
     return copy, {path: layer for path, layer in paths if layer is not None}
 
@@ -49,31 +54,51 @@ class _Copier:
     """Copies layers, each once, however often and deep it occurs."""
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[Any, Any]] = []
-        """Originals and copies of all that is no graph."""
+        self.made_again: list[tuple[Any, Any]] = []
+        """Layers and their copies from the configuration."""
+        self.graphs: list[tuple[Any, Any]] = []
+        """Models and their copies from copies of their layers."""
         self._made: dict[int, Any] = {}
 
     def copy(self, layer: Any) -> Any:
         """Returns the copy of a layer, an operation, or a nested model."""
         if id(layer) not in self._made:
-            if is_graph(layer):
-                self._made[id(layer)] = self._copy_graph(layer)
-            else:
-                self._made[id(layer)] = remake(layer)
-                self.pairs.append((layer, self._made[id(layer)]))
+            graph = is_graph(layer)
+            made = self._copy_graph(layer) if graph else remake(layer)
+            self._made[id(layer)] = made
+            if isinstance(layer, keras.layers.Layer):
+                (self.graphs if graph else self.made_again).append((layer, made))
         return self._made[id(layer)]
+
+    def copy_beside_graphs(self) -> None:
+        """Notes what models hold beside their graphs; their classes made it again."""
+        for model, copy in self.graphs:
+            for layer, made in partners(model, copy):
+                if id(layer) not in self._made:
+                    self._made[id(layer)] = made
+                    self.made_again.append((layer, made))
 
     def _copy_graph(self, model: keras.Model) -> keras.Model:
         if not isinstance(model, keras.Sequential):
             return keras.models.clone_model(
-                model, input_tensors=_inputs_like(model), clone_function=self.copy
+                model,
+                input_tensors=keras.tree.map_structure(_input_like, model.input),
+                clone_function=self.copy,
             )
         # Cloning would make a plain Sequential of a user's class.
         layers = [self.copy(layer) for layer in model.layers]
         first = model._layers[0]
         if isinstance(first, keras.layers.InputLayer):
-            layers.insert(0, keras.layers.InputLayer.from_config(first.get_config()))
-        return type(model)(layers, name=model.name, trainable=model.trainable)
+            layers.insert(0, _input_like(first.output))
+        return type(model)(layers, name=model.name)
+
+
+def _input_like(tensor: Any) -> Any:
+    """Returns a new input under the old name, by which users pass dictionaries."""
+    layer = tensor._keras_history.operation
+    # Keras 3.7 leaves out of the configuration whether it is optional.
+    config = layer.get_config() | {"optional": layer.optional}
+    return keras.layers.InputLayer(**config).output
 
 
 def _build_like(copy: keras.Model, model: keras.Model) -> None:
@@ -81,7 +106,7 @@ def _build_like(copy: keras.Model, model: keras.Model) -> None:
     shapes = model.get_build_config()
     copy.build_from_config(shapes)
     copy.built = True
-    if len(copy.weights) != len(model.weights):
+    if len(copy.weights) < len(model.weights):
         raise PlanError(
             "A model must be able to be built again from the shapes that it was built "
             f"for. Received: {model.name!r} of {type(model)}, built for {shapes}. Give "
@@ -89,28 +114,17 @@ def _build_like(copy: keras.Model, model: keras.Model) -> None:
         )
 
 
-def _copy_weights(original: Any, made: Any) -> None:
-    if not getattr(original, "weights", None):  # operations have none
-        return
-    try:
-        made.set_weights(original.get_weights())
-    except ValueError as error:
-        raise PlanError(
-            "A layer that is made again from its `get_config` must have the same "
-            f"weights. Received: {original.name!r} of {type(original)}; {error} Give "
-            "its class a `get_config` with all arguments of its `__init__`."
-        ) from error
-    name_alike(original, made)  # those too that it made while it was built
-    for layer in made._flatten_layers():
-        # Preprocessing layers derive constants from their weights, once.
-        if hasattr(layer, "finalize_state"):
-            layer.finalize_state()
-
-
-def compile_like(copy: keras.Model, model: keras.Model) -> None:
-    """Compiles a copy as the model is, with an optimizer and metrics of its own."""
-    if model.compiled:
-        copy.compile(**_compile_arguments(model))
+def _check_ties(copy: keras.Model, model: keras.Model) -> None:
+    """Warns where the copy has a weight several times that the model has once."""
+    more = len(copy.weights) - len(model.weights)
+    if more > 0:
+        warn(
+            f"The coded copy of {model.name!r} computes the same, but trains {more} "
+            "weights apart that are shared in the model: the copy has a layer several "
+            "times that several configurations name. Share it in a functional model, "
+            "or have the layer around them make it in its `__init__`.",
+            stacklevel=2,
+        )
 
 
 @contextmanager
@@ -125,31 +139,3 @@ def _not_compiled(model: keras.Model) -> Iterator[None]:
     finally:
         for m in compiled:
             m.compiled = True
-
-
-def _compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Returns what a model was compiled with, with an optimizer and metrics anew."""
-    stateful = (keras.optimizers.Optimizer, keras.metrics.Metric)
-
-    def anew(value: Any) -> Any:
-        if isinstance(value, stateful):
-            return type(value).from_config(value.get_config())
-        return value
-
-    arguments = dict(model._compile_config.config)
-    return {
-        name: keras.tree.map_structure(anew, value) for name, value in arguments.items()
-    }
-
-
-def _inputs_like(model: keras.Model) -> Any:
-    """Returns new inputs under the old names, by which users pass dictionaries."""
-    return keras.tree.map_structure(
-        lambda tensor: keras.Input(
-            batch_shape=tensor.shape,
-            dtype=tensor.dtype,
-            sparse=tensor.sparse,
-            name=tensor._keras_history.operation.name,
-        ),
-        model.input,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from keras.src.saving.serialization_lib import SafeModeScope
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.rewriting.exchange import plain_kind
+from fcdcc_keras.rewriting.stand_ins import configurations
 from fcdcc_keras.rewriting.walk import walk
 
 _BASES = (Operation, keras.layers.Layer, keras.Model, Functional, keras.Sequential)
@@ -35,13 +37,7 @@ def remake(layer: Any) -> Any:
     try:
         if why:
             raise NotImplementedError(why)
-        # The layer is the user's own, alive: its code needs no safe mode, and
-        # its classes no registration.
-        with SafeModeScope(safe_mode=False), _classes_in(layer):
-            if _own_config(kind):
-                made = kind.from_config(layer.get_config())
-            else:
-                made = kind(**_first_arguments(layer))
+        made = _make(layer, kind)
     except Exception as error:
         raise PlanError(
             "Every layer of a model must be able to be made again from its "
@@ -52,8 +48,6 @@ def remake(layer: Any) -> Any:
     made.name = layer.name
     if isinstance(layer, keras.layers.Layer):
         _check_type(layer, made)
-        if made.trainable != layer.trainable:
-            made.trainable = layer.trainable
         name_alike(layer, made)
     return made
 
@@ -70,24 +64,75 @@ def obstacle(layer: Any) -> str:
             return f"{kind.__name__} has no `get_config` that gives {arguments}"
         return ""
     try:
-        config = layer.get_config()
+        (config, *_), _ = configurations(layer)
     except Exception as error:
         text = str(error).strip().partition("\n")[0]
         return f"{kind.__name__}.get_config raises {type(error).__name__}: {text}"
     missing = _left_out(kind, config)
-    if missing:
+    if missing and not _presets(layer, kind):
         return f"{kind.__name__}.get_config leaves out {', '.join(missing)}"
     return ""
 
 
-def alike(layer: Any, made: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields each layer inside a layer, and that in its copy; none if they differ."""
-    if not isinstance(layer, keras.layers.Layer):
-        return
-    inside = [inner for _, inner in walk(layer)]
-    copies = [inner for _, inner in walk(made)]
-    if [plain_kind(inner) for inner in inside] == [plain_kind(c) for c in copies]:
-        yield from zip(inside, copies, strict=True)
+def remake_object(thing: Any, kind: Any) -> Any:
+    """Returns a new object of a class from the configuration of another object.
+
+    Args:
+        thing: A layer, an optimizer, a metric.
+        kind: The class.
+
+    Raises:
+        Exception: Whatever the class raises, where that cannot be done.
+    """
+    with at_home(thing):
+        configs, functions = configurations(thing)
+        if not functions:
+            return kind.from_config(*configs)
+        for config in configs:
+            with suppress(Exception), keras.saving.custom_object_scope(functions):
+                return kind.from_config(config)
+    # The class looks names up by itself, and does not know those given to functions.
+    with at_home(thing):
+        return kind.from_config(thing.get_config())
+
+
+@contextmanager
+def at_home(thing: Any) -> Iterator[None]:
+    """Lets configurations be read that are of the user's own, which are alive.
+
+    Their code needs no safe mode, and their classes no registration.
+    """
+    with SafeModeScope(safe_mode=False), _classes_in(thing):
+        yield
+
+
+def pairs(layer: Any, made: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields each layer inside a layer with that in its copy; see ``partners``."""
+    seen: set[tuple[int, int]] = set()
+
+    def within(layer: Any, made: Any) -> Iterator[tuple[Any, Any]]:
+        for inner, copy in partners(layer, made):
+            if (id(inner), id(copy)) not in seen:
+                seen.add((id(inner), id(copy)))
+                yield inner, copy
+                yield from within(inner, copy)
+
+    if isinstance(layer, keras.layers.Layer):
+        yield from within(layer, made)
+
+
+def partners(layer: Any, made: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields each layer that a layer holds itself with that in its copy.
+
+    They are of the same class, and in the same place: an attribute, an element of a
+    list. A layer in several places is yielded with its copy in each. One that has no
+    partner is left out.
+    """
+    copies = _places(made)
+    for place, inner in _places(layer).items():
+        copy = copies.get(place)
+        if copy is not None and plain_kind(inner) is plain_kind(copy):
+            yield inner, copy
 
 
 def name_alike(layer: keras.layers.Layer, made: keras.layers.Layer) -> None:
@@ -95,8 +140,66 @@ def name_alike(layer: keras.layers.Layer, made: keras.layers.Layer) -> None:
 
     Names that Keras counts on would differ, and with them the paths in plans.
     """
-    for original, copy in alike(layer, made):
+    for original, copy in pairs(layer, made):
         copy.name = original.name
+
+
+def _places(layer: keras.layers.Layer) -> dict[tuple[Any, ...], keras.layers.Layer]:
+    """Returns the layers that a layer holds itself, by attribute and place in it."""
+    held = layer._flatten_layers(include_self=False, recursive=False)
+    wanted = {id(inner) for inner in held}
+    found: dict[tuple[Any, ...], keras.layers.Layer] = {}
+
+    def look(value: Any, place: tuple[Any, ...]) -> None:
+        if isinstance(value, keras.layers.Layer):
+            # Keras 3.7 does not count what a model holds beside its graph.
+            if id(value) in wanted or isinstance(layer, Functional):
+                found[place] = value
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                look(inner, (*place, key))
+        elif isinstance(value, (list, tuple)):
+            for i, inner in enumerate(value):
+                look(inner, (*place, i))
+
+    for name, value in vars(layer).items():
+        # Keras's and TensorFlow's own lists have all of them once more.
+        if name != "_layers" and not name.startswith("_self_"):
+            look(value, (name,))
+    seen = {id(inner) for inner in found.values()}
+    unseen = [inner for inner in held if id(inner) not in seen]
+    return found | {("_layers", i): inner for i, inner in enumerate(unseen)}
+
+
+def _make(layer: Any, kind: Any) -> Any:
+    if not _own_config(kind):
+        return kind(**_first_arguments(layer))
+    if not _presets(layer, kind):
+        return remake_object(layer, kind)
+    made = kind(**_first_arguments(layer))
+    if _as_configured(made) == _as_configured(layer):
+        return made
+    missing = _left_out(kind, layer.get_config())
+    if missing:
+        raise NotImplementedError(f"its configuration leaves out {', '.join(missing)}")
+    return remake_object(layer, kind)
+
+
+def _presets(layer: Any, kind: Any) -> bool:
+    """Returns whether a layer's class presets arguments of one of Keras's.
+
+    Then its configuration is that class's, with arguments that it may not take; but
+    Keras has noted those that it was made with.
+    """
+    own = not _kerass(_definer(kind, "__init__"))
+    inherited = _kerass(_definer(kind, "get_config"))
+    return own and inherited and getattr(layer, "_auto_config", None) is not None
+
+
+def _as_configured(layer: Any) -> str:
+    later = ("name", "trainable")  # which are set afterwards
+    config = layer.get_config()
+    return str({key: value for key, value in config.items() if key not in later})
 
 
 def _own_config(kind: Any) -> bool:
@@ -118,8 +221,10 @@ def _left_out(kind: Any, config: dict[str, Any]) -> list[str]:
 
     With their defaults the layer would be another, in silence.
     """
-    keras_own = _definer(kind, "__init__").__module__.partition(".")[0] == "keras"
-    if keras_own or _definer(kind, "from_config") not in _BASES:
+    if (
+        _kerass(_definer(kind, "__init__"))
+        or _definer(kind, "from_config") not in _BASES
+    ):
         return []
     variable = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
     _, *arguments = inspect.signature(kind.__init__).parameters.values()
@@ -135,6 +240,10 @@ def _definer(kind: Any, name: str) -> Any:
     return next(base for base in kind.__mro__ if name in vars(base))
 
 
+def _kerass(kind: Any) -> bool:
+    return bool(kind.__module__.partition(".")[0] == "keras")
+
+
 def _check_type(layer: Any, made: Any) -> None:
     if made.dtype_policy.name != layer.dtype_policy.name:
         raise PlanError(
@@ -147,6 +256,7 @@ def _check_type(layer: Any, made: Any) -> None:
 
 def _classes_in(layer: Any) -> Any:
     inside = walk(layer) if isinstance(layer, keras.layers.Layer) else ()
-    kinds = {plain_kind(inner) for _, inner in inside}
-    own = {k.__name__: k for k in kinds if k.__module__.partition(".")[0] != "keras"}
-    return keras.saving.custom_object_scope(own)
+    kinds = [plain_kind(inner) for _, inner in inside]
+    # Before Keras 3.8 its own layers, too, are no activations unless they are here.
+    kinds.sort(key=_kerass, reverse=True)
+    return keras.saving.custom_object_scope({kind.__name__: kind for kind in kinds})

@@ -133,7 +133,7 @@ def test_other_classes_are_named():
     model = keras.Sequential([keras.Input((8, 8, 3)), Odd(3, 3, name="odd"), conv(2)])
     plan = fk.plan(model, workers=3)
     assert dict(plan.not_coded).keys() == {"odd"}
-    assert "Odd changes" in dict(plan.not_coded)["odd"]
+    assert "Odd has its own `call`" in dict(plan.not_coded)["odd"]
 
 
 def test_layers_are_chosen_by_name_path_and_function():
