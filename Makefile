@@ -11,7 +11,7 @@ SUITS = import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(SUITS)' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: demo test lint docs clean help
+.PHONY: demo test lint docs mutants clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -20,6 +20,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   run ruff, mypy and the import contract"
 	@echo "make docs   build the documentation: site/index.html"
+	@echo "make mutants  look for faults that no test notices"
 	@echo "make clean  remove $(VENV) and what the tools left"
 
 demo: $(VENV)/.installed-demo
@@ -36,12 +37,17 @@ lint: $(VENV)/.installed-lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# A quarter of an hour: what no test notices, in the mathematics and the rules.
+mutants: $(VENV)/.installed-mutants
+	@OPENBLAS_NUM_THREADS=1 nice $(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
 docs: $(VENV)/.installed-docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache \
-		.import_linter_cache
+		.import_linter_cache mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -58,6 +64,7 @@ $(VENV)/.created:
 $(VENV)/.installed-demo: EXTRAS := cpu,examples
 $(VENV)/.installed-test: EXTRAS := cpu,examples,test
 $(VENV)/.installed-lint: EXTRAS := cpu,dev
+$(VENV)/.installed-mutants: EXTRAS := cpu,mutants
 $(VENV)/.installed-docs: EXTRAS := docs
 
 $(VENV)/.installed-%: pyproject.toml $(VENV)/.created

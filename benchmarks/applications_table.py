@@ -106,8 +106,14 @@ def share(model: keras.Model, plan: fk.Plan, dense: bool) -> tuple[int, float]:
     return len(work), sum(work[path] for path in coded & set(work)) / sum(work.values())
 
 
-def measure(name: str, size: int) -> Row:
-    """Returns the row of a model; a size of 1 is the smallest that it allows."""
+def measure(name: str, size: int, *, exact: bool = True) -> Row:
+    """Returns the row of a model.
+
+    Args:
+        name: Which.
+        size: Height and width of its input; 1 is the smallest that it allows.
+        exact: Whether it is also compared with the plain model in float64.
+    """
     model = build(name, size)
     _scale(model, DAMPED.get(name, 1.0))
     size = model.input_shape[1]
@@ -129,10 +135,10 @@ def measure(name: str, size: int) -> Row:
     convolutions, convolutional = share(model, plans[0], False)
     _, total = share(model, plans[1], True)
     plain_error = None
-    if model.count_params() < _LARGE:
-        exact = build(name, size, "float64")
-        exact.set_weights(model.get_weights())
-        plain_error = _difference(plain, _logits(exact, image))
+    if exact and model.count_params() < _LARGE:
+        wide = build(name, size, "float64")
+        wide.set_weights(model.get_weights())
+        plain_error = _difference(plain, _logits(wide, image))
     return Row(
         model=name,
         size=size,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,28 +22,111 @@ WORKERS = 4
 """Workers of the session's cluster."""
 
 
+LONGEST = (
+    *("system/test_demo", "system/test_worker_command", "cluster/test_edge_lab"),
+    *("system/test_faults", "system/test_accuracy", "system/test_storm"),
+    *("system/test_readme", "system/test_no_trace", "layers/test_keras_own"),
+    *("cluster/test_edge_lab_traces", "commands/test_evaluate", "system"),
+    *("benchmarks", "rewriting", "execution", "layers"),
+)
+"""Files and folders that take longest, those first that take more than others."""
+_TESTS = Path(__file__).parent
+_TAKES_CLIENT = re.compile(r"def test_\w+\([^)]*\bclient\b|getfixturevalue\(.client")
+
+
+@cache
+def _shares_cluster(file: Path) -> bool:
+    """Returns whether a file's tests use the session's cluster."""
+    return bool(_TAKES_CLIENT.search(file.read_text("utf-8")))
+
+
+def pytest_configure() -> None:
+    """Has the tests find their process as it is when a terminal starts it.
+
+    A shell that starts a job in the background has it, and all that it starts, ignore
+    Ctrl-C.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the longest files run first, so that none is left to run by itself."""
-    items.sort(key=lambda item: "system" not in item.path.parts)
+    rank = {name: place for place, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> int:
+        if _shares_cluster(item.path):
+            return -1
+        file = item.path.relative_to(_TESTS).with_suffix("")
+        return rank.get(file.as_posix(), rank.get(file.parts[0], len(rank)))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Has one process run all that use the session's cluster: it is started once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "client" if _shares_cluster(_TESTS.parent / file) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Has tests marked ``alone`` run with none beside them, where several run at once.
+    """Has some tests wait for others, where several run at once.
 
-    Before pytest-timeout starts its clock: waiting counts for no test.
+    Those marked ``alone`` run with none beside them, those marked ``lab`` with no other
+    of these. Before pytest-timeout starts its clock: waiting counts for no test.
     """
     with ExitStack() as stack:
         if "PYTEST_XDIST_WORKER" in os.environ:
             import fcntl
 
-            kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+            def lock(path: Path, kind: int) -> None:
+                fcntl.flock(stack.enter_context(path.open()), kind)
+
             here = Path(__file__)
+            if item.get_closest_marker("lab"):
+                lock(here.parent / "cluster/conftest.py", fcntl.LOCK_EX)
             # Who waits for all others holds the gate: none can begin meanwhile.
             with (here.parents[1] / "pyproject.toml").open() as gate:
                 fcntl.flock(gate, fcntl.LOCK_EX)
-                fcntl.flock(stack.enter_context(here.open()), kind)
+                alone = item.get_closest_marker("alone")
+                lock(here, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         return (yield)
+
+
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGCHLD")
+    if hasattr(signal, name)  # not all on Windows
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_for_the_next() -> Iterator[None]:
+    """Sees that a test leaves the process to the next as it found it."""
+
+    def state() -> dict[str, Any]:
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        wakeup, umask = signal.set_wakeup_fd(-1), os.umask(0o022)
+        signal.set_wakeup_fd(wakeup)
+        os.umask(umask)
+        return {"wakeup": wakeup, "umask": umask, "cwd": os.getcwd(), **handlers}
+
+    before = state()
+    yield
+    after = state()
+    for number in SIGNALS:
+        signal.signal(number, before[number])
+    signal.set_wakeup_fd(before["wakeup"])
+    os.umask(before["umask"])
+    os.chdir(before["cwd"])
+    assert after == before
 
 
 @pytest.fixture(scope="session")

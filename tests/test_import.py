@@ -23,7 +23,7 @@ def _python(code: str, **environment: str) -> str:
         env=env,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -40,8 +40,8 @@ from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_clust
 MODELS = ("resnet", "vgg16")
 _FAULTS = "stop 0 at 50%; restart 1 at 50%"
 _SEED = 7
-_EPOCHS = 8
-_REPEATS = 5
+_EPOCHS = 5
+_REPEATS = 3
 _SIDE = 224
 
 

@@ -48,7 +48,7 @@ def run(start):
 
     def wait(command, code=0):
         process = start(command)
-        output, errors = process.communicate(timeout=100)
+        output, errors = process.communicate(timeout=250)
         assert process.returncode == code, errors
         return output if code == 0 else errors
 
@@ -89,7 +89,7 @@ def no_traces(tmp_path):
     """Checks, when called and at the end, that nothing is there that was not."""
     before = traces()
 
-    def check(seconds=10.0):
+    def check(seconds=60.0):
         deadline = time.monotonic() + seconds
         while True:
             left = {kind: found - before[kind] for kind, found in traces().items()}

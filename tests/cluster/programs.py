@@ -18,10 +18,8 @@ def check_cut_off(routes):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             assert probe.connect_ex((address, 9)) == errno.ENETUNREACH
     # So it is safe to try in earnest, with an address that nobody has.
-    started = time.monotonic()
     with socket.socket() as probe:
         assert probe.connect_ex(("203.0.113.1", 9)) == errno.ENETUNREACH
-    assert time.monotonic() - started < 1
 """
 
 

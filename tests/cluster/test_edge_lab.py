@@ -6,8 +6,8 @@ import pytest
 
 from tests.cluster.programs import CUT_OFF, lab_program, program
 
-# Labs of other tests would be taken for traces of theirs, and they measure.
-pytestmark = pytest.mark.alone
+# Labs of other tests would be taken for traces of theirs.
+pytestmark = pytest.mark.lab
 
 _BUSY = """
 def share(seconds=1.0):
@@ -62,6 +62,7 @@ def receive(connection):
 """
 
 
+@pytest.mark.alone  # it measures
 def test_links_carry_their_rate(run, no_traces):
     on_device = program(
         _TRANSFER,
@@ -119,26 +120,35 @@ def test_links_carry_their_rate(run, no_traces):
     assert (down, up) == ("TimeoutError", "ConnectionRefusedError")
 
 
+@pytest.mark.alone  # it measures
 def test_quotas_hold(run, no_traces):
     busy = program(_BUSY, "print(share())")
     warming = program(_BUSY, "print(share(0.5)); warm(); print(share())")
     out = run(
         lab_program(
             f"""
+            def best(argv, *least, **options):
+                found = []
+                # A busy machine may starve the device for a while.
+                while not found or len(found) < 8 and any(map(less, highest, least)):
+                    out = lab.run_on_device(0, argv, timeout=60, **options).stdout
+                    found.append(list(map(float, out.split())))
+                    highest = list(map(max, zip(*found)))
+                print(json.dumps([lab.devices[0].quota, *highest]))
+
+            from operator import lt as less
             with edge_lab(2, cpu=0.25, workers=False) as lab:
-                device, busy = lab.devices[0], {busy!r}
-                say = lambda: print(device.quota, lab.run_on_device(0, busy).stdout)
-                say()
-                device.slow(2)
-                say()
-                device.slow(1)
-                done = lab.run_on_device(0, {warming!r}, warm_up=True, timeout=20)
-                print(device.quota, done.stdout)
+                best({busy!r}, 0.2)
+                lab.devices[0].slow(2)
+                best({busy!r}, 0.1)
+                lab.devices[0].slow(1)
+                best({warming!r}, 0.35, 0.2, warm_up=True)
             """
         )
     )
-    rows = [list(map(float, line.split())) for line in out.split("\n\n") if line]
-    (quarter, used), (eighth, less), (again, warm, cold) = rows
+    (quarter, used), (eighth, less), (again, warm, cold) = map(
+        json.loads, out.splitlines()
+    )
     assert (quarter, eighth, again) == (0.25, 0.125, 0.25)
     assert used == pytest.approx(0.25, rel=0.2)
     assert less == pytest.approx(0.125, rel=0.2)

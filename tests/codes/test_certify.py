@@ -2,7 +2,7 @@
 
 import json
 import math
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,12 @@ from fcdcc_keras.codes import (
     KhatriRao,
     Quaternion,
     Replication,
+    adversary,
     certify,
 )
 from fcdcc_keras.codes.adversary import worst_survivors
 from fcdcc_keras.codes.amplification import amplifications
+from fcdcc_keras.codes.certify import glance, screen
 from fcdcc_keras.errors import PlanError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/crme_golden.json").read_text())
@@ -126,3 +128,53 @@ def test_certificates_are_remembered_and_the_same_each_time():
     assert certify(Quaternion(16, 4, 24), samples=200) is first
     assert first.sets == 200
     assert certify(code, samples=201) is not first
+
+
+@pytest.mark.parametrize("code", [CRME(8, 1, 8), KhatriRao(4, 1, 8)], ids=str)
+def test_a_descent_ends_where_no_swap_is_worse(code):
+    sets = list(combinations(range(8), 4))
+    alphas = dict(zip(sets, amplifications(code, np.array(sets)), strict=True))
+    columns = adversary.scaled(adversary.generators(code))
+    best = min(sets, key=alphas.__getitem__)
+    alpha, found = adversary._descend(code, columns, np.array(best), 16)
+    assert alpha == pytest.approx(alphas[tuple(found)])
+    assert alpha > alphas[best]
+    for out, into in product(found, set(range(8)) - {*found}):
+        swapped = tuple(sorted({*found.tolist(), into} - {out}))
+        assert alphas[swapped] <= alpha * (1 + 1e-9)
+
+
+def test_swaps_are_tried_from_the_smallest_determinant_on():
+    code, survivors = CRME(8, 1, 8), np.array([0, 2, 4, 6])
+    columns = adversary.scaled(adversary.generators(code))
+    swaps = adversary._shrinking_swaps(columns, survivors, 16)
+    determinants = [
+        abs(np.linalg.det(np.hstack(list(columns[swap])))) for swap in swaps
+    ]
+    assert len({tuple(swap) for swap in swaps}) == 16
+    assert all(len({*swap} & {*survivors}) == 3 for swap in swaps.tolist())
+    assert (np.diff(determinants) >= -1e-12).all()
+    few = adversary._shrinking_swaps(columns, survivors, 3)
+    np.testing.assert_array_equal(few, swaps[:3])
+    none = adversary._shrinking_swaps(columns[:4], np.arange(4), 3)
+    assert (none.shape, none.dtype) == ((0, 4), int)
+    singular = adversary._shrinking_swaps(np.ones_like(columns), survivors, 3)
+    assert (singular.shape, singular.dtype) == ((0, 4), int)
+
+
+def test_a_glance_is_of_the_sets_of_its_seed():
+    code = Quaternion(16, 4, 24)
+    assert screen(code, samples=50, seed=1) != screen(code, samples=50, seed=2)
+    assert screen(code, samples=50) == screen(code, samples=50, seed=0)
+    assert glance(code, samples=50)[0] < screen(code, samples=50)
+    exact = certify(CRME(4, 4, 6))
+    assert glance(CRME(4, 4, 6)) == (
+        exact.amplification_median,
+        exact.amplification_99,
+    )
+
+
+def test_random_columns_are_of_unit_norm():
+    code = Quaternion(8, 3, 61)  # of which there is no searched one
+    assert (code.ell_a, code.ell_b) == (4, 1)
+    np.testing.assert_allclose(np.linalg.norm(code.kernel_matrix, axis=0), 1)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fcdcc_keras.codes import CRME, Uncoded
+from fcdcc_keras.codes import CRME, Chebyshev, Uncoded, Vandermonde
 from fcdcc_keras.codes.linear import combine, unit_rows
+from fcdcc_keras.codes.rotation import rotations
 
 _TROUBLE = np.array([[np.inf, -np.inf], [np.nan, np.inf]])
 
@@ -92,3 +93,30 @@ def test_an_uncoded_side_is_copied_to_the_bit() -> None:
     x[0, 0] = np.nan, np.inf, -0.0
     for coded in code.encode_input(x, range(6)):
         np.testing.assert_array_equal(_bits(coded), _bits(x))
+
+
+def test_the_powers_of_vandermonde_are_of_even_points() -> None:
+    code = Vandermonde(3, 2, 6)
+    points = np.array([-1, -0.6, -0.2, 0.2, 0.6, 1])
+    powers = np.array([points**i for i in range(4)])
+    np.testing.assert_allclose(code.input_matrix, powers[:3])
+    np.testing.assert_allclose(code.kernel_matrix, powers[[0, 3]])
+    np.testing.assert_array_equal(Vandermonde(1, 1, 1).input_matrix, [[1.0]])
+
+
+def test_the_polynomials_of_chebyshev_are_those_of_its_nodes() -> None:
+    code = Chebyshev(3, 2, 6)
+    x = np.array([np.cos((2 * w + 1) * np.pi / 12) for w in range(6)])
+    polynomials = np.array([x**0, x, 2 * x**2 - 1, 4 * x**3 - 3 * x])
+    np.testing.assert_allclose(code.input_matrix, polynomials[:3], atol=1e-15)
+    np.testing.assert_allclose(code.kernel_matrix, polynomials[[0, 3]], atol=1e-14)
+
+
+def test_rotations_turn_by_their_angles() -> None:
+    phi = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    matrix = rotations(phi)
+    assert matrix.shape == (4, 6)
+    for i, w in np.ndindex(2, 3):
+        cos, sin = np.cos(phi[i, w]), np.sin(phi[i, w])
+        block = matrix[2 * i : 2 * i + 2, 2 * w : 2 * w + 2]
+        np.testing.assert_array_equal(block, [[cos, -sin], [sin, cos]])

@@ -1,10 +1,12 @@
 """The collector: what happened goes in, what to do comes out."""
 
+import math
+
 import numpy as np
 import pytest
 
-from fcdcc_keras.codes import CRME, Systematic, Uncoded
-from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.codes import CRME, Chebyshev, Systematic, Uncoded
+from fcdcc_keras.execution.collector import Collector, Verdict
 from fcdcc_keras.execution.targets import choose_targets
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
@@ -216,3 +218,99 @@ def test_busy_workers_get_nothing_while_the_free_suffice(
     free: list[int], alive: list[int], targets: list[int]
 ) -> None:
     assert choose_targets(Collector(CODE, "abcdef"), free, alive) == targets
+
+
+def test_an_answer_that_amplifies_too_much_is_not_enough() -> None:
+    alone = CODE.decoder([0, 1, 2, 3]).amplification
+    better = CODE.decoder(range(5)).amplification
+    for limit, complete in ((alone, True), (math.nextafter(alone, 0), False)):
+        collector = Collector(CODE, "abcdef", limit)
+        for worker in range(4):
+            collector.answered(worker, 1.0, _array(worker))
+        assert collector.complete == complete
+        collector.answered(4, 1.0, _array(4))
+        assert collector.complete
+    assert better < alone
+    collector = Collector(CODE, "abcdef", better)
+    assert collector.enough(range(5))
+    assert not collector.enough(range(4))
+    assert not collector.hopeless
+    collector.failed(0, 1.0, "it died")
+    collector.failed(1, 1.0, "it died")
+    assert collector.hopeless  # the four that are left do not do
+
+
+def test_a_replaced_worker_is_named_in_the_record() -> None:
+    collector = _collector()
+    collector.answered(1, 3.0, _array(1), address="elsewhere")
+    collector.answered(2, 3.0, _array(2))
+    assert [r.address for r in collector.records[1:3]] == ["elsewhere", "w2"]
+    assert collector.records[2].started is collector.records[2].finished is None
+
+
+def test_sending_again_forgets_what_came_of_it_before() -> None:
+    collector = _collector()
+    collector.failed(2, 2.0, "it died")
+    collector.sent(2, 3.0, 50)
+    record = collector.records[2]
+    assert (record.outcome, record.sent, record.received) == ("late", 3.0, None)
+    assert (record.bytes_sent, record.address) == (152, "w2")
+    collector.failed(2, 4.0, "it died, too")
+    collector.again(2)
+    assert (record.outcome, record.detail) == ("skipped", "")
+
+
+def test_only_what_was_sent_is_late_after_settling() -> None:
+    collector = _collector(sent=5)
+    for worker in range(4):
+        collector.answered(worker, 3.0, _array(worker))
+    collector.settle()
+    collector.answered(5, 4.0, _array(5))  # nobody had asked
+    assert collector.records[5].received is None
+    assert collector.records[5].outcome == "skipped"
+    collector.settle()
+    assert collector.survivors == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("alone", "both", "used"),
+    [(10.0, 9.0, False), (10.0, 8.9, True), (1.0, 0.5, False), (1.1, 0.5, True)],
+)
+def test_spare_answers_are_used_where_a_tenth_of_the_error_goes(
+    alone: float, both: float, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = _collector()
+    for worker in range(5):
+        collector.answered(worker, 3.0, _array(worker))
+    found = {4: alone, 5: both}
+    monkeypatch.setattr(
+        collector, "_amplification", lambda workers: found[len(workers)]
+    )
+    collector.settle()
+    assert (4 in collector.survivors) == used
+    assert collector.records[4].outcome == ("used" if used else "late")
+
+
+def test_plain_answers_are_no_question_and_expose_nobody() -> None:
+    collector = _collector()
+    assert collector.code is CODE
+    assert collector.question() is None
+    assert collector.judged(Verdict(frozenset({1}), frozenset())) == ()
+    assert (collector.disputed, collector.exposed, collector.abandoned) == (
+        False,
+        [],
+        None,
+    )
+
+
+def test_a_failure_after_completion_is_of_no_interest() -> None:
+    collector = _collector()
+    for worker in range(4):
+        collector.answered(worker, 3.0, _array(worker))
+    collector.failed(5, 4.0, "it died")
+    assert _outcomes(collector) == ["used"] * 4 + ["late"] * 2
+
+
+def test_noise_amplifies_without_limit() -> None:
+    collector = Collector(Chebyshev(32, 1, 60), [str(w) for w in range(60)], 1e300)
+    assert not collector.enough(range(32))

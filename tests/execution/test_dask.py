@@ -36,7 +36,7 @@ def bytes_on_workers(client):
     return client.run(measure)
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

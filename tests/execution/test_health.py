@@ -1,5 +1,6 @@
 """A worker's health: events and times go in, its state comes out."""
 
+import math
 import sys
 import threading
 
@@ -11,6 +12,7 @@ from fcdcc_keras.execution.health import (
     FORGET_AFTER,
     MOST_PACES,
     Health,
+    Pace,
 )
 
 
@@ -224,3 +226,96 @@ def test_what_a_layer_waited_for_in_vain_is_remembered_until_it_comes():
     assert health.given_up
     health.end("a", 9.0)
     assert not health.given_up
+
+
+def test_a_pace_follows_what_is_measured_as_tcps_round_trips_do() -> None:
+    pace = Pace(mean=1.0, deviation=0.5, learnt=0.0)
+    assert pace.late_after == pytest.approx(1.0 + 4 * 0.5 + 0.005)
+    pace.learn(2.0, 3.0)
+    assert (pace.mean, pace.deviation, pace.learnt) == (1.125, 0.625, 3.0)
+    pace.learn(0.125, 4.0)
+    assert (pace.mean, pace.deviation, pace.learnt) == (1.0, 0.71875, 4.0)
+    pace.learn(100.0, 5.0)  # as eight times the mean
+    assert (pace.mean, pace.deviation) == (1.875, 0.71875 + (7 - 0.71875) / 4)
+    assert Pace(1.0, 0.0, 0.0).late_after == pytest.approx(2.0 + 0.005)
+
+
+def test_the_first_measurement_is_the_pace(health: Health) -> None:
+    health.begin("item", 10.0, None)
+    health.end("item", 10.5, "conv")
+    assert health.pace("conv", 10.5) == Pace(0.5, 0.25, 10.5)
+    health.begin("item", 11.0, None)
+    health.end("item", 12.0, "conv")
+    assert health.pace("conv", 12.0) == Pace(0.5625, 0.3125, 12.0)
+    end = 12.0 + FORGET_AFTER
+    assert health.pace("conv", end) is not None
+    assert health.pace("conv", math.nextafter(end, math.inf)) is None
+    health.begin("item", end - 1.0, None)
+    health.end("item", end, "conv")  # it is not forgotten yet
+    assert health.pace("conv", end) == Pace(0.6171875, 0.34375, end)
+    end += FORGET_AFTER + 1
+    health.begin("item", end - 2.0, None)
+    health.end("item", end, "conv")
+    assert health.pace("conv", end) == Pace(2.0, 1.0, end)
+
+
+def test_late_is_after_the_deadline_not_at_it(health: Health) -> None:
+    health.begin("item", 1.0, 0.5)
+    assert health.deadline("item") == 1.5
+    assert health.state(1.5) == "busy"
+    assert health.state(math.nextafter(1.5, 2)) == "late"
+    health.end("item", 1.5)
+    assert health.state(1.5) == "idle"
+
+
+def test_the_worst_that_is_known_of_it_is_its_state(health: Health) -> None:
+    health.begin("late", 0.0, 1.0)
+    health.end("late", 2.0)
+    states = [health.state(2.0)]
+    for happens in (
+        lambda: health.begin("item", 2.0, None),
+        lambda: health.overtake("item"),
+        lambda: health.pinged(False),
+        health.leave,
+        lambda: setattr(health, "distrusted", True),
+    ):
+        happens()
+        states.append(health.state(2.0))
+    assert states == ["back", "busy", "late", "suspect", "lost", "distrusted"]
+
+
+def test_a_process_that_has_left_does_not_come_back(health: Health) -> None:
+    health.pinged(True)
+    assert health.state(0.0) == "idle"  # nothing was missing
+    health.begin("item", 0.0, 1.0)
+    health.leave()
+    health.end("item", 5.0)  # given up, as it has left
+    health.pinged(True)
+    assert health.state(5.0) == "lost"
+
+
+def test_it_fails_for_no_less_than_it_should(health: Health) -> None:
+    health.fail(1.0)
+    assert not health.sound(math.nextafter(1.0 + FAILING_FOR, 0))
+    health.pinged(False)
+    assert not health.sound(1.0 + FAILING_FOR)
+
+
+def test_what_is_owed_longest(health: Health) -> None:
+    for item, since in (("b", 2.0), ("a", 1.0), ("c", 3.0)):
+        health.begin(item, since, None)
+    assert (health.oldest(), health.owes) == (1.0, 3)
+    health.end("a", 4.0)
+    assert (health.oldest(), health.owes) == (2.0, 2)
+
+
+def test_what_is_overdue_keeps_it_from_more(health: Health) -> None:
+    health.begin("item", 0.0, 1.0)
+    assert health.accepts(1.0)
+    assert health.sound(1.0)
+    assert not health.accepts(1.1)
+    assert not health.sound(1.1)
+    health.end("item", 1.0)
+    health.leave()
+    assert not health.accepts(2.0)
+    assert not health.sound(2.0)

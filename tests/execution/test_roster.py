@@ -59,3 +59,24 @@ def test_gone_before_doubled() -> None:
     roster.replace(1, "a")
     assert roster.heal(there="acx", spare="acx") == [3]
     assert roster.addresses == ("a", "a", "c", "x")
+
+
+def test_more_spare_workers_than_vacancies_wait() -> None:
+    roster = Roster("abcd")
+    assert roster.heal(there="abcxyz", spare="xyz") == [3]
+    assert roster.addresses == ("a", "b", "c", "x")
+    assert roster.address(3) == "x"
+
+
+def test_who_has_most_gives_first() -> None:
+    roster = Roster("aabbbc")
+    assert roster.heal(there="abcwxyz", spare="wxyz") == [2, 0, 3]
+    assert roster.addresses == ("x", "a", "w", "y", "b", "c")
+
+
+def test_a_slot_goes_to_another_even_if_that_has_more() -> None:
+    roster = Roster("aab")
+    assert roster.replace(2, "ab") == "a"
+    assert roster.replace(2, "abc") == "b"
+    assert roster.replace(0, "cb") == "c"
+    assert roster.addresses == ("c", "a", "b")

@@ -452,7 +452,7 @@ def test_large_layers_share_memory_and_leave_none(client):
     assert 0 < mapped() <= 4 * _KEPT
     fk.close(coded)
     del coded, transport
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (files() or mapped()) and time.monotonic() < deadline:
         gc.collect()
     assert (files(), mapped()) == (0, 0)

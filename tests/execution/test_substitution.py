@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import fcdcc_keras as fk
@@ -83,3 +84,36 @@ def test_a_part_is_not_tried_for_ever(layer):
         tried.append([s for s in layer.move() if s == 0])
         layer.collector.again(0)
     assert tried[-1] == []
+
+
+def test_a_part_goes_to_no_worker_twice(layer):
+    fail(layer, 0, 1, 2)
+    homes = []
+    for _ in range(MOST_TRIES):
+        if layer.move() == [0]:
+            homes.append(layer.members.roster.address(0))
+        layer.collector.failed(0, 0.0, "it raised")
+    # Its own worker was the first.
+    assert len(set(homes)) == len(homes) == MOST_TRIES - 1
+    assert set(homes) <= set("def")
+    assert layer.move() == [1]  # then the next is tried
+
+
+def test_answers_count_whatever_became_of_their_workers(layer):
+    for slot in range(3):
+        layer.collector.sent(slot, 0.0, 1)
+        layer.collector.answered(slot, 0.0, np.zeros(1))
+        layer.members.of(slot).seen(there=False)
+    fail(layer, 4, 5)
+    assert layer.move() == []  # the fourth is well
+    layer.members.of(3).pinged(answered=False)
+    layer.members.now += FAILING_FOR
+    assert layer.move() == [3]
+    assert layer.members.roster.address(3) in "ef"
+
+
+def test_where_nobody_is_sound_nothing_moves(layer):
+    for slot in range(6):
+        layer.members.of(slot).seen(there=False)
+    assert layer.move() == []
+    assert layer.members.roster.addresses == tuple(WORKERS)

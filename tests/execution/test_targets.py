@@ -1,8 +1,10 @@
 """Whom a layer is sent to."""
 
+from itertools import combinations
+
 import pytest
 
-from fcdcc_keras.codes import CRME, Replication, Systematic
+from fcdcc_keras.codes import CRME, Chebyshev, Replication, Systematic
 from fcdcc_keras.codes.parity import redundant
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.targets import choose_few, plain_copies
@@ -81,3 +83,40 @@ def test_one_more_where_the_answers_must_show_a_lie(code):
 def test_choosing_is_remembered(workers):
     code = CRME(workers - 4, 4, workers)
     assert few(code) == few(code)
+
+
+def test_twice_the_median_is_not_slow_yet():
+    code = CRME(2, 2, 3)  # one does
+    assert few(code, [1, 2], {1: 1.0, 2: 3.0}) == [1]
+    usual = {0: 2.0, 1: 1.0, 2: 1.0}
+    quick = few(Systematic(2, 1, 3), usual=usual)
+    assert quick == [0, 1]  # the plain ones
+    usual[0] = 2.001
+    assert few(Systematic(2, 1, 3), usual=usual) == [1, 2]
+
+
+def test_of_equal_sets_the_plain_one_is_taken_though_another_amplifies_less():
+    code = Systematic(4, 1, 6)
+    assert plain_copies(code, range(6)) == (0, 1, 2, 3)
+    assert plain_copies(code, [0, 1, 2, 4, 5]) is None
+    assert plain_copies(code, []) is None
+    assert plain_copies(Replication(2, 1, 4), [3, 1, 2]) == (1, 2)
+    assert plain_copies(CRME(4, 4, 6), range(6)) is None
+
+
+def test_all_that_are_free_where_those_that_do_amplify_too_much():
+    code = CRME(4, 4, 6)
+    best = min(code.decoder(s).amplification for s in combinations(range(6), 4))
+    chosen = few(code, limit=best * (1 + 1e-9))
+    assert len(chosen) == 4
+    assert few(code, limit=best * (1 - 1e-9)) == list(range(6))
+
+
+def test_slow_is_relative():
+    usual = {0: 21.0, 1: 10.0, 2: 10.0}
+    assert few(Systematic(2, 1, 3), usual=usual) == [1, 2]
+    assert few(Systematic(2, 1, 3), usual=usual | {0: 20.0}) == [0, 1]
+
+
+def test_sets_that_decode_to_noise_are_the_last_choice():
+    assert len(few(Chebyshev(32, 1, 60))) == 32

@@ -145,7 +145,7 @@ def test_a_worker_returns_or_raises_what_runs_code_when_unpickled(
         for kind, fate in _TRAPS.items():
             client.run(_plant, str(path), kind, workers=[bad])
             try:
-                fates, deadline = set(), time.monotonic() + 30
+                fates, deadline = set(), time.monotonic() + 60
                 # It may be late, when a layer has all it needs.
                 while not any(fate in detail for detail in fates):
                     assert time.monotonic() < deadline, (kind, fates)
@@ -161,7 +161,7 @@ def test_a_worker_returns_or_raises_what_runs_code_when_unpickled(
 
 
 def until_used(plain, coded, worker):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         trace = check(plain, coded, 1)
         if any(worker in record.survivors for record in trace.records):

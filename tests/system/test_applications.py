@@ -15,7 +15,7 @@ LARGEST = 1e-5
 # Depthwise, separable and grouped convolutions, and Dense at every place.
 @pytest.mark.parametrize("name", ["MobileNet", "Xception", "ConvNeXtTiny"])
 def test_small_models_are_coded_whole(name):
-    row = script.measure(name, 1)
+    row = script.measure(name, 1, exact=False)
     assert row.converted == row.convolutions > 20
     assert row.convolutional_share == 1
     assert row.total_share == 1

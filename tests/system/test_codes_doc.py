@@ -13,7 +13,7 @@ def test_the_table_is_that_of_the_script():
         [sys.executable, str(script), "--largest", "10"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=True,
     )
     printed = done.stdout.splitlines()

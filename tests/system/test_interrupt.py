@@ -13,8 +13,6 @@ import pytest
 SCRIPT = """
 import faulthandler, signal
 faulthandler.register(signal.SIGUSR1, all_threads=True)
-# A shell that starts the tests in the background makes their processes ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 import keras, numpy as np, psutil
 import fcdcc_keras as fk
 
@@ -46,7 +44,7 @@ def test_a_script_with_local_workers_is_interrupted_or_killed(ending, tmp_path):
     assert process.stdout.readline() == "started\n"
     os.killpg(process.pid, ending)
     try:
-        assert process.wait(40) != 0
+        assert process.wait(60) != 0
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGUSR1)  # where does every thread stand?
         time.sleep(1)
@@ -56,9 +54,10 @@ def test_a_script_with_local_workers_is_interrupted_or_killed(ending, tmp_path):
         process.stdout.close()
         process.wait()
     if ending == signal.SIGINT:
-        assert log.read_text().rstrip().endswith("KeyboardInterrupt")
-        assert "Exception ignored" not in log.read_text()
-    deadline = time.monotonic() + 30
+        said = log.read_text()
+        assert "KeyboardInterrupt" in said.splitlines()
+        assert "Exception ignored" not in said
+    deadline = time.monotonic() + 60
     while alive := [pid for pid in pids if _runs(pid)]:
         assert time.monotonic() < deadline, f"still running: {alive}"
         time.sleep(0.1)

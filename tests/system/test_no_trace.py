@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 import warnings
+import weakref
 from contextlib import contextmanager
 
 import keras
@@ -30,6 +31,23 @@ def cluster():
     client = start_local_cluster(WORKERS)
     yield client
     stop_local_cluster(client)
+
+
+@pytest.fixture
+def distribute(cluster):
+    """Distributes models, and closes them whatever becomes of the test."""
+    made = []
+
+    def distribute(plain, client=cluster, **options):
+        coded = fk.distribute(plain, client, **{"fallback": "raise", **options})
+        made.append(weakref.ref(coded))
+        return coded
+
+    yield distribute
+    for coded in made:
+        if coded() is not None:
+            fk.close(coded())
+    nothing_is_left(cluster)
 
 
 def model():
@@ -75,7 +93,7 @@ def left(client):
     return {place: keys for place, keys in ours.items() if keys}
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -111,9 +129,9 @@ def stopped(client, address):
 TRANSPORTS = pytest.mark.parametrize("transport", ["tasks", "direct"])
 
 
-def test_workers_load_tensorflow_without_keras(cluster):
+def test_workers_load_tensorflow_without_keras(cluster, distribute):
     """Which would take longer, and much of a small board's memory."""
-    coded = fk.distribute(model(), cluster, fallback="raise")
+    coded = distribute(model())
 
     def loaded():
         import os
@@ -130,9 +148,9 @@ def test_workers_load_tensorflow_without_keras(cluster):
 
 
 @TRANSPORTS
-def test_closed(cluster, transport):
+def test_closed(cluster, distribute, transport):
     plain = model()
-    coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
+    coded = distribute(plain, transport=transport)
     check(plain, coded, 3)
     only_kernels_are_left(cluster)
     fk.close(coded)
@@ -140,25 +158,23 @@ def test_closed(cluster, transport):
 
 
 @TRANSPORTS
-def test_garbage_collected(cluster, transport):
-    coded = fk.distribute(model(), cluster, transport=transport, fallback="raise")
+def test_garbage_collected(cluster, distribute, transport):
+    coded = distribute(model(), transport=transport)
     coded.predict(images(), verbose=0)
     del coded
     until(lambda: gc.collect() >= 0 and not left(cluster))
 
 
 @TRANSPORTS
-def test_the_client_is_closed(cluster, transport):
+def test_the_client_is_closed(cluster, distribute, transport):
     plain = model()
     address = cluster.scheduler.address
     with Client(address, set_as_default=False, direct_to_workers=True) as own:
-        coded = fk.distribute(plain, own, transport=transport, fallback="local")
+        coded = distribute(plain, own, transport=transport, fallback="local")
         check(plain, coded)
     nothing_is_left(cluster)
     with pytest.warns(RuntimeWarning, match="the client is closed"):
         assert check(plain, coded).local_convolutions == LAYERS
-    fk.close(coded)
-    nothing_is_left(cluster)
 
 
 def test_the_process_of_the_client_is_killed(cluster):
@@ -189,9 +205,9 @@ def test_the_process_of_the_client_is_killed(cluster):
     nothing_is_left(cluster)
 
 
-def test_the_cluster_is_restarted(cluster):
+def test_the_cluster_is_restarted(cluster, distribute):
     plain = model()
-    coded = fk.distribute(plain, cluster, fallback="local")
+    coded = distribute(plain, fallback="local")
     check(plain, coded)
     before = set(cluster.nthreads())
     cluster.restart()
@@ -210,8 +226,6 @@ def test_the_cluster_is_restarted(cluster):
     until(on_workers_again)
     until(all_new)
     until(lambda: check(plain, coded) and len(set(addresses(coded))) == WORKERS)
-    fk.close(coded)
-    nothing_is_left(cluster)
 
 
 def addresses(coded):
@@ -219,9 +233,11 @@ def addresses(coded):
 
 
 @TRANSPORTS
-def test_an_exception_in_the_middle_of_a_layer(cluster, transport, monkeypatch):
+def test_an_exception_in_the_middle_of_a_layer(
+    cluster, distribute, transport, monkeypatch
+):
     plain = model()
-    coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
+    coded = distribute(plain, transport=transport)
     check(plain, coded)
 
     def fail(*args):
@@ -234,34 +250,41 @@ def test_an_exception_in_the_middle_of_a_layer(cluster, transport, monkeypatch):
                 coded(images())
         only_kernels_are_left(cluster)
         assert check(plain, coded, 2).local_convolutions == 0
-    fk.close(coded)
-    nothing_is_left(cluster)
 
 
 @TRANSPORTS
-def test_ctrl_c_in_the_middle_of_a_layer(cluster, transport):
+def test_ctrl_c_in_the_middle_of_a_layer(cluster, distribute, transport):
     plain = model()
-    options = {"transport": transport, "stragglers": 0, "fallback": "raise"}
-    coded = fk.distribute(plain, cluster, **options)
+    coded = distribute(plain, transport=transport, stragglers=0)
     check(plain, coded)
     executor = coded.layers[0].session.executor
     with stopped(cluster, executor.addresses[1]):
-        waiting = threading.Timer(0.3, lambda: _interrupt(executor))
-        waiting.start()
-        with pytest.raises(KeyboardInterrupt):
+        with ctrl_c(executor), pytest.raises(KeyboardInterrupt):
             coded(images())
-        waiting.join()
         until(lambda: not executor._calls)  # though the layer's time is not up
     until(lambda: len(executor.free) == WORKERS)
     only_kernels_are_left(cluster)
     assert check(plain, coded, 2).local_convolutions == 0
-    fk.close(coded)
-    nothing_is_left(cluster)
 
 
-def _interrupt(executor):
-    until(lambda: executor._calls)
-    _thread.interrupt_main()
+@contextmanager
+def ctrl_c(executor):
+    """Interrupts this thread as soon as a layer waits for its last answer."""
+
+    def waits():
+        survivors = [call.collector.survivors for call in executor._calls]
+        return any(len(found) == WORKERS - 1 for found in survivors)
+
+    def interrupt():
+        until(waits)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()  # or it might interrupt another test
 
 
 @TRANSPORTS
@@ -334,9 +357,9 @@ def test_closed_while_threads_predict(cluster, transport, how):
 
 
 @TRANSPORTS
-def test_a_worker_answers_late(cluster, transport):
+def test_a_worker_answers_late(cluster, distribute, transport):
     plain = model()
-    coded = fk.distribute(plain, cluster, transport=transport, fallback="raise")
+    coded = distribute(plain, transport=transport)
     check(plain, coded)
     executor = coded.layers[0].session.executor
     with stopped(cluster, executor.addresses[0]):
@@ -350,9 +373,9 @@ def test_a_worker_answers_late(cluster, transport):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_closed_while_shares_are_on_their_way(cluster, seed):
+def test_closed_while_shares_are_on_their_way(cluster, distribute, seed):
     plain = model()
-    coded = fk.distribute(plain, cluster, fallback="raise")
+    coded = distribute(plain)
     for layer in coded.layers:  # new kernels are placed beside the loop
         layer.kernel.assign(layer.kernel * 2)
         layer.coded.place(layer.kernel_array())

@@ -4,9 +4,10 @@ import os
 import shlex
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import Client
 
@@ -41,13 +42,17 @@ def end(process):
         pytest.fail("it did not end when told to")
 
 
-def run(script, timeout):
-    return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=timeout
+def run(folder, script):
+    file = folder / "script.py"
+    file.write_text(script, "utf-8")
+    done = subprocess.run(
+        [sys.executable, str(file)], capture_output=True, text=True, timeout=250
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_own_cluster_in_three_commands(documentation):
+def test_own_cluster_in_three_commands(documentation, tmp_path):
     address = f"127.0.0.1:{free_port('127.0.0.1')}"
     host, port = address.split(":")
     scheduler = (
@@ -74,16 +79,26 @@ def test_own_cluster_in_three_commands(documentation):
             )
         with Client(f"tcp://{address}", set_as_default=False, timeout=60) as client:
             client.wait_for_workers(3, timeout=60)
-        done = run(
-            documentation.block("README.md", "script").replace(ADDRESS, address),
-            timeout=110,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "(8, 1000)" in done.stdout
+        script = documentation.block("README.md", "script")
+        assert "(8, 1000)" in run(tmp_path, script.replace(ADDRESS, address))
 
 
-def test_embedded_example(documentation):
-    done = run(documentation.block("README.md", "embedded"), timeout=110)
-    assert done.returncode == 0, done.stderr
-    assert "13 of 22 layers are coded" in done.stdout
-    assert "13 convolutions on workers, 0 in the client" in done.stdout
+NOT_CLOSED = """
+import psutil
+small = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(8, 3)])
+another = fk.distribute(small, workers=2, stragglers=0)
+print("children:", *[child.pid for child in psutil.Process().children(recursive=True)])
+"""
+
+
+def test_embedded_example_needs_no_main_guard_and_leaves_nothing(
+    documentation, tmp_path
+):
+    printed = run(tmp_path, documentation.block("README.md", "embedded") + NOT_CLOSED)
+    assert "13 of 22 layers are coded" in printed
+    assert "13 convolutions on workers, 0 in the client" in printed
+    children = [int(pid) for pid in printed.partition("children:")[2].split()]
+    assert len(children) >= 2
+    for pid in children:
+        with suppress(psutil.NoSuchProcess):
+            assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

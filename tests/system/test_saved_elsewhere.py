@@ -50,7 +50,7 @@ def test_another_process_with_other_workers_predicts_the_same(client, tmp_path):
         [sys.executable, "-c", LOAD, str(tmp_path), client.scheduler.address],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr

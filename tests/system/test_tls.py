@@ -94,7 +94,7 @@ def cluster(files):
             yield client
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
-            worker.wait(20)
+            worker.wait(60)
 
 
 def start(address, tls=None, errors=subprocess.DEVNULL):

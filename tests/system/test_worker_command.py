@@ -69,7 +69,7 @@ def family(process):
         return []
 
 
-def until(condition, seconds=40):
+def until(condition, seconds=90):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -103,8 +103,8 @@ def test_the_scheduler_is_not_there_yet_or_is_killed(start, address):
         with Client(address, timeout=30, set_as_default=False) as client:
             joined(client)
         head.send_signal(ending)
-        head.wait(20)
-    assert ended(process, 20) == 0  # the second took its workers along
+        head.wait(60)
+    assert ended(process, 60) == 0  # the second took its workers along
     assert process.log.read_text().count("It comes back") == 1
 
 
@@ -150,7 +150,6 @@ def _busy():
         sum(range(10**6))
 
 
-@pytest.mark.alone  # it must end soon, though one of its threads never rests
 @pytest.mark.parametrize(
     ("state", "options", "ending"),
     [
@@ -165,7 +164,7 @@ def test_a_worker_is_interrupted(start, address, state, options, ending):
     if state == "waiting":
         until(lambda: "No scheduler answers" in process.log.read_text())
         process.send_signal(ending)
-        ended(process, 10)
+        ended(process, 25)
         return
     head = scheduler(start, address)
     with Client(address, timeout=30, set_as_default=False) as client:
@@ -175,7 +174,7 @@ def test_a_worker_is_interrupted(start, address, state, options, ending):
         if state == "frozen scheduler":
             head.send_signal(signal.SIGSTOP)
         process.send_signal(ending)
-        ended(process, 10)
+        ended(process, 25)
         head.kill()
 
 
@@ -224,7 +223,7 @@ def test_a_worker_is_cut_off_and_dropped(start, address):
         # With data that no other worker can take, none is retired.
         until(lambda: client.run_on_scheduler(_keys) == 0)
         client.retire_workers(list(client.nthreads()))
-        assert [ended(process, 20) for process in processes] == [0, 0]
+        assert [ended(process, 60) for process in processes] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -237,12 +236,12 @@ def test_a_worker_is_cut_off_and_dropped(start, address):
 )
 def test_wrong_addresses_are_told_without_a_traceback(start, wrong, message):
     process = worker(start, wrong, "--wait", "0")
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert re.search(rf"^Error: .*{message}", process.log.read_text(), re.MULTILINE)
     assert "Traceback" not in process.log.read_text()
 
 
 def test_address_of_another_worker_is_told(start, client):
     process = worker(start, min(client.nthreads()))
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert "where a Worker does" in process.log.read_text()
