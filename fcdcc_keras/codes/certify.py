@@ -12,6 +12,7 @@ from fcdcc_keras.codes.adversary import worst_survivors
 from fcdcc_keras.codes.amplification import amplifications, condition_numbers
 from fcdcc_keras.codes.base import Code
 from fcdcc_keras.codes.certificate import Certificate
+from fcdcc_keras.codes.figures import conditioned
 
 _EXACT_WORK = 3e9
 """Sets times (k_A·k_B)³ up to which all are tried: some ten seconds."""
@@ -106,13 +107,15 @@ def _sets(code: Code, samples: int, seed: int, *, exact: bool) -> np.ndarray:
 def _alpha(code: Code, sets: np.ndarray) -> np.ndarray:
     if _square(code):
         return amplifications(code, sets)
-    return np.array([code.decoder(s).amplification for s in sets.tolist()])
+    found = [code.decoder(s).amplification for s in sets.tolist()]
+    return conditioned(np.array(found))
 
 
 def _conditions(code: Code, sets: np.ndarray) -> np.ndarray:
     if _square(code):
         return condition_numbers(code, sets)
-    return np.array([code.decoder(s).condition_number for s in sets.tolist()])
+    found = [code.decoder(s).condition_number for s in sets.tolist()]
+    return conditioned(np.array(found))
 
 
 def _square(code: Code) -> bool:
