@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.execution.answers import joined, parted, plain_reply
+from fcdcc_keras.execution.answers import (
+    MOST_TEXT,
+    joined,
+    parted,
+    plain_reply,
+)
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.subtask import (
@@ -66,7 +71,7 @@ class TaskTransport(Transport):
         self._watching.add(watching)  # the loop keeps only weak references
         watching.add_done_callback(self._watching.discard)
         return [
-            asyncio.ensure_future(self._reply(s.address, future, end))
+            asyncio.ensure_future(self._reply(s, future, end))
             for s, future, end in zip(subtasks, futures, ends, strict=True)
         ]
 
@@ -113,13 +118,13 @@ class TaskTransport(Transport):
         return futures
 
     async def _reply(
-        self, address: str, future: Future[Any], end: asyncio.Future[None]
+        self, subtask: Subtask, future: Future[Any], end: asyncio.Future[None]
     ) -> Reply:
         try:
             await end
             if future.status != "finished":
                 return no_reply(f"the subtask was {future.status}")
-            return await self._fetch(address, future)
+            return await self._fetch(subtask, future)
         except Exception as error:  # whatever it was, there is no result
             return no_reply(f"the result could not be fetched: {error!r}")
         finally:
@@ -143,7 +148,7 @@ class TaskTransport(Transport):
         for future in done:
             future.release()
 
-    async def _fetch(self, address: str, future: Future[Any]) -> Reply:
+    async def _fetch(self, subtask: Subtask, future: Future[Any]) -> Reply:
         """Returns the reply of a finished subtask.
 
         Every reply is fetched by a request of its own. ``Client.gather`` joins
@@ -155,13 +160,14 @@ class TaskTransport(Transport):
         key = future.key
         if self._client.direct_to_workers:
             pool = await self.requests.pool()
-            data, *_ = await gather_from_workers({key: [address]}, pool)
+            data, *_ = await gather_from_workers({key: [subtask.address]}, pool)
         else:
             answer = await self.requests.ask_scheduler("gather", keys=[key])
             data = answer.get("data", {})
         if key not in data:
             return no_reply("the result was lost with its worker")
-        return parted(bytes_of(data[key]))
+        nbytes = subtask.result_nbytes
+        return parted(bytes_of(data[key], nbytes + MOST_TEXT), nbytes)
 
 
 async def _watch(
