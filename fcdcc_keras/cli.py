@@ -5,6 +5,7 @@ The commands import what they need when they run: TensorFlow takes seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,15 @@ def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:
     )
 
 
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Returns seconds; NaN is in no range, but click does not see that."""
+    if math.isnan(value):
+        raise click.BadParameter(
+            f"Seconds must be a number. Received: {value}. Write for example --wait 60."
+        )
+    return value
+
+
 @main.command()
 @click.argument("address")
 @click.option("--name", help="The worker's name.  [default: its address]")
@@ -80,6 +90,7 @@ def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
+    callback=_seconds,
     default=300,
     show_default=True,
     metavar="SECONDS",

@@ -25,7 +25,23 @@ from fcdcc_keras.codes.decoding import Decoder, decoding_matrix
 from fcdcc_keras.codes.linear import combine
 from fcdcc_keras.errors import DecodeError, PlanError
 
+MOST_WORKERS = 128
+"""n up to which there are codes. Certifying takes time ∝ n³ and more, minutes there,
+and float32 is of no use far below."""
 _DECODERS_KEPT = 1024
+
+
+def check_most(workers: int) -> None:
+    """Checks that n is one that codes are made for.
+
+    Raises:
+        PlanError: It is larger.
+    """
+    if workers > MOST_WORKERS:
+        raise PlanError(
+            f"A layer can be coded over {MOST_WORKERS} workers at most. Received: "
+            f"workers={workers}. Give a smaller number of `workers`."
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,13 @@ class Code(ABC):
                     f"`{field}` must be an integer of at least 1. Received: "
                     f"{field}={value!r}. Choose a positive number."
                 )
+        check_most(self.workers)
+        seed = getattr(self, "seed", 0)
+        if type(seed) is not int or seed < 0:
+            raise PlanError(
+                "`seed` must be an integer of at least 0. Received: "
+                f"seed={seed!r}. Give for example 1."
+            )
         self._check()
         if self.workers < self.recovery_threshold:
             raise PlanError(

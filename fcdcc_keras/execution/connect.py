@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.address import check_address
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.direct import DirectTransport
@@ -134,6 +135,8 @@ def _client(
             "Received: a cluster with asynchronous=True. Make it without, or pass its "
             "address."
         )
+    if isinstance(cluster, str):
+        check_address(cluster)
     if isinstance(cluster, str | Cluster):
         try:
             client = Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.checks import record
 from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.waiting import Waiting
@@ -32,8 +33,12 @@ class Latency:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Latency:
-        """Returns the latency that ``to_dict`` described."""
-        return cls(**data)
+        """Returns the latency that ``to_dict`` described.
+
+        Raises:
+            PlanError: The data is not that of a latency.
+        """
+        return record(cls, data)
 
 
 @dataclass(frozen=True)

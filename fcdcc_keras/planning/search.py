@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from fcdcc_keras import codes
+from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code, certify
 from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.codes.certify import screen
@@ -161,7 +163,7 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
     """
     if tolerance is None:
         return TOLERANCE[dtype]
-    if not isinstance(tolerance, int | float) or not tolerance > 0:
+    if not is_number(tolerance, least=math.ulp(0.0)):
         raise PlanError(
             "`tolerance` must be a positive number, the largest relative error. "
             f"Received: tolerance={tolerance!r}. Give for example 1e-4."

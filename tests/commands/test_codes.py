@@ -25,7 +25,7 @@ def compared(*arguments: str) -> list[dict]:
     def refuse(token: str) -> None:
         raise AssertionError(f"{token} is not JSON")
 
-    return json.loads(result.output, parse_constant=refuse)
+    return json.loads(result.stdout, parse_constant=refuse)
 
 
 def chosen(rows: list[dict]) -> dict:
