@@ -26,6 +26,19 @@ def is_number(value: object, least: float = -math.inf) -> bool:
         return False
 
 
+def check_integer(name: str, value: object, *, least: int) -> None:
+    """Checks an argument that counts something.
+
+    Raises:
+        PlanError: It is no integer, or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise PlanError(
+            f"`{name}` must be an integer of at least {least}. Received: "
+            f"{name}={value!r}. Give for example {least + 1}."
+        )
+
+
 def check_type(name: str, value: object, kind: type, advice: str) -> None:
     """Checks an argument that is an object of this package.
 

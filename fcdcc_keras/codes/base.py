@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fcdcc_keras.checks import check_integer
 from fcdcc_keras.codes.decoding import Decoder, decoding_matrix
 from fcdcc_keras.codes.linear import combine
 from fcdcc_keras.errors import DecodeError, PlanError
@@ -61,18 +62,9 @@ class Code(ABC):
     def __post_init__(self) -> None:
         for field in ("k_a", "k_b", "workers"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise PlanError(
-                    f"`{field}` must be an integer of at least 1. Received: "
-                    f"{field}={value!r}. Choose a positive number."
-                )
+            check_integer(field, value, least=1)
         check_most(self.workers)
-        seed = getattr(self, "seed", 0)
-        if type(seed) is not int or seed < 0:
-            raise PlanError(
-                "`seed` must be an integer of at least 0. Received: "
-                f"seed={seed!r}. Give for example 1."
-            )
+        check_integer("seed", getattr(self, "seed", 0), least=0)
         self._check()
         if self.workers < self.recovery_threshold:
             raise PlanError(

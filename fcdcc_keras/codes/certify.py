@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from fcdcc_keras.checks import check_integer, check_type
 from fcdcc_keras.codes.adversary import worst_survivors
 from fcdcc_keras.codes.amplification import amplifications, condition_numbers
 from fcdcc_keras.codes.base import Code
@@ -32,7 +33,13 @@ def certify(code: Code, *, samples: int = 2_000, seed: int = 0) -> Certificate:
         code: The code.
         samples: Random survivor sets, where not all are tried.
         seed: Seed of the sample and of the search.
+
+    Raises:
+        PlanError: There is no such code, or no such sample.
     """
+    check_type("code", code, Code, "Make one, as fk.codes.get('crme')(4, 4, 6).")
+    check_integer("samples", samples, least=1)
+    check_integer("seed", seed, least=0)
     return _certify(code, samples, seed)
 
 

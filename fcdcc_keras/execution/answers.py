@@ -19,6 +19,8 @@ from fcdcc_keras.execution.subtask import Reply, no_reply, text_of
 _ALIGNMENT = 64
 MOST_TEXT = 1 << 20
 """Bytes of text that may come with a result."""
+_MOST_AXES = 8
+_NONSENSE = (ValueError, TypeError, KeyError, RecursionError, OverflowError)
 _TYPES = tuple(np.dtype(name).str for name in ("float32", "float64"))
 _LENGTH = 8
 """Bytes that say how long the text is, where text and result are one."""
@@ -91,14 +93,16 @@ class About:
             said = json.loads(text)
             error, shape, dtype = said["error"], said["shape"], said["dtype"]
             times = float(said["started"]), float(said["finished"])
+            shared = said["shared"] is True
             nothing = error is not None or shape is None
             shape, dtype = ((), _TYPES[0]) if nothing else (tuple(shape), dtype)
-            if not all(type(size) is int and size >= 0 for size in shape):
+            sizes = all(type(size) is int and size >= 0 for size in shape)
+            if not sizes or len(shape) > _MOST_AXES:
                 raise ValueError(f"the shape {shape}")
             if dtype not in _TYPES or not all(map(math.isfinite, times)):
                 raise ValueError(f"the type {dtype!r}, times {times}")
-        # A text may nest deeper than Python recurses.
-        except (ValueError, TypeError, KeyError, RecursionError) as wrong:
+        # A text may nest deeper than Python recurses, a number exceed its floats.
+        except _NONSENSE as wrong:
             raise ValueError(
                 f"what is said of the result cannot be true: {text_of(wrong)[:200]}"
             ) from wrong
@@ -108,7 +112,7 @@ class About:
             finished=times[1],
             shape=shape,
             dtype=np.dtype(dtype),
-            shared=said["shared"] is True,
+            shared=shared,
         )
 
     @property

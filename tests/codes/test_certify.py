@@ -129,3 +129,18 @@ def test_certificates_are_remembered_and_the_same_each_time():
     assert certify(Quaternion(16, 4, 24), samples=200) is first
     assert first.sets == 200
     assert certify(code, samples=201) is not first
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"code": "crme"}, "`code` must be a Code. Received: code='crme'"),
+        ({"code": CRME}, "`code` must be a Code"),
+        ({"samples": 0}, "`samples` must be an integer of at least 1"),
+        ({"samples": [5]}, "`samples` must be an integer"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0"),
+    ],
+)
+def test_what_cannot_be_certified(options, match):
+    with pytest.raises(PlanError, match=match):
+        certify(**{"code": CRME(4, 4, 6), **options})

@@ -96,6 +96,9 @@ TRUE = json.loads(about(reply(np.ones(8))))
         {"dtype": None},
         {"started": float("nan")},
         {"finished": "1e999"},
+        {"finished": 10**400},
+        {"shape": [1] * 8 + [8]},
+        {"shape": [9] * 300_000},
     ],
 )
 def test_what_no_result_can_be_is_refused_before_there_is_an_array(said):
@@ -104,6 +107,13 @@ def test_what_no_result_can_be_is_refused_before_there_is_an_array(said):
     whole = whole.ljust(-(-len(whole) // 64) * 64) + np.ones(8).tobytes()
     with pytest.raises(ValueError, match=r"cannot be true|in place of 64 bytes"):
         parted(whole, 64)
+
+
+@pytest.mark.parametrize("field", list(TRUE))
+def test_a_text_that_says_less_is_refused(field):
+    said = {name: value for name, value in TRUE.items() if name != field}
+    with pytest.raises(ValueError, match=f"cannot be true: KeyError: '{field}'"):
+        About.read(json.dumps(said))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, json.dumps({"error": "a" * 2**20})])
