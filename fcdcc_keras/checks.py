@@ -115,6 +115,6 @@ def _fits(kind: str, value: object) -> bool:
 
 def _not_a(kind: type, received: str) -> PlanError:
     return PlanError(
-        f"A {kind.__name__} must have the fields that `to_dict` and `to_json` write. "
-        f"Received: {received}. Write the file again."
+        f"A {kind.__name__} must be what `to_dict` writes. Received: {received}. "
+        "Write the file again."
     )

@@ -58,7 +58,7 @@ def test_certificate_is_that_of_the_decoders(code):
     assert certificate.amplification_median == pytest.approx(median, rel=_ROUNDED)
     assert certificate.amplification_99 <= certificate.amplification_worst
     worst = code.decoder(certificate.worst_survivors)
-    assert worst.amplification == pytest.approx(max(alphas), rel=1e-6)
+    assert worst.amplification == pytest.approx(max(alphas), rel=_ROUNDED)
 
 
 def test_adversary_finds_the_worst_of_all_sets():

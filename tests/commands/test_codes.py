@@ -124,7 +124,7 @@ def test_crme_at_sixty_is_shown_and_not_chosen():
 
 
 def test_the_table_marks_the_chosen():
-    text = run("--workers", "6", "--stragglers", "2").output
+    text = run("--workers", "6", "--stragglers", "2").stdout
     assert "quaternion *" in text
     assert "parity=quaternion" in text
     assert text.count("*") == 2  # and the title says what it means
@@ -144,7 +144,7 @@ def test_plot_is_written(tmp_path, suffix, start):
     path = tmp_path / f"alpha.{suffix}"
     result = run("--workers", "5", "--stragglers", "1", "--json", "--plot", str(path))
     assert result.exit_code == 0, result.output
-    assert json.loads(result.output)
+    assert json.loads(result.stdout)
     assert path.read_bytes().startswith(start)
 
 

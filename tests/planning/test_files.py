@@ -113,7 +113,9 @@ def test_what_nests_too_deeply_is_refused(whole, tmp_path):
 @pytest.mark.parametrize("data", [5, [], None, {"latency": "1"}, {"fast": 1.0}, {}])
 def test_calibrations_and_certificates_have_their_fields(data):
     for kind in (Calibration, Certificate, Latency):
-        with pytest.raises(PlanError, match=f"A {kind.__name__} must have the fields"):
+        with pytest.raises(
+            PlanError, match=f"A {kind.__name__} must be what `to_dict` writes"
+        ):
             kind.from_dict(data)
 
 
