@@ -5,6 +5,7 @@ The commands import what they need when they run: TensorFlow takes seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,15 @@ def _network_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Returns seconds; NaN is in no range, but click does not see that."""
+    if math.isnan(value):
+        raise click.BadParameter(
+            f"Seconds must be a number. Received: {value}. Write for example --wait 60."
+        )
+    return value
+
+
 @main.command()
 @click.argument("address", required=False, envvar="DASK_SCHEDULER_ADDRESS")
 @click.option("--name", help="The worker's name.  [default: its address]")
@@ -100,6 +110,7 @@ def _network_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
+    callback=_seconds,
     default=300,
     show_default=True,
     metavar="SECONDS",

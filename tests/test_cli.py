@@ -180,3 +180,31 @@ def test_demo_prints_json_and_fails_on_changed_predictions(
     result = CliRunner().invoke(cli.main, ["demo", "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {"identical_predictions": False}
+
+
+def test_seconds_are_a_number():
+    words = ["worker", "tcp://127.0.0.1:8786", "--wait", "nan"]
+    done = CliRunner().invoke(cli.main, words)
+    assert done.exit_code == 2
+    assert "Received: nan" in done.output
+
+
+def test_an_address_needs_a_port():
+    done = CliRunner().invoke(cli.main, ["worker", "tcp://127.0.0.1"])
+    assert done.exit_code == 1
+    assert "must have a host and a port. Received: 'tcp://127.0.0.1'" in done.output
+
+
+def test_output_is_checked_before_anything_is_computed():
+    # No such model either, which would be said first.
+    words = ["plan", "no-model", "--workers", "3", "--output", "/nonexistent/p.json"]
+    done = CliRunner().invoke(cli.main, words)
+    assert done.exit_code == 1
+    assert "folder that is there" in done.output
+    assert "Received: '/nonexistent/p.json'" in done.output
+
+
+def test_more_workers_than_codes_are_made_for():
+    done = CliRunner().invoke(cli.main, ["codes", "--workers", "3000"])
+    assert done.exit_code == 1
+    assert "Received: workers=3000" in done.output

@@ -10,6 +10,7 @@ worker that still computes what nobody waits for is given new work last.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -110,7 +111,8 @@ class SpeculativeExecutor(Executor):
     ) -> asyncio.Task[Reply]:
         """Sends a subtask to a worker."""
         share = job.placement.held[slot][address]
-        subtask = Subtask(address, share, coded)
+        nbytes = math.prod(job.result_shape) * job.dtype.itemsize
+        subtask = Subtask(address, share, coded, nbytes)
         (task,) = self._transport.start(job.name, [subtask], job.convolution)
         self._owed[address] += 1
         task.add_done_callback(lambda _: self._owed.subtract([address]))

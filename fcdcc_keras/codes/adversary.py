@@ -16,6 +16,8 @@ from fcdcc_keras.codes.amplification import amplifications, generators, inverse,
 from fcdcc_keras.codes.base import Code
 
 _STEPS = 100
+_DECIMALS = 9
+"""Of determinants that swaps are compared by."""
 _RUNS = 6
 """Runs of neighbours to start from, around the circle of workers."""
 
@@ -81,8 +83,9 @@ def _shrinking_swaps(
     # C for all others at once: (δ·ℓ, others·ℓ), then its ℓ×ℓ blocks.
     mixed = decoding @ np.hstack(list(columns[others]))
     blocks = mixed.reshape(len(survivors), ell, len(others), ell).swapaxes(1, 2)
-    shrink = np.abs(np.linalg.det(blocks)) ** (1 / ell)
-    best = np.argsort(shrink, axis=None)[:tried]
+    # Of those that are equal but for rounding the first.
+    shrink = np.abs(np.linalg.det(blocks)).round(_DECIMALS)
+    best = np.argsort(shrink, axis=None, kind="stable")[:tried]
     sets = np.repeat(survivors[None], len(best), axis=0)
     out, into = np.unravel_index(best, shrink.shape)
     sets[np.arange(len(best)), out] = others[into]

@@ -2,7 +2,8 @@
 
 As ``decoding_matrix`` gives it for one set, for codes without extra results: every
 set has exactly δ workers, so G_S is square and α(S) is the largest column norm of
-the inverse of G_S with its columns scaled to unit norm.
+the inverse of G_S with its columns scaled to unit norm. Figures are rounded as
+``figures`` has it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from fcdcc_keras.codes.base import Code
+from fcdcc_keras.codes.figures import conditioned
 
 _CHUNK_FLOATS = 4_000_000
 """Floats of generator matrices inverted at once: 32 MB."""
@@ -32,7 +34,7 @@ def amplifications(code: Code, sets: np.ndarray) -> np.ndarray:
         _amplifications(workers[sets[i : i + chunk]])
         for i in range(0, len(sets), chunk)
     ]
-    return np.concatenate(parts)
+    return conditioned(np.concatenate(parts))
 
 
 def condition_numbers(code: Code, sets: np.ndarray) -> np.ndarray:
@@ -51,7 +53,7 @@ def condition_numbers(code: Code, sets: np.ndarray) -> np.ndarray:
         values = np.linalg.svd(matrices, compute_uv=False)
         with np.errstate(divide="ignore"):
             parts.append(values[:, 0] / values[:, -1])
-    return np.concatenate(parts)
+    return conditioned(np.concatenate(parts))
 
 
 def generators(code: Code) -> np.ndarray:

@@ -21,11 +21,28 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fcdcc_keras.checks import check_integer
 from fcdcc_keras.codes.decoding import Decoder, decoding_matrix
 from fcdcc_keras.codes.linear import combine
 from fcdcc_keras.errors import DecodeError, PlanError
 
+MOST_WORKERS = 128
+"""n up to which there are codes. Certifying takes time ∝ n³ and more, minutes there,
+and float32 is of no use far below."""
 _DECODERS_KEPT = 1024
+
+
+def check_most(workers: int) -> None:
+    """Checks that n is one that codes are made for.
+
+    Raises:
+        PlanError: It is larger.
+    """
+    if workers > MOST_WORKERS:
+        raise PlanError(
+            f"A layer can be coded over {MOST_WORKERS} workers at most. Received: "
+            f"workers={workers}. Give a smaller number of `workers`."
+        )
 
 
 @dataclass(frozen=True)
@@ -45,11 +62,9 @@ class Code(ABC):
     def __post_init__(self) -> None:
         for field in ("k_a", "k_b", "workers"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise PlanError(
-                    f"`{field}` must be an integer of at least 1. Received: "
-                    f"{field}={value!r}. Choose a positive number."
-                )
+            check_integer(field, value, least=1)
+        check_most(self.workers)
+        check_integer("seed", getattr(self, "seed", 0), least=0)
         self._check()
         if self.workers < self.recovery_threshold:
             raise PlanError(

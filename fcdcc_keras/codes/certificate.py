@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fcdcc_keras.checks import record
 from fcdcc_keras.errors import PlanError
 
 _LEAST_ERROR = {"float64": 3.7e-16, "float32": 2e-7}
@@ -103,11 +103,4 @@ class Certificate:
         Raises:
             PlanError: The data is not that of a certificate.
         """
-        try:
-            survivors = tuple(data["worst_survivors"])
-            return cls(**{**data, "worst_survivors": survivors})
-        except (KeyError, TypeError) as error:
-            raise PlanError(
-                "A certificate must be what `to_dict` writes. Received: "
-                f"{json.dumps(dict(data), default=str)[:80]}. Certify again."
-            ) from error
+        return record(cls, data)

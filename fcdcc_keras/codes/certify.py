@@ -8,10 +8,12 @@ from itertools import combinations
 
 import numpy as np
 
+from fcdcc_keras.checks import check_integer, check_type
 from fcdcc_keras.codes.adversary import worst_survivors
 from fcdcc_keras.codes.amplification import amplifications, condition_numbers
 from fcdcc_keras.codes.base import Code
 from fcdcc_keras.codes.certificate import Certificate
+from fcdcc_keras.codes.figures import conditioned
 
 _EXACT_WORK = 3e9
 """Sets times (k_A·k_B)³ up to which all are tried: some ten seconds."""
@@ -31,7 +33,13 @@ def certify(code: Code, *, samples: int = 2_000, seed: int = 0) -> Certificate:
         code: The code.
         samples: Random survivor sets, where not all are tried.
         seed: Seed of the sample and of the search.
+
+    Raises:
+        PlanError: There is no such code, or no such sample.
     """
+    check_type("code", code, Code, "Make one, as fk.codes.get('crme')(4, 4, 6).")
+    check_integer("samples", samples, least=1)
+    check_integer("seed", seed, least=0)
     return _certify(code, samples, seed)
 
 
@@ -106,13 +114,15 @@ def _sets(code: Code, samples: int, seed: int, *, exact: bool) -> np.ndarray:
 def _alpha(code: Code, sets: np.ndarray) -> np.ndarray:
     if _square(code):
         return amplifications(code, sets)
-    return np.array([code.decoder(s).amplification for s in sets.tolist()])
+    found = [code.decoder(s).amplification for s in sets.tolist()]
+    return conditioned(np.array(found))
 
 
 def _conditions(code: Code, sets: np.ndarray) -> np.ndarray:
     if _square(code):
         return condition_numbers(code, sets)
-    return np.array([code.decoder(s).condition_number for s in sets.tolist()])
+    found = [code.decoder(s).condition_number for s in sets.tolist()]
+    return conditioned(np.array(found))
 
 
 def _square(code: Code) -> bool:

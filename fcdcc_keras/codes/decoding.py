@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.codes.linear import combine, unit_rows
 from fcdcc_keras.errors import DecodeError
 
@@ -84,7 +85,8 @@ def decoding_matrix(generator: np.ndarray) -> tuple[np.ndarray, float]:
     blocks, results = generator.shape
     if results > blocks:
         # With results to spare, averaging over all of them may beat plain copies.
-        decoder = min(decoder, _solve(generator), key=amplification)
+        options = decoder, _solve(generator)
+        decoder = min(options, key=lambda found: rounded(amplification(found)))
     return decoder, amplification(decoder)
 
 

@@ -47,7 +47,7 @@ class FourSided(Code):
 
     def _choose_side(self) -> None:
         """Takes the input's side, where its k allows it, if none is given."""
-        if not self.side and isinstance(self.k_a, int):
+        if self.side == "" and isinstance(self.k_a, int):
             side = "kernel" if self.k_a % 4 else "input"
             object.__setattr__(self, "side", side)
 

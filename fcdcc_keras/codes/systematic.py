@@ -51,7 +51,7 @@ class Systematic(FourSided):
     def _check(self) -> None:
         if self.parity == "quaternion":
             check_fours(self, self.side)
-        elif self.parity != "gaussian" or self.side:
+        elif self.parity != "gaussian" or self.side != "":
             raise PlanError(
                 "`parity` must be 'gaussian', without a side, or 'quaternion'. "
                 f"Received: parity={self.parity!r}, side={self.side!r}. Choose one."

@@ -74,6 +74,9 @@ def codes(
     code="auto" takes where costs are equal. Survivor sets that cannot be decoded
     at all count as infinite.
     """
+    from rich.console import Console
+
+    from fcdcc_keras.commands.progress import Stages
     from fcdcc_keras.execution.blas import single_threaded_blas
     from fcdcc_keras.planning.comparison import compare_codes
 
@@ -84,9 +87,18 @@ def codes(
         check_plotting(plot)  # before the minute that certifying may take
     # For many small matrices further threads gain little, and on a busy machine they
     # cost minutes.
-    with single_threaded_blas():
+    with (
+        single_threaded_blas(),
+        Stages(Console(stderr=True)) as stages,
+        stages.stage("certifying codes") as stage,
+    ):
+
+        def done(design: object, total: int) -> None:
+            stage.expect(total)
+            stage()
+
         comparison = compare_codes(
-            workers, stragglers, partition=partition, samples=samples
+            workers, stragglers, partition=partition, samples=samples, done=done
         )
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))

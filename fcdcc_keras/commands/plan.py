@@ -8,33 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fcdcc_keras.checks import check_output
+from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning.devices import PROFILES, profile
+from fcdcc_keras.planning.memory import limit_bytes
 from fcdcc_keras.planning.objective import OBJECTIVES
 from fcdcc_keras.planning.stragglers import from_spec
 
 if TYPE_CHECKING:
     import keras
 
-_UNITS = {"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": 2**30}
-
 
 def _bytes(
     ctx: click.Context, parameter: click.Parameter, value: str | None
 ) -> float | None:
     """Returns the bytes that a text such as 200MB stands for."""
-    if value is None:
-        return None
-    number = value.rstrip("BkMGi ")
     try:
-        found = float(number) * _UNITS[value[len(number) :].strip()]
-    except (KeyError, ValueError):
-        found = 0.0
-    if not found > 0:
-        raise click.BadParameter(
-            "A limit must be a positive number of bytes. Received: "
-            f"{value!r}. Write for example --memory-limit 200MB."
-        )
-    return found
+        return limit_bytes(value)
+    except PlanError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(name="plan")
@@ -133,6 +125,8 @@ def plan(
         from fcdcc_keras.observe.plotting import check_plotting
 
         check_plotting(plot)
+    if output is not None:
+        check_output(output)
     known = None if device is None else profile(device)
     slowed = from_spec(straggling)
     options["speeds"] = _speeds(speeds)

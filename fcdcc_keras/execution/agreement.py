@@ -19,15 +19,15 @@ Position = tuple[int, int, int, int]
 """Image, row, place in the row and channel of a number in every block."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Residual:
-    """What is left of results that parity should turn into zeros."""
+    """What is left of one image's results that parity should turn into zeros."""
 
-    largest: float
+    largest: float = 0.0
     """Largest number left; NaN where the sums overflow."""
-    position: Position
+    position: Position = (0, 0, 0, 0)
     """Where it is."""
-    size: float
+    size: float = 0.0
     """Largest of the results, each over its g_m."""
 
 
@@ -36,7 +36,8 @@ def agree(job: Job, results: Mapping[int, np.ndarray]) -> bool:
 
     Rounding is measured by the results themselves. Where they are small only since
     larger numbers cancelled, it may exceed that; so before results are said to
-    disagree, one number of each is computed anew, where they do so most.
+    disagree, one number of each is computed anew, where they do so most. Each image is
+    judged by itself: another's may be larger by far.
 
     Args:
         job: What the workers were asked.
@@ -46,24 +47,34 @@ def agree(job: Job, results: Mapping[int, np.ndarray]) -> bool:
     arrays = [results[w] for w in workers]
     equations = parity(job.code, workers)
     with single_threaded_blas():
-        residual = residual_of(job, equations, arrays)
+        residuals = residuals_of(job, equations, arrays)
     count = arrays[0].size // job.code.ell_a // job.code.ell_b
     count *= equations.matrix.shape[1]
-    limit = rounding_limit(job.dtype.name, job.terms, residual.size, count)
-    if residual.largest <= limit:
-        return True
-    if not np.isfinite(residual.largest):
-        return False
-    numbers = np.array(
-        [_blocks(job, array)[_at(residual.position)] for array in arrays]
-    )
-    expected, sizes = _recompute(job, workers, residual.position)
-    limits = rounding_limit(job.dtype.name, job.terms, sizes, count)
-    return bool(np.all(np.abs(numbers - expected) <= limits))
+
+    def is_rounding(residual: Residual) -> bool:
+        limit = rounding_limit(job.dtype.name, job.terms, residual.size, count)
+        if residual.largest <= limit:
+            return True
+        if not np.isfinite(residual.largest):
+            return False
+        numbers = np.array(
+            [_blocks(job, array)[_at(residual.position)] for array in arrays]
+        )
+        expected, sizes = _recompute(job, workers, residual.position)
+        limits = rounding_limit(job.dtype.name, job.terms, sizes, count)
+        return bool(np.all(np.abs(numbers - expected) <= limits))
+
+    return all(map(is_rounding, residuals))
 
 
-def residual_of(job: Job, equations: Parity, arrays: list[np.ndarray]) -> Residual:
-    """Applies parity equations to results, some rows at a time."""
+def residuals_of(
+    job: Job, equations: Parity, arrays: list[np.ndarray]
+) -> list[Residual]:
+    """Applies parity equations to results, some rows at a time.
+
+    Returns:
+        What is left of each image.
+    """
     results = [_blocks(job, array) for array in arrays]
     _, batch, rows, width, _, f = results[0].shape
     norms, factors = equations.norms, equations.matrix.T.astype(job.dtype)
@@ -72,8 +83,7 @@ def residual_of(job: Job, equations: Parity, arrays: list[np.ndarray]) -> Residu
     at_once = max(1, AT_HAND // ((left + many) * row * job.dtype.itemsize))
     gathered = np.empty(many * at_once * row, job.dtype)
     remains = np.empty(left * at_once * row, job.dtype)
-    largest, size = 0.0, 0.0
-    position = 0, 0, 0, 0
+    residuals = [Residual() for _ in range(batch)]
     # Sums of numbers that are too large are not finite: they agree with nothing.
     with np.errstate(over="ignore", invalid="ignore"):
         for images, part in pieces(batch, range(rows), at_once):
@@ -81,18 +91,20 @@ def residual_of(job: Job, equations: Parity, arrays: list[np.ndarray]) -> Residu
             count, _, columns = known.shape
             target = remains[: count * left * columns].reshape(count, left, columns)
             multiply(factors, known, target)
-            high, low = target.max(), target.min()
-            worst = float(np.maximum(high, -low))
-            if worst > largest:
-                flat = int(target.argmax() if high >= -low else target.argmin())
-                image, _, place = np.unravel_index(flat, target.shape)
-                r, c, channel = np.unravel_index(place, (columns // row, width, f))
-                image, r = image + images.start, r + part.start
-                position = int(image), int(r), int(c), int(channel)
-            largest = float(np.maximum(largest, worst))
-            bounds = np.maximum(known.max(axis=(0, 2)), -known.min(axis=(0, 2)))
-            size = max(size, float((bounds / norms).max()))
-    return Residual(largest, position, size)
+            bounds = np.maximum(known.max(axis=2), -known.min(axis=2)) / norms
+            for image, remain in enumerate(target):
+                residual = residuals[images.start + image]
+                high, low = remain.max(), remain.min()
+                worst = float(np.maximum(high, -low))
+                if worst > residual.largest:
+                    flat = int(remain.argmax() if high >= -low else remain.argmin())
+                    place = flat % columns
+                    r, c, channel = np.unravel_index(place, (columns // row, width, f))
+                    where = images.start + image, r + part.start, c, channel
+                    residual.position = tuple(map(int, where))
+                residual.largest = float(np.maximum(residual.largest, worst))
+                residual.size = max(residual.size, float(bounds[image].max()))
+    return residuals
 
 
 def _recompute(

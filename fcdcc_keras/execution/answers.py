@@ -17,6 +17,11 @@ import numpy as np
 from fcdcc_keras.execution.subtask import Reply, no_reply, text_of
 
 _ALIGNMENT = 64
+MOST_TEXT = 1 << 20
+"""Bytes of text that may come with a result."""
+_MOST_AXES = 8
+_NONSENSE = (ValueError, TypeError, KeyError, RecursionError, OverflowError)
+_TYPES = tuple(np.dtype(name).str for name in ("float32", "float64"))
 _LENGTH = 8
 """Bytes that say how long the text is, where text and result are one."""
 
@@ -64,7 +69,7 @@ def about(reply: Reply, *, shared: bool = False) -> str:
 
 @dataclass(frozen=True)
 class About:
-    """What a worker says of its result. It may be anything: only its types are sure."""
+    """What a worker says of its result: perhaps untrue, but there can be such one."""
 
     error: str | None
     """Why there is none."""
@@ -81,19 +86,51 @@ class About:
 
         Raises:
             ValueError: It is no such text.
-            TypeError: Likewise.
-            KeyError: Likewise.
         """
-        said = json.loads(text)
-        error = said["error"]
+        try:
+            if len(text) > MOST_TEXT:
+                raise ValueError(f"{len(text)} bytes of it")
+            said = json.loads(text)
+            error, shape, dtype = said["error"], said["shape"], said["dtype"]
+            times = float(said["started"]), float(said["finished"])
+            shared = said["shared"] is True
+            nothing = error is not None or shape is None
+            shape, dtype = ((), _TYPES[0]) if nothing else (tuple(shape), dtype)
+            sizes = all(type(size) is int and size >= 0 for size in shape)
+            if not sizes or len(shape) > _MOST_AXES:
+                raise ValueError(f"the shape {shape}")
+            if dtype not in _TYPES or not all(map(math.isfinite, times)):
+                raise ValueError(f"the type {dtype!r}, times {times}")
+        # A text may nest deeper than Python recurses, a number exceed its floats.
+        except _NONSENSE as wrong:
+            raise ValueError(
+                f"what is said of the result cannot be true: {text_of(wrong)[:200]}"
+            ) from wrong
         return cls(
             error=None if error is None else str(error),
-            started=float(said["started"]),
-            finished=float(said["finished"]),
-            shape=tuple(int(size) for size in said["shape"] or ()),
-            dtype=np.dtype(str(said["dtype"] or "u1")),
-            shared=bool(said["shared"]),
+            started=times[0],
+            finished=times[1],
+            shape=shape,
+            dtype=np.dtype(dtype),
+            shared=shared,
         )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the result, where there is one."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    def check(self, nbytes: int) -> None:
+        """Checks that a result is as large as it must be, before there is an array.
+
+        Raises:
+            ValueError: It is larger or smaller.
+        """
+        if self.error is None and self.nbytes != nbytes:
+            raise ValueError(
+                f"result of shape {self.shape} and type {self.dtype} in place of "
+                f"{nbytes} bytes"
+            )
 
     def reply(self, array: np.ndarray | None) -> Reply:
         """Returns the reply with this result."""
@@ -118,19 +155,22 @@ def joined(reply: Reply) -> bytearray:
     return whole
 
 
-def parted(whole: Any) -> Reply:
+def parted(whole: Any, nbytes: int) -> Reply:
     """Returns the reply that ``joined`` made bytes of; its result shares their memory.
+
+    Args:
+        whole: The bytes.
+        nbytes: How many of them must be the result's.
 
     Raises:
         ValueError: They are no such bytes.
-        TypeError: Likewise.
-        KeyError: Likewise.
     """
     view = memoryview(whole)
     length = int.from_bytes(view[:_LENGTH], "little")
     said = About.read(bytes(view[_LENGTH : _LENGTH + length]))
     if said.error is not None:
         return said.reply(None)
+    said.check(nbytes)
     count, start = math.prod(said.shape), _start(length)
     array = np.frombuffer(view, said.dtype, count, start)
     return said.reply(array.reshape(said.shape))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution import patience
+from fcdcc_keras.execution.address import check_address
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.direct import DirectTransport
@@ -149,6 +150,8 @@ def _client(
             "Received: a cluster with asynchronous=True. Make it without, or pass its "
             "address."
         )
+    if isinstance(cluster, str):
+        check_address(cluster)
     if isinstance(cluster, str | Cluster):
         within = patience.SCHEDULER_TIMEOUT
         try:

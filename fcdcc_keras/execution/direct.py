@@ -151,7 +151,7 @@ class DirectTransport(Transport):
                 about=json.dumps(about),
                 data=data,
             )
-            return self._read(answer, target)
+            return self._read(answer, target, subtask.result_nbytes)
         except BaseException as error:
             if target is not None:
                 target.forget()  # the worker may be writing to it yet
@@ -211,14 +211,22 @@ class DirectTransport(Transport):
             self._lines[address] = Line(address, arguments)
         return self._lines[address]
 
-    def _read(self, answer: dict[str, Any], segment: Segment | None) -> Reply:
-        """Returns the reply that a worker sent as plain data and bytes."""
+    def _read(
+        self, answer: dict[str, Any], segment: Segment | None, nbytes: int
+    ) -> Reply:
+        """Returns the reply that a worker sent as plain data and bytes.
+
+        Raises:
+            ValueError: It is none, or its result has not as many bytes as it must.
+        """
         said, array = About.read(answer["about"]), None
+        said.check(nbytes)
         if said.shared and segment is not None:
             array = self._memory.array(segment, said.shape, said.dtype)
         else:
             if said.error is None:
-                array = np.frombuffer(bytes_of(answer["data"]), said.dtype)
+                data = bytes_of(answer["data"], nbytes)
+                array = np.frombuffer(data, said.dtype)
                 array = array.reshape(said.shape)
             if segment is not None:
                 self._memory.give_back(segment)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client
 
+_TEXT = 1 << 20
+"""Bytes of text that a worker may answer."""
 _CONNECTIONS = 4096
 """Connections that may be open at a time, over all workers."""
 LEFT = "it left the cluster"
@@ -80,7 +82,7 @@ class PlainRequests:
             answer = answers[address]
         if answer["status"] != "OK":
             return str(answer["exception_text"])
-        return bytes(bytes_of(answer["result"])).decode(errors="replace")
+        return bytes(bytes_of(answer["result"], _TEXT)).decode(errors="replace")
 
     def forget(self, address: str) -> None:
         """Closes the connections to a worker."""
@@ -91,20 +93,28 @@ class PlainRequests:
         await self._pool.close()
 
 
-def bytes_of(sent: Any) -> Any:
+def bytes_of(sent: Any, most: int) -> Any:
     """Returns the bytes of a worker's answer, as they came.
 
+    Args:
+        sent: The answer.
+        most: Bytes that it may have, compressed or not.
+
     Raises:
+        ValueError: It has more, or is not compressed as its header says.
         TypeError: It is something else, from a worker in this process.
     """
-    from distributed.protocol.compression import decompress
     from distributed.protocol.serialize import Serialize, Serialized
+
+    from fcdcc_keras.execution.compressed import expanded
 
     if isinstance(sent, Serialize):  # from a worker in this process
         sent = sent.data
     if isinstance(sent, Serialized):
-        frames = sent.frames
-        if "compression" in sent.header:
-            frames = decompress(sent.header, frames)
+        names = sent.header.get("compression") or (None,) * len(sent.frames)
+        frames = []
+        for name, frame in zip(names, sent.frames, strict=True):
+            frames.append(expanded(name, frame, most))
+            most -= frames[-1].nbytes
         return frames[0] if len(frames) == 1 else b"".join(frames)
-    return memoryview(sent)
+    return expanded(None, sent, most)

@@ -121,7 +121,8 @@ async def _warm_up(
     It takes a weak machine tens of seconds, which would count as straggling.
     """
     ones = np.ones((1, 1, 1, 1), np.float32)
-    subtasks = [Subtask(address, KernelShare(ones), ones) for address in addresses]
+    share, nbytes = KernelShare(ones), ones.nbytes
+    subtasks = [Subtask(address, share, ones, nbytes) for address in addresses]
     conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
     replies = map(_outcome, tasks.start("warm_up", subtasks, conv))
     asking = dict(zip(addresses, replies, strict=True))

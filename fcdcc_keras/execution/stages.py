@@ -8,14 +8,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from fcdcc_keras.codes import Code
+from fcdcc_keras.codes.linear import unit_rows
 from fcdcc_keras.execution.blas import single_threaded_blas
 from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.decoding import decode
 from fcdcc_keras.execution.encoding import encode
+from fcdcc_keras.execution.magnitudes import scales
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.recipe import decode_recipe, encode_recipe
 from fcdcc_keras.execution.tensors import Allocate, aligned_empty
-from fcdcc_keras.partition import ChannelPartition, ConvGeometry, Cut, Grid, best_parts
+from fcdcc_keras.partition import (
+    IMAGES,
+    ChannelPartition,
+    ConvGeometry,
+    Cut,
+    Grid,
+    best_parts,
+)
 
 
 class Stages:
@@ -34,7 +43,12 @@ class Stages:
         images = code.ell_a * self.parts.part_images
         self.result_shape = (images, *part.output_size, filters)
         self.convolution = Convolution.of(part)
-        self.encode_time = 0.0
+        start = time.time()
+        mixed = _mixes_images(code, self.parts)
+        self._scales = scales(self._inputs) if mixed else None
+        if self._scales is not None:
+            self._inputs = self._inputs * self._scales[0]
+        self.encode_time = time.time() - start
 
     def encode(
         self, workers: Sequence[int], allocate: Allocate = lambda nbytes: None
@@ -77,6 +91,8 @@ class Stages:
                 self._decode_cut(self.parts, collector, output)
             else:
                 self._decode_grid(self.parts, collector, output)
+        if self._scales is not None:
+            output *= self._scales[1]
         return output
 
     def _decode_cut(self, cut: Cut, collector: Collector, output: np.ndarray) -> None:
@@ -108,6 +124,12 @@ class Stages:
         results = in_order.reshape(-1, *in_order.shape[3:])
         blocks = code.decoder(collector.survivors).decode(results)
         grid.merge(blocks.reshape(code.k_a, code.k_b, *blocks.shape[1:]), output)
+
+
+def _mixes_images(code: Code, parts: Cut | Grid) -> bool:
+    """Returns whether coded inputs are sums of images, not images as they are."""
+    along_images = isinstance(parts, Cut) and parts.index == IMAGES
+    return along_images and not unit_rows(code.input_matrix.T).all()
 
 
 def _moved(array: np.ndarray, allocate: Allocate) -> np.ndarray:

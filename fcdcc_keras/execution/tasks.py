@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.execution.answers import joined, parted, plain_reply
+from fcdcc_keras.execution.answers import (
+    MOST_TEXT,
+    joined,
+    parted,
+    plain_reply,
+)
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.subtask import (
@@ -66,8 +71,8 @@ class TaskTransport(Transport):
         self._watching.add(watching)  # the loop keeps only weak references
         watching.add_done_callback(self._watching.discard)
         return [
-            asyncio.ensure_future(self._reply(future, end))
-            for future, end in zip(futures, ends, strict=True)
+            asyncio.ensure_future(self._reply(s, future, end))
+            for s, future, end in zip(subtasks, futures, ends, strict=True)
         ]
 
     async def close(self) -> None:
@@ -116,12 +121,14 @@ class TaskTransport(Transport):
             )
         return futures
 
-    async def _reply(self, future: Future[Any], end: asyncio.Future[None]) -> Reply:
+    async def _reply(
+        self, subtask: Subtask, future: Future[Any], end: asyncio.Future[None]
+    ) -> Reply:
         try:
             await end
             if future.status != "finished":
                 return no_reply(f"the subtask was {future.status}")
-            return await self._fetch(future)
+            return await self._fetch(subtask, future)
         except Exception as error:  # whatever it was, there is no result
             return no_reply(f"the result could not be fetched: {error!r}")
         finally:
@@ -145,7 +152,7 @@ class TaskTransport(Transport):
         for future in done:
             future.release()
 
-    async def _fetch(self, future: Future[Any]) -> Reply:
+    async def _fetch(self, subtask: Subtask, future: Future[Any]) -> Reply:
         """Returns the reply of a finished subtask.
 
         Every reply is fetched by a request of its own. ``Client.gather`` joins
@@ -157,7 +164,8 @@ class TaskTransport(Transport):
         data = answer.get("data", {})
         if key not in data:
             return no_reply("the result was lost with its worker")
-        return parted(bytes_of(data[key]))
+        nbytes = subtask.result_nbytes
+        return parted(bytes_of(data[key], nbytes + MOST_TEXT), nbytes)
 
 
 async def _watch(

@@ -35,8 +35,8 @@ class Subtask:
     task, a subtask can have the ``KernelShare`` itself."""
     coded: np.ndarray
     """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
-    result_nbytes: int = 0
-    """Bytes of the result that the worker will give."""
+    result_nbytes: int
+    """Bytes that the worker's result must have."""
 
 
 class Transport(ABC):

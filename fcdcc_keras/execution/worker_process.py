@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from fcdcc_keras.execution.address import check_address
+
 WAIT = 300.0
 """Seconds that a worker waits for its scheduler: boards boot before the head node."""
 
@@ -123,5 +125,7 @@ def serve(
     The process is replaced, for the allocator and TensorFlow read their settings
     only once.
     """
+    if address is not None:
+        check_address(address)
     line = lasting_command(address, nthreads=nthreads, **options)
     os.execve(line[0], line, environment(nthreads, gpu))

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fcdcc_keras.checks import check_output
 from fcdcc_keras.errors import FcdccError
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -33,11 +34,7 @@ def check_plotting(path: str | Path, suffixes: Sequence[str] = SUFFIXES) -> Path
             f"The name of a plot must end in {', '.join(suffixes)}. Received: "
             f"{str(path)!r}. Choose one of these formats."
         )
-    if not path.absolute().parent.is_dir():
-        raise FcdccError(
-            "A plot must be written to a folder that is there. Received: "
-            f"{str(path)!r}. Make the folder first."
-        )
+    check_output(path)
     if find_spec("matplotlib") is None:
         raise FcdccError(
             "Plots need matplotlib. Received: no module named 'matplotlib'. Install "

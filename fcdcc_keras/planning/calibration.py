@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fcdcc_keras.checks import is_number, record
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
@@ -61,7 +62,8 @@ class Calibration:
         for field, value in vars(self).items():
             if field == "near":
                 continue
-            if not (value > 0 or (value == 0 and field in _MAY_BE_ZERO)):
+            least = 0.0 if field in _MAY_BE_ZERO else math.ulp(0.0)
+            if not is_number(value, least):
                 raise PlanError(
                     "A calibration must have positive numbers. Received: "
                     f"{field}={value!r}. Calibrate again on an idle cluster."
@@ -121,5 +123,9 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """Returns the calibration that ``to_dict`` described."""
-        return cls(**data)
+        """Returns the calibration that ``to_dict`` described.
+
+        Raises:
+            PlanError: The data is not that of a calibration.
+        """
+        return record(cls, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ def compare_codes(
     *,
     partition: tuple[int, int] | None = None,
     samples: int = 10_000,
+    done: Callable[[Code, int], None] = lambda design, number: None,
 ) -> Comparison:
     """Certifies the codes with recovery threshold n − γ.
 
@@ -79,6 +81,7 @@ def compare_codes(
         partition: Only codes with this split (k_A, k_B); default: of each kind of
             code the near-square split and the one-sided one.
         samples: Random survivor sets, where there are too many to try all.
+        done: Told of each code that has been certified, and how many there are.
 
     Raises:
         PlanError: The numbers are impossible, or no code has this split.
@@ -88,7 +91,10 @@ def compare_codes(
         designs = [d for kind in kinds(workers, stragglers).values() for d in kind]
     else:
         designs = _of_partition(workers, stragglers, partition)
-    rows = [(design, certify(design, samples=samples)) for design in designs]
+    rows = []
+    for design in designs:
+        rows.append((design, certify(design, samples=samples)))
+        done(design, len(designs))
     rows.sort(key=lambda row: (row[1].amplification_99, row[1].amplification_worst))
     return Comparison(workers, stragglers, tuple(rows))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ChannelPartition, ConvGeometry, best_parts
@@ -42,7 +43,7 @@ class Prices:
 
     def __post_init__(self) -> None:
         for field, value in vars(self).items():
-            if not value >= 0:
+            if not is_number(value, least=0):
                 raise PlanError(
                     "A price must be a number of at least 0. Received: "
                     f"{field}={value!r}. Give seconds per unit."

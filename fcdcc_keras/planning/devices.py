@@ -6,9 +6,9 @@ float32 library reaches, not what a data sheet promises.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from fcdcc_keras.checks import json_value
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning.calibration import Calibration
 
@@ -97,7 +97,7 @@ def profile(name: str | Path) -> Calibration:
     if name in PROFILES:
         return PROFILES[str(name)]
     try:
-        return Calibration.from_dict(json.loads(Path(name).read_text("utf-8")))
+        return Calibration.from_dict(json_value(Path(name).read_text("utf-8")))
     except PlanError:
         raise
     except (OSError, TypeError, ValueError) as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
+from fcdcc_keras.checks import is_number
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.text import bytes_text
@@ -11,6 +13,42 @@ from fcdcc_keras.text import bytes_text
 PlanAll = Callable[[float], Sequence[LayerPlan]]
 """Plans all layers where each byte that a worker holds has a given price."""
 _STEPS = 30
+_PREFIXES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_AMOUNT = re.compile(r"([0-9.]+(?:e[0-9]+)?) *(?:([kmgt]?)(i?)b?)?", re.IGNORECASE)
+
+
+def limit_bytes(limit: float | str | None) -> float | None:
+    """Returns a limit of memory in bytes.
+
+    Args:
+        limit: A number, or a text with a unit as Dask has them: "5MB" or "4GiB".
+
+    Raises:
+        PlanError: It is no positive number of bytes.
+    """
+    if limit is None:
+        return None
+    number: float | None = None
+    if isinstance(limit, str):
+        found = _AMOUNT.fullmatch(limit.strip())
+        if found and is_number(_float(found[1])):
+            base = 1024 if found[3] else 1000
+            number = float(found[1]) * base ** _PREFIXES[(found[2] or "").lower()]
+    elif is_number(limit):
+        number = float(limit)
+    if number is None or not number > 0:
+        raise PlanError(
+            "A limit of memory must be a positive number of bytes. Received: "
+            f"memory_limit={limit!r}. Give for example 200e6 or '200MB'."
+        )
+    return number
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def within_memory(plan_all: PlanAll, limit: float | None) -> Sequence[LayerPlan]:

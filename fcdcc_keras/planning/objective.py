@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
@@ -50,11 +52,7 @@ class Objective:
                 "calibration. Pass calibration=fk.calibrate(cluster), or figures of "
                 "known devices from `fcdcc_keras.planning.devices`."
             )
-        if any(not speed > 0 for speed in self.speeds):
-            raise PlanError(
-                "The workers' speeds must be positive. Received: "
-                f"speeds={self.speeds!r}. 1 is the speed of a calibrated worker."
-            )
+        check_speeds(self.speeds)
 
     def rank(
         self, geometry: ConvGeometry, code: Code, itemsize: int, hedged: bool
@@ -94,6 +92,22 @@ class Objective:
             itemsize,
             hedged,
         )
+
+
+def check_speeds(speeds: Any) -> tuple[float, ...]:
+    """Returns speeds of workers as numbers.
+
+    Raises:
+        PlanError: They are not a sequence of positive numbers.
+    """
+    several = isinstance(speeds, Iterable) and not isinstance(speeds, str | bytes)
+    numbers = tuple(speeds) if several else (speeds,)
+    if not several or not all(is_number(s, least=math.ulp(0.0)) for s in numbers):
+        raise PlanError(
+            "The workers' speeds must be positive numbers. Received: "
+            f"speeds={speeds!r}. 1 is the speed of a calibrated worker."
+        )
+    return tuple(map(float, numbers))
 
 
 def shares_of(

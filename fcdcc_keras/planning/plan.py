@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcdcc_keras import codes
+from fcdcc_keras.checks import json_value, record
 from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
@@ -96,17 +97,17 @@ class LayerPlan:
         """
         try:
             return cls(
-                path=data["path"],
+                path=_text(data["path"]),
                 geometry=ConvGeometry(**data["geometry"]),
                 code=codes.from_dict(data["code"]),
-                cost=LayerCost(**data["cost"]),
+                cost=record(LayerCost, data["cost"]),
                 certificate=Certificate.from_dict(data["certificate"]),
-                hedged=data.get("hedged", False),
+                hedged=_truth(data.get("hedged", False)),
                 latency=_latency(data.get("latency")),
             )
         except PlanError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _not_a_plan(data) from error
 
 
@@ -158,7 +159,11 @@ class Plan:
         return next((layer for layer in self.layers if layer.path == path), None)
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Returns the plan as JSON, and writes it to a file if a path is given."""
+        """Returns the plan as JSON, and writes it to a file if a path is given.
+
+        Raises:
+            PlanError: There can be no such file.
+        """
         data = {
             "format": _FORMAT,
             "model": self.model,
@@ -176,7 +181,13 @@ class Plan:
             data["client"] = asdict(self.client)
         text = json.dumps(data, indent=1)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            try:
+                Path(path).write_text(text + "\n", encoding="utf-8")
+            except OSError as error:
+                raise PlanError(
+                    "A plan must be written to a file that may be written. Received: "
+                    f"{str(path)!r}: {error}. Choose another."
+                ) from error
         return text
 
     @classmethod
@@ -189,29 +200,35 @@ class Plan:
         is_text = isinstance(source, str) and source.lstrip().startswith("{")
         try:
             text = str(source) if is_text else Path(source).read_text("utf-8")
-            data = json.loads(text)
-            if data["format"] != _FORMAT:
+            data = json_value(text)
+            if data["format"] is True or data["format"] != _FORMAT:
                 raise KeyError("format")
             measured, slowed = data.get("calibration"), data.get("straggling")
             client = data.get("client")
             return cls(
-                model=data["model"],
+                model=_text(data["model"]),
                 workers=data["workers"],
                 stragglers=data["stragglers"],
-                layers=tuple(LayerPlan.from_dict(d) for d in data["layers"]),
-                not_coded=tuple((path, why) for path, why in data["not_coded"]),
-                calibration=measured and Calibration.from_dict(measured),
+                layers=tuple(LayerPlan.from_dict(d) for d in _list(data["layers"])),
+                not_coded=tuple(
+                    (_text(path), _text(why)) for path, why in _list(data["not_coded"])
+                ),
+                calibration=(
+                    None if measured is None else Calibration.from_dict(measured)
+                ),
                 at_call=tuple(
-                    (path, ConvGeometry(**geometry))
-                    for path, geometry in data.get("at_call", ())
+                    (_text(path), ConvGeometry(**geometry))
+                    for path, geometry in _list(data.get("at_call", []))
                 ),
                 latency=_latency(data.get("latency")),
-                straggling=slowed and straggler_models.from_dict(slowed),
-                client=client and ClientWork(**client),
+                straggling=(
+                    None if slowed is None else straggler_models.from_dict(slowed)
+                ),
+                client=None if client is None else record(ClientWork, client),
             )
         except PlanError:
             raise
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise _not_a_plan(source, is_text) from error
 
     def __str__(self) -> str:
@@ -244,6 +261,24 @@ def plan_latency(
 
 def _latency(data: Mapping[str, Any] | None) -> Latency | None:
     return None if data is None else Latency.from_dict(data)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _not_a_plan(source: object, is_text: bool = True) -> PlanError:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.checks import record
+from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.waiting import Waiting
 
@@ -31,8 +33,12 @@ class Latency:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Latency:
-        """Returns the latency that ``to_dict`` described."""
-        return cls(**data)
+        """Returns the latency that ``to_dict`` described.
+
+        Raises:
+            PlanError: The data is not that of a latency.
+        """
+        return record(cls, data)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def layer_latency(usual: float, law: Waiting) -> Latency:
         usual: Seconds when nobody straggles.
         law: Of its seconds.
     """
-    return Latency(usual, law.mean, float(law.quantile(0.99)))
+    return _latency(usual, law.mean, float(law.quantile(0.99)))
 
 
 def model_latency(
@@ -84,10 +90,14 @@ def model_latency(
     expected = rest + sum(layer.expected for layer in layers)
     if lasting:
         # The order of the workers is the same in all layers: so their quantiles add.
-        return Latency(usual, expected, rest + sum(layer.p99 for layer in layers))
+        return _latency(usual, expected, rest + sum(layer.p99 for layer in layers))
     rng = np.random.default_rng(0)
     evenly = (np.arange(_PASSES) + 0.5) / _PASSES
     total = np.full(_PASSES, rest)
     for law in laws:
         total += law.quantile(rng.permutation(evenly))
-    return Latency(usual, expected, float(np.quantile(total, 0.99)))
+    return _latency(usual, expected, float(np.quantile(total, 0.99)))
+
+
+def _latency(*seconds: float) -> Latency:
+    return Latency(*map(rounded, seconds))

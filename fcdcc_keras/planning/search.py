@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from fcdcc_keras import codes
+from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code, certify
 from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.codes.certify import screen
+from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import Prices, layer_cost
@@ -28,6 +31,8 @@ with the least error is taken."""
 _SAME_PRICE_HEDGED = 1.005
 """The same where nobody is expected to be late: saving the coding counts, and plain
 blocks are as exact as can be."""
+_RANK_DIGITS = 9
+"""Of what designs are compared by."""
 UNPROTECTED = ("uncoded", "replication")
 """Codes that "auto" takes only where no worker may be missing."""
 
@@ -158,7 +163,7 @@ def check_tolerance(tolerance: float | None, dtype: str) -> float:
     """
     if tolerance is None:
         return TOLERANCE[dtype]
-    if not isinstance(tolerance, int | float) or not tolerance > 0:
+    if not is_number(tolerance, least=math.ulp(0.0)):
         raise PlanError(
             "`tolerance` must be a positive number, the largest relative error. "
             f"Received: tolerance={tolerance!r}. Give for example 1e-4."
@@ -179,7 +184,7 @@ def _rank(
     if geometry.kind == "dense":
         return storage
     rank = objective.rank(geometry, code, itemsize, hedged)
-    return rank + holding * storage * itemsize
+    return rounded(rank + holding * storage * itemsize, _RANK_DIGITS)
 
 
 def _most_exact_of_cheapest(

@@ -7,7 +7,6 @@ never ends. The shifted exponential and Pareto laws are the usual ones of the li
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fcdcc_keras.checks import is_number, json_value
 from fcdcc_keras.errors import PlanError
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,9 @@ class ShiftedExponential(Straggling):
     name = "exponential"
 
     def __post_init__(self) -> None:
-        _check(self.mean > 0, "mean", self.mean, "a positive mean excess, as 0.5")
+        _check(
+            _positive(self.mean), "mean", self.mean, "a positive mean excess, as 0.5"
+        )
 
     def cdf(self, slowdown: ArrayLike) -> Floats:
         """See ``Straggling.cdf``."""
@@ -101,7 +103,7 @@ class Pareto(Straggling):
     name = "pareto"
 
     def __post_init__(self) -> None:
-        _check(self.shape > 0, "shape", self.shape, "a positive exponent, as 2")
+        _check(_positive(self.shape), "shape", self.shape, "a positive exponent, as 2")
 
     def cdf(self, slowdown: ArrayLike) -> Floats:
         """See ``Straggling.cdf``."""
@@ -133,13 +135,20 @@ class OnOff(Straggling):
 
     def __post_init__(self) -> None:
         _check(
-            0 <= self.probability <= 1,
+            is_number(self.probability, least=0) and self.probability <= 1,
             "probability",
             self.probability,
             "a probability from 0 to 1",
         )
-        _check(self.factor >= 1, "factor", self.factor, "at least 1, or inf")
-        _check(0 < self.spell < math.inf, "spell", self.spell, "positive seconds")
+        _check(
+            is_number(self.factor, least=1), "factor", self.factor, "at least 1, or inf"
+        )
+        _check(
+            _positive(self.spell) and self.spell < math.inf,
+            "spell",
+            self.spell,
+            "positive seconds",
+        )
 
     @property
     def usual_spell(self) -> float:
@@ -223,7 +232,7 @@ def from_spec(text: str) -> Straggling:
     name, _, rest = text.partition(":")
     try:
         if name == Trace.name:
-            return Trace(tuple(json.loads(Path(rest).read_text("utf-8"))))
+            return Trace(tuple(json_value(Path(rest).read_text("utf-8"))))
         return _BY_NAME[name](*(float(word) for word in rest.split(",") if rest))
     except PlanError:
         raise
@@ -237,6 +246,10 @@ def _not_a_model(received: object) -> PlanError:
         f"{str(received)[:80]!r}. Use none, exponential:MEAN, pareto:SHAPE, "
         "onoff:PROBABILITY,FACTOR[,SPELL] or trace:FILE."
     )
+
+
+def _positive(value: object) -> bool:
+    return is_number(value, least=math.ulp(0.0))
 
 
 def _check(good: bool, field: str, value: object, wanted: str) -> None:

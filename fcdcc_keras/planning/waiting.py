@@ -17,6 +17,8 @@ from fcdcc_keras.planning.stragglers import Floats, Straggling
 
 _ROUNDING = 1e-9
 """Of slowdowns: what is computed from a time must not fall short of a jump of F."""
+_DECIMALS = 9
+"""Of probabilities."""
 _POINTS = 1000
 """Of each law that is followed numerically."""
 
@@ -85,7 +87,8 @@ def waiting(
         for _ in range(times):
             done = _cut(law, needed) if done is None else _added(done, law)
     assert done is not None
-    cdf = np.minimum(done[needed], 1.0)
+    # A quantile that the law just reaches must not fall beyond it by rounding.
+    cdf = np.minimum(done[needed], 1.0).round(_DECIMALS)
     cdf[-1] = 1.0
     return Waiting(seconds, cdf)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TypedDict
 
 import keras
 
+from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import VERIFY, Verify
@@ -60,7 +62,7 @@ class Options:
     timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.timeout, int | float) or not self.timeout > 0:
+        if not is_number(self.timeout, least=math.ulp(0.0)):
             raise PlanError(
                 "`timeout` must be a positive number of seconds. Received: "
                 f"timeout={self.timeout!r}. Give for example 60."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import keras
 
+from fcdcc_keras.checks import check_type
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
@@ -23,7 +24,8 @@ from fcdcc_keras.planning import (
     plan_latency,
     within_memory,
 )
-from fcdcc_keras.planning.objective import shares_of
+from fcdcc_keras.planning.memory import limit_bytes
+from fcdcc_keras.planning.objective import check_speeds, shares_of
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.client_work import client_work
 from fcdcc_keras.rewriting.eligibility import (
@@ -42,6 +44,9 @@ from fcdcc_keras.rewriting.wishes import (
     losing_layers,
 )
 
+_CALIBRATE = "Pass what `fk.calibrate` returned, or one of `planning.devices`."
+_STRAGGLING = "Make one with `planning.stragglers.from_spec('onoff:0.1,10')`."
+
 
 def plan(
     model: keras.Model,
@@ -57,7 +62,7 @@ def plan(
     calibration: Calibration | None = None,
     objective: By = "price",
     straggling: Straggling | None = None,
-    memory_limit: float | None = None,
+    memory_limit: float | str | None = None,
     speeds: Sequence[float] = (),
 ) -> Plan:
     """Returns what ``distribute`` would do with a model; needs no cluster.
@@ -86,8 +91,8 @@ def plan(
             expected seconds, which need a calibration.
         straggling: How workers are slowed, of ``fcdcc_keras.planning.stragglers``;
             default: they are not.
-        memory_limit: Bytes of kernels that a worker can hold; default: what the
-            calibration says. Layers are split so that it is kept.
+        memory_limit: Bytes of kernels that a worker can hold, as 5e6 or "5MB";
+            default: what the calibration says. Layers are split so that it is kept.
         speeds: Of each worker, where they are unequal; 1 is a calibrated one. The n
             shares of a layer are given away by speed, several to a fast worker.
             Latencies are predicted for it.
@@ -100,8 +105,17 @@ def plan(
             is left to code, or a worker's memory is too small.
         UnsupportedLayerError: A layer that was named cannot be coded.
     """
-    if memory_limit is None and calibration is not None:
-        memory_limit = calibration.worker_memory
+    if calibration is not None:
+        check_type("calibration", calibration, Calibration, _CALIBRATE)
+    if prices is not None:
+        check_type(
+            "prices", prices, Prices, "Give for example fk.Prices(storage=8e-9)."
+        )
+    if straggling is not None:
+        check_type("straggling", straggling, Straggling, _STRAGGLING)
+    limit = limit_bytes(memory_limit)
+    if limit is None and calibration is not None:
+        limit = calibration.worker_memory
     wishes = Wishes(
         layers,
         code,
@@ -112,8 +126,8 @@ def plan(
         dense,
         straggling or NoStraggling(),
         objective,
-        memory_limit,
-        tuple(map(float, speeds)),
+        limit,
+        check_speeds(speeds),
     )
     check_redundancy(workers, stragglers)
     check_choice("redundancy", redundancy, tuple(HEDGED))
@@ -224,7 +238,12 @@ def _choose(verdicts: Sequence[Verdict], wishes: Wishes) -> list[Verdict]:
         return wanted
     if callable(layers):
         return [v for v in wanted if layers(v.layer)]
-    names = [layers] if isinstance(layers, str) else list(layers)
+    names = [layers] if isinstance(layers, str) else layers
+    if not isinstance(names, Collection):
+        raise PlanError(
+            "`layers` must be 'all', 'gaining', names of the model's layers, or a "
+            f"function. Received: layers={layers!r}. Give for example ['conv1']."
+        )
     chosen: set[str] = set()
     for name in names:
         named = [v for v in verdicts if name in (v.path, v.path.rpartition("/")[2])]

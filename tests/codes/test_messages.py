@@ -20,8 +20,7 @@ MESSAGES = [
     (
         lambda: CRME(0, 4, 6),
         PlanError,
-        "`k_a` must be an integer of at least 1. Received: k_a=0. Choose a "
-        "positive number.",
+        "`k_a` must be an integer of at least 1. Received: k_a=0. Give for example 2.",
     ),
     (
         lambda: CRME(4, 4, 6, q=5),
@@ -127,15 +126,14 @@ MESSAGES = [
     (
         lambda: Certificate.from_dict({"exact": Uncoded}),
         PlanError,
-        'A certificate must be what `to_dict` writes. Received: {"exact": '
-        "\"<class 'fcdcc_keras.codes.uncoded.Uncoded'>\"}. Certify again.",
+        "A Certificate must be what `to_dict` writes. Received: exact=<class "
+        "'fcdcc_keras.codes.uncoded.Uncoded'>. Write the file again.",
     ),
     (
         lambda: Certificate.from_dict({"exact": "x" * 99}),
         PlanError,
-        'A certificate must be what `to_dict` writes. Received: {"exact": '
-        '"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.'
-        " Certify again.",
+        "A Certificate must be what `to_dict` writes. Received: exact='"
+        f"{'x' * 73}. Write the file again.",
     ),
 ]
 

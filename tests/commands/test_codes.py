@@ -25,7 +25,7 @@ def compared(*arguments: str) -> list[dict]:
     def refuse(token: str) -> None:
         raise AssertionError(f"{token} is not JSON")
 
-    return json.loads(result.output, parse_constant=refuse)
+    return json.loads(result.stdout, parse_constant=refuse)
 
 
 def chosen(rows: list[dict]) -> dict:
@@ -47,9 +47,9 @@ def test_rows_say_what_was_certified():
         "recovery_threshold": 4,
         "partition": [4, 4],
         "amplification": {
-            "median": pytest.approx(1.290994448735806, rel=1e-9),
-            "p99": pytest.approx(2.0816659994661344, rel=1e-9),
-            "worst": pytest.approx(2.0816659994661344, rel=1e-9),
+            "median": 1.29099,
+            "p99": 2.08167,
+            "worst": 2.08167,
             "exact": True,
         },
         "condition_number": crme["condition_number"],
@@ -70,7 +70,9 @@ def test_rows_make_their_codes_again():
         code = family(k_a, k_b, 7, **row["options"])
         assert code.recovery_threshold == row["recovery_threshold"] == 4
         worst = code.decoder(row["worst_survivors"]).amplification
-        assert worst == pytest.approx(row["amplification"]["worst"], rel=1e-6)
+        assert worst == pytest.approx(
+            row["amplification"]["worst"], rel=5e-6
+        )  # six digits
 
 
 def test_the_chosen_is_the_most_exact_that_auto_may_take():
@@ -124,7 +126,7 @@ def test_crme_at_sixty_is_shown_and_not_chosen():
 
 
 def test_the_table_marks_the_chosen():
-    text = run("--workers", "6", "--stragglers", "2").output
+    text = run("--workers", "6", "--stragglers", "2").stdout
     assert "quaternion *" in text
     assert "parity=quaternion" in text
     assert text.count("*") == 2  # and the title says what it means
@@ -144,7 +146,7 @@ def test_plot_is_written(tmp_path, suffix, start):
     path = tmp_path / f"alpha.{suffix}"
     result = run("--workers", "5", "--stragglers", "1", "--json", "--plot", str(path))
     assert result.exit_code == 0, result.output
-    assert json.loads(result.output)
+    assert json.loads(result.stdout)
     assert path.read_bytes().startswith(start)
 
 
@@ -152,7 +154,7 @@ def test_plot_is_written(tmp_path, suffix, start):
     ("name", "message"),
     [
         ("alpha.gif", "must end in .png, .svg, .pdf. Received: "),
-        ("none/alpha.png", "a folder that is there. Received: "),
+        ("none/alpha.png", "a folder that is there and may be written to. Received: "),
     ],
 )
 def test_plots_that_cannot_be_written_are_refused_first(tmp_path, name, message):

@@ -57,7 +57,7 @@ def test_no_weights_are_downloaded(monkeypatch) -> None:
         (["--device", "abacus"], 1, "Known are pi4"),
         (["--straggling", "gauss:1"], 1, "Use none, exponential"),
         (["--objective", "latency"], 1, "Received: no calibration"),
-        (["--memory-limit", "much"], 2, "--memory-limit 200MB"),
+        (["--memory-limit", "much"], 2, "or '200MB'"),
         (["--memory-limit", "1kB"], 1, "limit of 1 kB"),
         (["--speeds", "fast"], 2, "--speeds 2,1,1,1"),
         (["--plot", "plan.txt"], 1, "must end in .png"),

@@ -20,7 +20,7 @@ from fcdcc_keras.codes import (
 )
 from fcdcc_keras.codes.parity import parity, redundant
 from fcdcc_keras.execution import agreement
-from fcdcc_keras.execution.agreement import agree, residual_of
+from fcdcc_keras.execution.agreement import agree, residuals_of
 from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.local import LocalExecutor
 from fcdcc_keras.execution.stages import Stages, kernel_shares
@@ -247,7 +247,8 @@ def test_rounding_of_numbers_that_cancel_is_no_lie() -> None:
     layer = Layer(CRME(4, 4, 6), geometry, kernel.astype("float32"))
     x = 1e4 + rng.normal(size=(2, 10, 6, 16)) * 1e-3
     job, results = layer.run(x.astype("float32"))
-    residual = residual_of(job, parity(job.code, range(6)), list(results.values()))
+    residuals = residuals_of(job, parity(job.code, range(6)), list(results.values()))
+    residual = max(residuals, key=lambda residual: residual.largest)
     assert residual.largest > 1e-3 * residual.size  # nothing but rounding
     assert agree(job, results)
     results[3] = results[3] + np.float32(residual.size)
@@ -268,7 +269,8 @@ def test_the_largest_residual_is_found_wherever_it_is(
             altered = results[2].copy()
             altered[3 + image, row, column, f + channel] += np.abs(altered).max()
             arrays = [altered if w == 2 else results[w] for w in range(6)]
-            residual = residual_of(job, equations, arrays)
+            residuals = residuals_of(job, equations, arrays)
+            residual = max(residuals, key=lambda residual: residual.largest)
             assert residual.position == (image, row, column, channel)
 
 

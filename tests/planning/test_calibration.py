@@ -110,5 +110,5 @@ def test_an_unknown_device_is_refused(tmp_path):
         profile("abacus")
     file = tmp_path / "device.json"
     file.write_text('{"speed": 1}')
-    with pytest.raises(fk.PlanError, match=r"Received: '.*speed.*holds"):
+    with pytest.raises(fk.PlanError, match=r"Calibration must be.*Received: speed=1"):
         profile(file)

@@ -4,6 +4,8 @@ import keras
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.execution.address import check_address
+from fcdcc_keras.execution.worker_process import serve
 
 
 @pytest.fixture
@@ -43,6 +45,89 @@ def test_options_are_refused_before_anything_is_placed(model, options, error, ma
     with pytest.raises(error, match=match) as caught:
         fk.distribute(model, Untouchable(4), **options)
     assert "Received: " in str(caught.value)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"layers": 5}, r"`layers` must be.*Received: layers=5"),
+        ({"layers": None}, r"`layers` must be.*Received: layers=None"),
+        ({"layers": [5]}, r"`layers` must be.*Received: 5"),
+        ({"speeds": "ab"}, r"positive numbers.*speeds='ab'"),
+        ({"speeds": "21"}, r"positive numbers.*speeds='21'"),
+        ({"speeds": 5}, r"positive numbers.*speeds=5"),
+        ({"speeds": [1, NAN]}, r"positive numbers.*nan"),
+        ({"speeds": [1, None]}, r"positive numbers.*None"),
+        ({"speeds": [0, 1, 1]}, r"positive numbers.*\[0"),
+        ({"memory_limit": "much"}, r"positive number of bytes.*'much'.*'200MB'"),
+        ({"memory_limit": "1.2.3MB"}, r"positive number of bytes"),
+        ({"memory_limit": NAN}, r"positive number of bytes.*nan"),
+        ({"memory_limit": -1}, r"positive number of bytes.*-1"),
+        ({"memory_limit": [5]}, r"positive number of bytes.*\[5\]"),
+        ({"prices": 5}, r"must be a Prices.*prices=5"),
+        ({"calibration": {}}, r"must be a Calibration.*calibration=\{\}"),
+        ({"straggling": "none"}, r"must be a Straggling.*straggling='none'"),
+        ({"tolerance": NAN}, r"`tolerance` must be a positive number"),
+        ({"tolerance": True}, r"`tolerance` must be a positive number.*True"),
+        ({"tolerance": "1e-4"}, r"`tolerance` must be a positive number.*'1e-4'"),
+        ({"workers": 10_000}, r"at most. Received: workers=10000"),
+        ({"redundancy": ["eager"]}, r"`redundancy` must be one of"),
+        ({"objective": 3}, r"`objective` must be one of"),
+    ],
+)
+def test_what_no_plan_can_be_made_by(model, options, match):
+    with pytest.raises(fk.PlanError, match=rf"(?s){match}") as caught:
+        fk.plan(model, **{"workers": 3, **options})
+    assert "Received: " in str(caught.value)
+
+
+@pytest.mark.parametrize("price", ["a", None, NAN, -1, True])
+def test_prices_and_calibrations_are_numbers(price):
+    from fcdcc_keras.planning import Calibration
+
+    with pytest.raises(fk.PlanError, match="Received: storage="):
+        fk.Prices(storage=price)
+    with pytest.raises(fk.PlanError, match="Received: latency="):
+        Calibration(price, 1e9, 1e9, 1e9, 1e9)
+    with pytest.raises(fk.PlanError, match="Received: message="):
+        Calibration(1e-3, 1e9, 1e9, 1e9, 1e9, message=price)
+
+
+@pytest.mark.parametrize(
+    "limit", ["5MB", "5 mb", "5e6", "5000 kB", "4.7683716MiB", 5e6]
+)
+def test_limits_of_memory_as_dask_has_them(limit):
+    from dask.utils import parse_bytes
+
+    from fcdcc_keras.planning.memory import limit_bytes
+
+    assert limit_bytes(limit) == pytest.approx(5e6, rel=1e-7)
+    assert limit_bytes(limit) == pytest.approx(parse_bytes(limit), abs=1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://127.0.0.1", "127.0.0.1", "tls://[::1]", "tcp://:8786", "ws://a/b", "a:b"],
+)
+def test_addresses_without_a_port_are_refused_at_once(model, address, monkeypatch):
+    import distributed
+
+    monkeypatch.delattr(distributed, "Client")  # there is never one
+    with pytest.raises(fk.ClusterError, match=r"host and a port.*Received: "):
+        check_address(address)
+    with pytest.raises(fk.ClusterError, match=r"host and a port"):
+        serve(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://127.0.0.1:8786", "a:1", "tls://[::1]:65535", "ws://a:80/b", "inproc://1/2"],
+)
+def test_addresses_that_may_be_right(address):
+    check_address(address)
 
 
 @pytest.mark.parametrize("cluster", [7, ["tcp://a"], object()])
