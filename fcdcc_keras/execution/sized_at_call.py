@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from fcdcc_keras.codes import Code
-from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.partition import ConvGeometry
@@ -56,12 +55,8 @@ class SizedAtCall:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 policy's fallback is "raise".
         """
-        try:
-            with self._lock:
-                coded = self._coded(inputs.shape[1:-1])
-        except FcdccError as error:
-            self._session.policy.error = error
-            raise
+        with self._lock:
+            coded = self._coded(inputs.shape[1:-1])
         return coded(inputs, kernel)
 
     def _coded(self, size: tuple[int, ...]) -> CodedConvolution:

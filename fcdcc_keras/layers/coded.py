@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from fcdcc_keras.layers.crossing import as_coded, coded_convolution
+from fcdcc_keras.layers.crossing import as_coded, coded_convolution, leaving
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,15 +98,16 @@ class CodedLayer:
         """Returns the kernel that goes to workers, as a tensor."""
         return self.kernel
 
-    def call(self: Any, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns what the Keras layer returns.
+    def call(self: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
+        """Returns what the Keras layer returns, and takes all that it does.
 
         Raises:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 model was distributed with ``fallback="raise"``.
         """
-        if self._coded is None:
-            return super().call(inputs)  # type: ignore[misc]  # of the Keras layer
+        if self._coded is None or leaving():
+            plain: Any = super()
+            return plain.call(inputs, *args, **kwargs)
         inputs = keras.ops.convert_to_tensor(inputs, sparse=False)
         outputs = self.on_workers(inputs)
         outputs.set_shape(self.compute_output_shape(inputs.shape))
@@ -125,6 +128,16 @@ class CodedLayer:
         inputs = keras.ops.transpose(inputs, last)
         outputs = coded_convolution(self.run_coded, self.plain, inputs, kernel)
         return keras.ops.transpose(outputs, first)
+
+
+def taking_all_of(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns ``CodedLayer.call`` with the signature of a Keras layer's."""
+
+    @wraps(call)
+    def coded(self: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
+        return CodedLayer.call(self, inputs, *args, **kwargs)
+
+    return coded
 
 
 def channels_last(layer: Any, shape: Shape) -> Shape:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
-from fcdcc_keras.layers.coded import CodedLayer
+from fcdcc_keras.layers.coded import CodedLayer, taking_all_of
 from fcdcc_keras.layers.families import (
     Connected,
     Convolving,
@@ -13,15 +15,33 @@ from fcdcc_keras.layers.families import (
     Transposed,
 )
 
-_register = keras.saving.register_keras_serializable("fcdcc_keras")
+_register = keras.saving.register_keras_serializable
 _of: dict[type, type] = {}
+_plain: dict[type, type] = {}
 
 
 def _coded(kind: type) -> type:
     """Registers a coded layer with Keras, and with the Keras layer that it replaces."""
-    _of[kind.__bases__[1]] = kind
-    registered: type = _register(kind)
-    return registered
+    plain = kind.__bases__[1]
+    _of[plain] = kind
+    name, kind.__name__ = kind.__name__, plain.__name__
+    # Keras looks at what a call takes, and names weights in files by a layer's class:
+    # with the Keras layer's names each reads what the other wrote.
+    kind.call = taking_all_of(plain.call)
+    for registered in (_register("fcdcc_keras")(kind), _named_as_before(kind, name)):
+        _plain[registered] = plain
+    return kind
+
+
+def _named_as_before(kind: type, name: str) -> type:
+    """Returns a layer by the name of ours that it had in files of older versions."""
+
+    def load_own_variables(layer: Any, store: Any) -> None:
+        object.__setattr__(layer, "__class__", kind)  # it has been found in the file
+        layer.load_own_variables(store)
+
+    before = type(name, (kind,), {"load_own_variables": load_own_variables})
+    return _register("fcdcc_keras")(before)
 
 
 def coded_class(kind: type) -> type[CodedLayer] | None:
@@ -34,7 +54,7 @@ def coded_class(kind: type) -> type[CodedLayer] | None:
 
 def plain_class(kind: type) -> type:
     """Returns the Keras layer that a coded layer stands for, or the class itself."""
-    return next((plain for plain, coded in _of.items() if coded is kind), kind)
+    return _plain.get(kind, kind)
 
 
 @_coded

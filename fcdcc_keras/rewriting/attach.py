@@ -13,10 +13,8 @@ from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.distribute import sessions
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.exchange import coded_layers
-from fcdcc_keras.rewriting.files import keep_files_plain
 from fcdcc_keras.rewriting.hand_over import hand_over
 from fcdcc_keras.rewriting.options import Options
-from fcdcc_keras.rewriting.own_errors import raise_own_errors
 from fcdcc_keras.rewriting.walk import walk
 
 if TYPE_CHECKING:
@@ -70,8 +68,6 @@ def attach(
         old.close()
     # What Keras has traced before would go on computing locally.
     model.train_function = model.test_function = model.predict_function = None
-    raise_own_errors(model, session.policy)
-    keep_files_plain(model)
     return model
 
 
@@ -115,7 +111,6 @@ def load_model(
     )
     if cluster is not None:
         return attach(model, cluster, **options)
-    keep_files_plain(model)
     return model
 
 

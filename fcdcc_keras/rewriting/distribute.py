@@ -18,10 +18,8 @@ from fcdcc_keras.execution.session import Session
 from fcdcc_keras.planning import AUTO, Plan
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.exchange import coded_layers, make_coded
-from fcdcc_keras.rewriting.files import keep_files_plain
 from fcdcc_keras.rewriting.hand_over import hand_over
 from fcdcc_keras.rewriting.options import Layers, Options
-from fcdcc_keras.rewriting.own_errors import raise_own_errors
 from fcdcc_keras.rewriting.rebuild import compile_like, rebuild
 
 
@@ -116,9 +114,7 @@ def distribute(
         return layers
 
     verdicts = examine(model)
-    session = hand_over(model.name, verdicts, cluster, options, copy)
-    raise_own_errors(copies[0], session.policy)
-    keep_files_plain(copies[0])
+    hand_over(model.name, verdicts, cluster, options, copy)
     return copies[0]
 
 
