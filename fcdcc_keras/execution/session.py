@@ -26,6 +26,8 @@ class Session:
         self.policy = policy
         self.not_coded: tuple[tuple[str, str], ...] = ()
         """(path, reason) of each layer that was not converted."""
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
+        """The Keras layers that it is held for."""
         self._layers: list[CodedConvolution] = []
         # The finalizer must not refer to the session, or it would never run.
         self._finalizer = weakref.finalize(self, _end_later, self._layers, cleanup)
@@ -67,6 +69,12 @@ class Session:
                 f"of {self.executor.workers} workers. Check the workers' logs, or "
                 "distribute over fewer workers."
             )
+
+    def left_by(self, layer: object) -> None:
+        """Takes note that a layer has another session; without any, closes."""
+        self.users.discard(layer)
+        if not self.users:
+            self.close()
 
     def close(self) -> None:
         """Frees what the workers hold; ends a cluster that was started for it."""

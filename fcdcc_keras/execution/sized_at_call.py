@@ -40,6 +40,7 @@ class SizedAtCall:
         self._by_size: OrderedDict[tuple[int, ...], CodedConvolution] = OrderedDict()
         self._by_code: dict[Code, CodedConvolution] = {}
         self._local: CodedConvolution | None = None
+        self._detached = False
 
     @property
     def plans(self) -> tuple[LayerPlan, ...]:
@@ -59,6 +60,13 @@ class SizedAtCall:
             coded = self._coded(inputs.shape[1:-1])
         return coded(inputs, kernel)
 
+    def detach(self) -> None:
+        """Frees the shares; from now on the client computes the layer itself."""
+        with self._lock:
+            self._detached = True
+            for coded in self._by_code.values():
+                coded.detach()
+
     def _coded(self, size: tuple[int, ...]) -> CodedConvolution:
         if size not in self._by_size:
             self._by_size[size] = self._planned(
@@ -71,7 +79,7 @@ class SizedAtCall:
 
     def _planned(self, geometry: ConvGeometry) -> CodedConvolution:
         plan, gains = self._plan(geometry, None)
-        if not gains:
+        if self._detached or not gains:
             if self._local is None:
                 self._local = self._session.add(plan)
                 self._local.detach()

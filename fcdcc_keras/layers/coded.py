@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,18 @@ class CodedLayer:
     its Keras layer does.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Has a coded layer take what its Keras layer's call takes: Keras looks."""
+        super().__init_subclass__(**options)
+        plain = cls._plain()
+        if hasattr(plain, "call"):
+
+            @wraps(plain.call)
+            def call(self: Any, *args: Any, **kwargs: Any) -> tf.Tensor:
+                return CodedLayer.call(self, *args, **kwargs)
+
+            cls.call = call  # type: ignore[method-assign]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.start()
@@ -43,6 +55,7 @@ class CodedLayer:
         self.supports_jit = False
         self._coded: CodedConvolution | SizedAtCall | None = None
         self._session: Session | None = None
+        self._quantize_as_plain()
 
     @property
     def coded(self) -> CodedConvolution | SizedAtCall | None:
@@ -54,6 +67,12 @@ class CodedLayer:
         """What the layer's model holds on its cluster, or None."""
         return self._session
 
+    @property
+    def attached(self) -> bool:
+        """Whether workers compute the layer."""
+        session = self._session
+        return session is not None and not session.closed and self in session.users
+
     def attach(self, coded: CodedConvolution | SizedAtCall, session: Session) -> None:
         """Hands the layer's convolution to workers; the layer must be built.
 
@@ -62,7 +81,45 @@ class CodedLayer:
                 each size of input.
             session: What the layer keeps alive.
         """
+        former, before = self._coded, self._session
         self._coded, self._session = coded, session
+        session.users.add(self)
+        if former is not None and before is not None:
+            former.detach()
+            before.left_by(self)
+
+    def detach(self) -> None:
+        """Frees what workers hold; from now on the client computes the layer itself."""
+        if self._coded is not None and self._session is not None:
+            self._coded.detach()  # functions that were traced go on asking it
+            self._session.left_by(self)
+
+    @classmethod
+    def _plain(cls) -> type:
+        """Returns the Keras layer's class."""
+        return cls.__mro__[cls.__mro__.index(CodedLayer) + 1]
+
+    def _quantize_as_plain(self: Any) -> None:
+        """Has the layer be quantized as its Keras layer is: the client computes it."""
+        # Each layer has Keras's wrapper of its own, which quantizes layers of just the
+        # class that says how.
+        wrapped, derived = self.quantize, "quantize" not in vars(self._plain())
+
+        @wraps(wrapped)
+        def quantize(
+            mode: str | None = None, type_check: bool = True, **options: Any
+        ) -> None:
+            wrapped(mode, type_check=type_check and derived, **options)
+            if self.attached:
+                warnings.warn(
+                    f"Layer {self.name!r} was quantized ({self.quantization_mode}): "
+                    "the client computes it from now on, not the workers.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                self.detach()
+
+        self.quantize = quantize
 
     def run_coded(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Returns the operation on arrays, by whatever is attached when it runs.
@@ -128,16 +185,6 @@ class CodedLayer:
         inputs = keras.ops.transpose(inputs, last)
         outputs = coded_convolution(self.run_coded, self.plain, inputs, kernel)
         return keras.ops.transpose(outputs, first)
-
-
-def taking_all_of(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns ``CodedLayer.call`` with the signature of a Keras layer's."""
-
-    @wraps(call)
-    def coded(self: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
-        return CodedLayer.call(self, inputs, *args, **kwargs)
-
-    return coded
 
 
 def channels_last(layer: Any, shape: Shape) -> Shape:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from fcdcc_keras.layers.coded import CodedLayer, taking_all_of
+from fcdcc_keras.layers.coded import CodedLayer
 from fcdcc_keras.layers.families import (
     Connected,
     Convolving,
@@ -25,9 +25,8 @@ def _coded(kind: type) -> type:
     plain = kind.__bases__[1]
     _of[plain] = kind
     name, kind.__name__ = kind.__name__, plain.__name__
-    # Keras looks at what a call takes, and names weights in files by a layer's class:
-    # with the Keras layer's names each reads what the other wrote.
-    kind.call = taking_all_of(plain.call)
+    # Keras names weights in files by a layer's class: with the name of the Keras layer
+    # each reads what the other wrote.
     for registered in (_register("fcdcc_keras")(kind), _named_as_before(kind, name)):
         _plain[registered] = plain
     return kind
@@ -41,7 +40,8 @@ def _named_as_before(kind: type, name: str) -> type:
         layer.load_own_variables(store)
 
     before = type(name, (kind,), {"load_own_variables": load_own_variables})
-    return _register("fcdcc_keras")(before)
+    registered: type = _register("fcdcc_keras")(before)
+    return registered
 
 
 def coded_class(kind: type) -> type[CodedLayer] | None:

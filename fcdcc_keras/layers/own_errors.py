@@ -24,7 +24,7 @@ _REMEMBERED = 1024
 since another ended the call first, the oldest are forgotten."""
 _MARK = re.compile("fcdcc-error-[0-9a-f]{32}")
 # Not the errors themselves: their tracebacks hold all that the layers computed with.
-_raised: OrderedDict[str, tuple[type[FcdccError], str]] = OrderedDict()
+_raised: OrderedDict[str, tuple[Any, str]] = OrderedDict()
 
 
 class InGraph(Exception):
@@ -53,20 +53,20 @@ def let_marked_out() -> None:
 
     def new(kind: type[BaseException], *args: Any, **_: Any) -> BaseException:
         own = next(filter(None, map(_own, args)), None)
-        # No subclass of the class that was asked for would not be initialized.
+        # Of a subclass, for Python initializes, and C raises, no others.
         return Exception.__new__(_as_unknown(own[0]) if own else kind, *args)
 
     tf.errors.UnknownError.__new__ = new
 
 
-def _own(text: object) -> tuple[type[FcdccError], str] | None:
+def _own(text: object) -> tuple[Any, str] | None:
     """Returns the type and message of the error whose mark a text has, if any."""
     mark = _MARK.search(text) if isinstance(text, str) else None
     return None if mark is None else _raised.get(mark[0])
 
 
 @cache
-def _as_unknown(own: type[FcdccError]) -> type[FcdccError]:
+def _as_unknown(own: Any) -> type[FcdccError]:
     """Returns an error's type such that TensorFlow may raise it for an unknown one."""
 
     def init(self: Any, node: Any, op: Any, message: str, *more: Any) -> None:

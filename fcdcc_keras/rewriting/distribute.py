@@ -130,7 +130,9 @@ def close(model: keras.Model) -> None:
         PlanError: The model has no coded layer.
     """
     for session in sessions(model):
-        session.close()
+        # Of layers that have left it, it may be others' still.
+        if not session.users.isdisjoint(coded_layers(model)):
+            session.close()
 
 
 @contextmanager

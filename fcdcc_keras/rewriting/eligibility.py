@@ -9,7 +9,13 @@ from typing import Any
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.layers import CodedDense, CodedLayer, channels_last, coded_class
+from fcdcc_keras.layers import (
+    CodedConv3D,
+    CodedDense,
+    CodedLayer,
+    channels_last,
+    coded_class,
+)
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.rewriting.remake import obstacle
 from fcdcc_keras.rewriting.walk import is_graph, makers, walk
@@ -64,7 +70,7 @@ def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
     for path, layer in walk(model):
         if is_graph(layer):
             continue
-        reason, geometry, sized = _obstacle(layer), None, True
+        reason, geometry, sized = _obstacle(layer) or _misplaced(layer), None, True
         maker = made_by.get(id(layer))
         if (
             not reason
@@ -128,6 +134,12 @@ def is_dense(layer: keras.layers.Layer) -> bool:
     return coded_class(type(layer)) is CodedDense
 
 
+def quantized(layer: keras.layers.Layer) -> str:
+    """Returns why a quantized layer is not coded; "" for another."""
+    mode = getattr(layer, "quantization_mode", None)
+    return "" if mode is None else f"quantized layers are not coded ({mode})"
+
+
 def _obstacle(layer: keras.layers.Layer) -> str:
     kind = type(layer)
     if not has_convolution(layer) and not is_dense(layer):
@@ -140,9 +152,24 @@ def _obstacle(layer: keras.layers.Layer) -> str:
             f"{kind.__name__} changes what {known.__name__} does in a way that is not "
             "known"
         )
-    if getattr(layer, "quantization_mode", None) is not None:
-        return f"quantized layers are not coded ({layer.quantization_mode})"
-    return ""
+    return quantized(layer)
+
+
+def _misplaced(layer: Any) -> str:
+    """Returns why a layer's result would not be TensorFlow's own; "" if it would.
+
+    What remains of the input behind the last window is no padding. TensorFlow without
+    oneDNN takes it for negative padding, though, and starts half of it too late.
+    """
+    if coded_class(type(layer)) is not CodedConv3D or layer.padding != "same":
+        return ""
+    axes = zip(layer.kernel_size, layer.dilation_rate, layer.strides, strict=True)
+    if all((k - 1) * d + 1 >= s - 1 for k, d, s in axes):
+        return ""
+    return (
+        "with padding='same' and a stride beyond its kernel by more than one, "
+        "TensorFlow's result on a CPU is not the one that is defined"
+    )
 
 
 def _geometry(layer: Any) -> tuple[ConvGeometry | None, bool, str]:

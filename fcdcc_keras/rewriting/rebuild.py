@@ -92,8 +92,13 @@ def _build_like(copy: keras.Model, model: keras.Model) -> None:
 def _copy_weights(original: Any, made: Any) -> None:
     if not getattr(original, "weights", None):  # operations have none
         return
+    values = original.get_weights()
+    if getattr(original, "quantization_mode", None) is not None:
+        # Built as a quantized one, a layer has its weights in another order.
+        named = {w.name: v for w, v in zip(original.weights, values, strict=True)}
+        values = [named[weight.name] for weight in made.weights]
     try:
-        made.set_weights(original.get_weights())
+        made.set_weights(values)
     except ValueError as error:
         raise PlanError(
             "A layer that is made again from its `get_config` must have the same "

@@ -113,7 +113,7 @@ def test_clone_model_json_and_summary():
         assert fk.report(copy).converted == ()
     lines = []
     coded.summary(print_fn=lines.append)
-    assert "CodedConv2D" in str(lines)
+    assert "first (Conv2D)" in str(lines)  # as of the plain model
     for model in (coded, plain):
         assert model.count_params() == sum(w.numpy().size for w in plain.weights)
 
@@ -135,6 +135,38 @@ def test_attached_again_to_another_cluster():
         plain.predict(images(), verbose=0),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("chosen", ["all", ["first"]], ids=str)
+@pytest.mark.parametrize("width", [12, None])
+def test_attaching_a_part_leaves_the_rest_where_it_is(chosen, width):
+    inputs = keras.Input((12, width, 3))
+    x = keras.layers.Conv2D(4, 3, name="first")(inputs)
+    x = keras.layers.Conv2D(4, 3, name="second")(x)
+    plain = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="third")(x))
+    first, second = fk.LocalExecutor(3), fk.LocalExecutor(5)
+    coded = fk.distribute(plain, first, fallback="raise")
+    coded.predict(images(), verbose=0)
+    part = keras.Model(coded.input, coded.get_layer("second").output)
+    fk.attach(part, second, layers=chosen, fallback="raise")
+    here = 2 if chosen == "all" else 1
+    for _ in range(2):
+        with fk.trace(coded) as trace:
+            y = coded.predict(images(), verbose=0)
+        assert trace.distributed_convolutions == 1 + here
+        np.testing.assert_allclose(y, plain(images()), atol=1e-5)
+    # Each cluster holds what it computes, and nothing else.
+    assert (len(first.placements), len(second.placements)) == (1, here)
+    assert len(fk.report(coded).converted) == 1 + here
+    if here == 1:
+        why = fk.report(coded).not_converted["second"]
+        assert why == "it was not chosen by `layers`"
+    old = coded.get_layer("third").session
+    assert not old.closed
+    # It is closed when its last layer has left.
+    fk.attach(coded, second, fallback="raise")
+    assert old.closed
+    assert first.placements == []
 
 
 def test_errors_after_attaching_are_those_of_the_new_policy():
