@@ -89,19 +89,20 @@ def test_each_of_several_threads_gets_its_own(coded, part):
 
 
 def test_nothing_stays_alive_after_an_error():
-    jobs = []
+    collectors = []
 
     class Watched(fk.LocalExecutor):
         def run(self, job):
-            jobs.append(weakref.ref(job))
-            return super().run(job)
+            collector = super().run(job)
+            collectors.append(weakref.ref(collector))
+            return collector
 
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
     coded = fk.distribute(model, Watched(4, GONE), fallback="raise")
     with pytest.raises(fk.NotEnoughWorkersError):
         coded.predict(images(), verbose=0)
     gc.collect()
-    assert [job() for job in jobs] == [None]
+    assert [collector() for collector in collectors] == [None]
 
 
 def test_errors_that_tensorflow_never_raises_are_forgotten(monkeypatch):
