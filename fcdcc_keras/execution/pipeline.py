@@ -69,13 +69,6 @@ class CodedConvolution:
             CorruptResultError: Likewise, where their results contradict each other
                 and none can be told to be wrong.
         """
-        try:
-            return self._run(inputs, kernel)
-        except FcdccError as error:
-            self._policy.error = error
-            raise
-
-    def _run(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         geometry = _at_size(self.plan.geometry, inputs.shape[1:-1])
         inputs, geometry = geometry.condense(inputs), geometry.condensed
         record = LayerRecord(self.plan.path, next(_calls), time.time())

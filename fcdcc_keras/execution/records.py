@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.base import Verify
 from fcdcc_keras.execution.collector import SubtaskRecord
 from fcdcc_keras.planning import check_tolerance
@@ -68,8 +67,6 @@ class Policy:
     """Called with the record of every call of every layer."""
     warned: dict[str, object] = field(default_factory=dict)
     """What has been warned of: each is once."""
-    error: FcdccError | None = None
-    """The last error that a layer raised, which TensorFlow would turn into text."""
 
     def amplification_limit(self, dtype: str, terms: int) -> float:
         """Returns the largest α with which a layer may be decoded.

@@ -31,6 +31,8 @@ class Session:
         self.policy = policy
         self.not_coded: tuple[tuple[str, str], ...] = ()
         """(path, reason) of each layer that was not converted."""
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
+        """The Keras layers that it is held for."""
         self._layers: list[CodedConvolution] = []
         self._closing = threading.RLock()
         # The finalizer must not refer to the session, or it would never run.
@@ -87,6 +89,12 @@ class Session:
             return None
         left = self.executor.left(look=True)
         return left if left < max(needed) else None
+
+    def left_by(self, layer: object) -> None:
+        """Takes note that a layer has another session; without any, closes."""
+        self.users.discard(layer)
+        if not self.users:
+            self.close()
 
     def close(self) -> None:
         """Frees what the workers hold; ends a cluster that was started for it."""

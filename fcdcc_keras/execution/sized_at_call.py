@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from fcdcc_keras.codes import Code
-from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.partition import ConvGeometry
@@ -41,6 +40,7 @@ class SizedAtCall:
         self._by_size: OrderedDict[tuple[int, ...], CodedConvolution] = OrderedDict()
         self._by_code: dict[Code, CodedConvolution] = {}
         self._local: CodedConvolution | None = None
+        self._detached = False
 
     @property
     def plans(self) -> tuple[LayerPlan, ...]:
@@ -56,13 +56,16 @@ class SizedAtCall:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 policy's fallback is "raise".
         """
-        try:
-            with self._lock:
-                coded = self._coded(inputs.shape[1:-1])
-        except FcdccError as error:
-            self._session.policy.error = error
-            raise
+        with self._lock:
+            coded = self._coded(inputs.shape[1:-1])
         return coded(inputs, kernel)
+
+    def detach(self) -> None:
+        """Frees the shares; from now on the client computes the layer itself."""
+        with self._lock:
+            self._detached = True
+            for coded in self._by_code.values():
+                coded.detach()
 
     def _coded(self, size: tuple[int, ...]) -> CodedConvolution:
         if size not in self._by_size:
@@ -76,7 +79,7 @@ class SizedAtCall:
 
     def _planned(self, geometry: ConvGeometry) -> CodedConvolution:
         plan, gains = self._plan(geometry, None)
-        if not gains:
+        if self._detached or not gains:
             if self._local is None:
                 local = self._session.add(plan)
                 local.detach()

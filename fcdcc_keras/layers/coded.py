@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from fcdcc_keras.layers.crossing import as_coded, coded_convolution
+from fcdcc_keras.layers.crossing import as_coded, coded_convolution, leaving
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,18 @@ class CodedLayer:
     its Keras layer does.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Has a coded layer take what its Keras layer's call takes: Keras looks."""
+        super().__init_subclass__(**options)
+        plain = cls._plain()
+        if hasattr(plain, "call"):
+
+            @wraps(plain.call)
+            def call(self: Any, *args: Any, **kwargs: Any) -> tf.Tensor:
+                return CodedLayer.call(self, *args, **kwargs)
+
+            cls.call = call  # type: ignore[method-assign]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.start()
@@ -41,6 +55,7 @@ class CodedLayer:
         self.supports_jit = False
         self._coded: CodedConvolution | SizedAtCall | None = None
         self._session: Session | None = None
+        self._quantize_as_plain()
 
     @property
     def coded(self) -> CodedConvolution | SizedAtCall | None:
@@ -52,6 +67,12 @@ class CodedLayer:
         """What the layer's model holds on its cluster, or None."""
         return self._session
 
+    @property
+    def attached(self) -> bool:
+        """Whether workers compute the layer."""
+        session = self._session
+        return session is not None and not session.closed and self in session.users
+
     def attach(self, coded: CodedConvolution | SizedAtCall, session: Session) -> None:
         """Hands the layer's convolution to workers; the layer must be built.
 
@@ -60,7 +81,45 @@ class CodedLayer:
                 each size of input.
             session: What the layer keeps alive.
         """
+        former, before = self._coded, self._session
         self._coded, self._session = coded, session
+        session.users.add(self)
+        if former is not None and before is not None:
+            former.detach()
+            before.left_by(self)
+
+    def detach(self) -> None:
+        """Frees what workers hold; from now on the client computes the layer itself."""
+        if self._coded is not None and self._session is not None:
+            self._coded.detach()  # functions that were traced go on asking it
+            self._session.left_by(self)
+
+    @classmethod
+    def _plain(cls) -> type:
+        """Returns the Keras layer's class."""
+        return cls.__mro__[cls.__mro__.index(CodedLayer) + 1]
+
+    def _quantize_as_plain(self: Any) -> None:
+        """Has the layer be quantized as its Keras layer is: the client computes it."""
+        # Each layer has Keras's wrapper of its own, which quantizes layers of just the
+        # class that says how.
+        wrapped, derived = self.quantize, "quantize" not in vars(self._plain())
+
+        @wraps(wrapped)
+        def quantize(
+            mode: str | None = None, type_check: bool = True, **options: Any
+        ) -> None:
+            wrapped(mode, type_check=type_check and derived, **options)
+            if self.attached:
+                warnings.warn(
+                    f"Layer {self.name!r} was quantized ({self.quantization_mode}): "
+                    "the client computes it from now on, not the workers.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                self.detach()
+
+        self.quantize = quantize
 
     def run_coded(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Returns the operation on arrays, by whatever is attached when it runs.
@@ -96,15 +155,16 @@ class CodedLayer:
         """Returns the kernel that goes to workers, as a tensor."""
         return self.kernel
 
-    def call(self: Any, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns what the Keras layer returns.
+    def call(self: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
+        """Returns what the Keras layer returns, and takes all that it does.
 
         Raises:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 model was distributed with ``fallback="raise"``.
         """
-        if self._coded is None:
-            return super().call(inputs)  # type: ignore[misc]  # of the Keras layer
+        if self._coded is None or leaving():
+            plain: Any = super()
+            return plain.call(inputs, *args, **kwargs)
         inputs = keras.ops.convert_to_tensor(inputs, sparse=False)
         outputs = self.on_workers(inputs)
         outputs.set_shape(self.compute_output_shape(inputs.shape))

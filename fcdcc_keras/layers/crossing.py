@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.tensors import as_array, as_tensor
+from fcdcc_keras.layers.own_errors import let_marked_out, marked
 
 Plain = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Coded = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -69,6 +70,18 @@ def as_coded(kernel: tf.Tensor | tf.Variable, dtype: str) -> np.ndarray:
     return array
 
 
+def leaving() -> bool:
+    """Returns whether TensorFlow traces a function in order to save it.
+
+    Where it is loaded there are no workers: TFLite, for one, could not convert it.
+    """
+    # Keras's exports and TensorFlow's converters all save; TensorFlow has no public
+    # way to ask.
+    from tensorflow.python.saved_model.save_context import in_save_context
+
+    return bool(in_save_context())
+
+
 def _coded_type(dtype: tf.DType) -> tf.DType:
     return dtype if dtype in _WIDE else tf.float32
 
@@ -79,9 +92,11 @@ def _cross(coded: weakref.ref[Coded], x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
         return as_tensor(_alive(coded)(as_array(x), as_array(k)))
 
     def compute(x: np.ndarray, k: np.ndarray) -> np.ndarray:
-        outputs: np.ndarray = _alive(coded)(x, k)
+        with marked():
+            outputs: np.ndarray = _alive(coded)(x, k)
         return outputs
 
+    let_marked_out()
     # Not stateful: TensorFlow would run independent branches one after another.
     return tf.numpy_function(compute, (x, k), x.dtype, stateful=False)
 

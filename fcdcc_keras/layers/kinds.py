@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from fcdcc_keras.layers.coded import CodedLayer
@@ -13,8 +15,9 @@ from fcdcc_keras.layers.families import (
     Transposed,
 )
 
-_register = keras.saving.register_keras_serializable("fcdcc_keras")
+_register = keras.saving.register_keras_serializable
 _of: dict[type, type] = {}
+_plain: dict[type, type] = {}
 _keras: set[type] = set()
 _PRESETS = {"get_config", "from_config"}
 """What a class may override, beside ``__init__``, and compute the same."""
@@ -24,9 +27,26 @@ _CALLED = {"__call__", "__new__", "__getattribute__", "__getattr__", "__setattr_
 
 def _coded(kind: type) -> type:
     """Registers a coded layer with Keras, and with the Keras layer that it replaces."""
-    _of[kind.__bases__[1]] = kind
-    _keras.add(kind.__bases__[1])
-    registered: type = _register(kind)
+    plain = kind.__bases__[1]
+    _of[plain] = kind
+    _keras.add(plain)
+    name, kind.__name__ = kind.__name__, plain.__name__
+    # Keras names weights in files by a layer's class: with the name of the Keras layer
+    # each reads what the other wrote.
+    for registered in (_register("fcdcc_keras")(kind), _named_as_before(kind, name)):
+        _plain[registered] = plain
+    return kind
+
+
+def _named_as_before(kind: type, name: str) -> type:
+    """Returns a layer by the name of ours that it had in files of older versions."""
+
+    def load_own_variables(layer: Any, store: Any) -> None:
+        object.__setattr__(layer, "__class__", kind)  # it has been found in the file
+        layer.load_own_variables(store)
+
+    before = type(name, (kind,), {"load_own_variables": load_own_variables})
+    registered: type = _register("fcdcc_keras")(before)
     return registered
 
 
@@ -79,17 +99,18 @@ def _derived(kind: type, coded: type) -> type:
     """Returns a class coded as another one that is, and derives, a user's."""
     names = {"__module__": kind.__module__, "__doc__": kind.__doc__}
     made = type(kind.__name__, (*coded.__bases__[:1], kind), names)
+    _plain[made] = kind
     package, _, name = keras.saving.get_registered_name(kind).rpartition(">")
     if package:
         # Both have the name in files; what is found by it is the user's.
         for cls in (made, kind):
-            keras.saving.register_keras_serializable(package, name)(cls)
+            _register(package, name)(cls)
     return made
 
 
 def plain_class(kind: type) -> type:
     """Returns the Keras layer that a coded layer stands for, or the class itself."""
-    return next((plain for plain, coded in _of.items() if coded is kind), kind)
+    return _plain.get(kind, kind)
 
 
 @_coded

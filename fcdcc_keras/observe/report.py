@@ -15,6 +15,7 @@ from fcdcc_keras.rewriting.eligibility import (
     ON_REQUEST,
     has_convolution,
     is_dense,
+    quantized,
 )
 from fcdcc_keras.rewriting.walk import is_graph, walk
 from fcdcc_keras.text import table
@@ -101,6 +102,8 @@ def _describe(
     path: str, layer: keras.layers.Layer, reasons: dict[str, str]
 ) -> LayerReport:
     kind = type(layer).__name__
+    if is_dense(layer) and quantized(layer):
+        return LayerReport(path, kind, False, quantized(layer))
     if not isinstance(layer, CodedLayer):
         unknown = "the model that was distributed has no layer of its own here"
         if has_convolution(layer):
@@ -108,7 +111,7 @@ def _describe(
         else:
             why = ON_REQUEST if is_dense(layer) else NO_CONVOLUTION
         return LayerReport(path, kind, False, why)
-    if layer.coded is None or layer.session is None or layer.session.closed:
+    if not layer.attached or layer.coded is None:
         why = reasons.get(path, "it is not attached to a cluster")
         return LayerReport(path, kind, False, why)
     if isinstance(layer.coded, SizedAtCall):

@@ -10,13 +10,10 @@ import keras
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.rewriting.distribute import sessions
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.exchange import coded_layers
-from fcdcc_keras.rewriting.files import keep_files_plain
 from fcdcc_keras.rewriting.hand_over import hand_over
 from fcdcc_keras.rewriting.options import Options
-from fcdcc_keras.rewriting.own_errors import raise_own_errors
 from fcdcc_keras.rewriting.walk import walk
 
 if TYPE_CHECKING:
@@ -31,9 +28,10 @@ def attach(
     """Has the coded layers of a model computed by a cluster, in place.
 
     For a coded model that was loaded, closed, or is to have another cluster: what it
-    held before is freed. Kernels are planned and placed as by ``fk.distribute``. A
-    ``tf.function`` of yours that was traced before the first time keeps computing
-    locally: trace it again.
+    held before is freed; other layers of a cluster's stay where they are. Kernels are
+    planned and placed as by ``fk.distribute``. A ``tf.function`` of yours, or another
+    model with these layers, that was traced before the first time keeps computing
+    locally: trace it again, or compile that model again.
 
     Args:
         model: A model with coded layers. Layers that a layer or model of a user's class
@@ -59,19 +57,18 @@ def attach(
             f"{model.name!r}, without one. `fk.distribute(model, cluster)` makes a "
             "coded copy of it."
         )
-    before = sessions(model) if coded_layers(model) else []
+    before = coded_layers(model)
     layers: Mapping[str, Any] = dict(walk(model))
 
     def here(plan: Plan) -> Mapping[str, Any]:
         return layers
 
     session = hand_over(model.name, verdicts, cluster, chosen, here)
-    for old in before:
-        old.close()
+    for layer in before:
+        if layer.session is not session:
+            layer.detach()
     # What Keras has traced before would go on computing locally.
     model.train_function = model.test_function = model.predict_function = None
-    raise_own_errors(model, session.policy)
-    keep_files_plain(model)
     return model
 
 
@@ -115,7 +112,6 @@ def load_model(
     )
     if cluster is not None:
         return attach(model, cluster, **options)
-    keep_files_plain(model)
     return model
 
 

@@ -19,10 +19,8 @@ from fcdcc_keras.planning import AUTO, Plan
 from fcdcc_keras.rewriting.compiling import compile_like
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.exchange import coded_layers, make_coded
-from fcdcc_keras.rewriting.files import keep_files_plain
 from fcdcc_keras.rewriting.hand_over import hand_over
 from fcdcc_keras.rewriting.options import Layers, Options
-from fcdcc_keras.rewriting.own_errors import raise_own_errors
 from fcdcc_keras.rewriting.rebuild import rebuild
 from fcdcc_keras.rewriting.walk import walk
 
@@ -122,9 +120,7 @@ def distribute(
         return layers
 
     verdicts = examine(model)
-    session = hand_over(model.name, verdicts, cluster, options, copy)
-    raise_own_errors(copies[0], session.policy)
-    keep_files_plain(copies[0])
+    hand_over(model.name, verdicts, cluster, options, copy)
     return copies[0]
 
 
@@ -140,7 +136,9 @@ def close(model: keras.Model) -> None:
         PlanError: The model has no coded layer.
     """
     for session in sessions(model):
-        session.close()
+        # Of layers that have left it, it may be others' still.
+        if not session.users.isdisjoint(coded_layers(model)):
+            session.close()
 
 
 @contextmanager

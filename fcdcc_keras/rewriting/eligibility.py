@@ -70,7 +70,7 @@ def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
     for path, layer in walk(model):
         if is_graph(layer):
             continue
-        reason, geometry, sized = _obstacle(layer), None, True
+        reason, geometry, sized = _obstacle(layer) or _misplaced(layer), None, True
         maker = made_by.get(id(layer))
         if (
             not reason
@@ -137,6 +137,12 @@ def is_dense(layer: keras.layers.Layer) -> bool:
     return coded_class(kind) is not None and known_class(kind) is keras.layers.Dense
 
 
+def quantized(layer: keras.layers.Layer) -> str:
+    """Returns why a quantized layer is not coded; "" for another."""
+    mode = getattr(layer, "quantization_mode", None)
+    return "" if mode is None else f"quantized layers are not coded ({mode})"
+
+
 def _obstacle(layer: keras.layers.Layer) -> str:
     kind = type(layer)
     if not has_convolution(layer) and not is_dense(layer):
@@ -151,9 +157,24 @@ def _obstacle(layer: keras.layers.Layer) -> str:
             f"{kind.__name__} has its own {names} in place of those of "
             f"{known.__name__}: what it computes is not known"
         )
-    if getattr(layer, "quantization_mode", None) is not None:
-        return f"quantized layers are not coded ({layer.quantization_mode})"
-    return ""
+    return quantized(layer)
+
+
+def _misplaced(layer: Any) -> str:
+    """Returns why a layer's result would not be TensorFlow's own; "" if it would.
+
+    What remains of the input behind the last window is no padding. TensorFlow without
+    oneDNN takes it for negative padding, though, and starts half of it too late.
+    """
+    if known_class(type(layer)) is not keras.layers.Conv3D or layer.padding != "same":
+        return ""
+    axes = zip(layer.kernel_size, layer.dilation_rate, layer.strides, strict=True)
+    if all((k - 1) * d + 1 >= s - 1 for k, d, s in axes):
+        return ""
+    return (
+        "with padding='same' and a stride beyond its kernel by more than one, "
+        "TensorFlow's result on a CPU is not the one that is defined"
+    )
 
 
 def _geometry(layer: Any) -> tuple[ConvGeometry | None, bool, str]:

@@ -7,8 +7,6 @@ a list, a closure, keeps doing so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -32,19 +30,3 @@ def make_coded(layer: Any) -> None:
 def coded_layers(model: keras.Model) -> list[Any]:
     """Returns the coded layers of a model, in order."""
     return [layer for _, layer in walk(model) if isinstance(layer, CodedLayer)]
-
-
-@contextmanager
-def as_plain(layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
-    """Has coded layers be of their plain classes for a while, and compute as those.
-
-    Keras names layers in files by their classes.
-    """
-    changed = [(layer, type(layer)) for layer in layers]
-    try:
-        for layer, _ in changed:
-            object.__setattr__(layer, "__class__", plain_kind(layer))
-        yield
-    finally:
-        for layer, kind in changed:
-            object.__setattr__(layer, "__class__", kind)

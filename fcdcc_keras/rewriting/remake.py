@@ -46,6 +46,8 @@ def remake(layer: Any) -> Any:
             "arguments of its `__init__`."
         ) from error
     made.name = layer.name
+    if hasattr(layer, "output_padding"):  # Keras up to 3.12 leaves it out
+        made.output_padding = layer.output_padding
     if isinstance(layer, keras.layers.Layer):
         _check_type(layer, made)
         name_alike(layer, made)

@@ -95,7 +95,8 @@ class _Store(dict[str, Any]):
 
 def _copy_weights(original: Any, made: Any) -> None:
     shapes = [w.shape for w in original.weights]
-    if shapes == [w.shape for w in made.weights]:
+    quantized = any(map(_is_quantized, original._flatten_layers()))
+    if not quantized and shapes == [w.shape for w in made.weights]:
         for weight, copy in zip(original.weights, made.weights, strict=True):
             copy.assign(weight)
     elif not _copied_one_by_one(original, made):
@@ -132,7 +133,13 @@ def _copy_own_weights(original: Any, made: Any) -> set[int]:
 def _own_weights(layer: Any) -> list[Any]:
     inside = layer._flatten_layers(include_self=False, recursive=False)
     others = {id(weight) for inner in inside for weight in inner.weights}
-    return [weight for weight in layer.weights if id(weight) not in others]
+    own = [weight for weight in layer.weights if id(weight) not in others]
+    # Built as a quantized one, a layer has its weights in another order.
+    return sorted(own, key=lambda w: w.name) if _is_quantized(layer) else own
+
+
+def _is_quantized(layer: Any) -> bool:
+    return getattr(layer, "quantization_mode", None) is not None
 
 
 def _seeds(layer: Any) -> list[Any]:

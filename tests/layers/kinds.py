@@ -123,9 +123,9 @@ CASES = [
         {
             "filters": 4,
             "kernel_size": 3,
-            "strides": 2,
+            "strides": (2, 3),
             "padding": "same",
-            "output_padding": (0, 1),
+            "output_padding": (1, 2),
         },
     ),
     (

@@ -34,7 +34,7 @@ def _check_equals_the_keras_layer(
     executor = fk.LocalExecutor(WORKERS, _rotating)
     plain, coded = models(executor, name, shape, code, dtype="float64", **options)
     layer = coded.layers[-1]
-    assert type(layer).__name__ == f"Coded{name}"
+    assert type(layer) is getattr(fk, f"Coded{name}")
     assert layer.get_config() == plain.layers[-1].get_config()
     geometry = layer.coded.plan.geometry
     rng = np.random.default_rng(0)
@@ -57,6 +57,23 @@ def _check_equals_the_keras_layer(
             assert abs(y - expected).max() <= bound
             assert trace.distributed_convolutions == 1
             assert trace.local_convolutions == 0
+
+
+def test_output_padding_is_kept_where_configurations_leave_it_out(monkeypatch):
+    """As Keras's do before 3.13."""
+    kind = keras.layers.Conv1DTranspose
+    whole = kind.get_config
+
+    def get_config(layer):
+        return {k: v for k, v in whole(layer).items() if k != "output_padding"}
+
+    monkeypatch.setattr(kind, "get_config", get_config)
+    options = {"filters": 4, "kernel_size": 3, "strides": 3, "output_padding": 1}
+    executor = fk.LocalExecutor(WORKERS)
+    plain, coded = models(executor, "Conv1DTranspose", (9, 3), **options)
+    x = np.random.default_rng(0).normal(size=(2, 9, 3)).astype("float32")
+    assert plain(x).shape == (2, 28, 4)
+    np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
 
 
 # No width of an output is its number of filters: Keras adds the bias along it then.

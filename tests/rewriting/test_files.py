@@ -6,77 +6,10 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
+from tests.rewriting.saved_models import distributed, images, mixed, subclassed
 
 # Keras, as it saves, makes arrays of TensorFlow's variables, which do not know `copy`.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
-
-
-@keras.saving.register_keras_serializable("fcdcc_tests")
-class Pair(keras.layers.Layer):
-    """Two convolutions in a list, which files name by their class."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.both = [keras.layers.Conv2D(4, 3, padding="same") for _ in range(2)]
-
-    def build(self, shape):
-        for layer in self.both:
-            layer.build((*shape[:-1], 4))
-
-    def call(self, x):
-        return self.both[1](self.both[0](x))
-
-
-@keras.saving.register_keras_serializable("fcdcc_tests")
-class Net(keras.Model):
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.stem = keras.layers.Conv2D(4, 3)
-        self.pairs = [Pair(), Pair()]
-
-    def call(self, x):
-        x = self.stem(x)
-        for pair in self.pairs:
-            x = pair(x)
-        return x
-
-    def get_config(self):
-        return keras.Model.get_config(self)
-
-
-def mixed(seed=0):
-    """A nested model in which some convolutions are coded, and some inside a layer."""
-    keras.utils.set_random_seed(seed)
-    inner = keras.Sequential(
-        [
-            keras.Input((12, 12, 4)),
-            keras.layers.Conv2D(4, 3, name="deep"),
-            keras.layers.SeparableConv2D(5, 3, name="deeper"),
-        ],
-        name="inner",
-    )
-    inputs = keras.Input((12, 12, 3))
-    x = keras.layers.Conv2D(4, 3, padding="same", name="first")(inputs)
-    x = keras.layers.BatchNormalization(name="norm")(Pair(name="pair")(x))
-    return keras.Model(inputs, inner(x), name="mixed")
-
-
-def subclassed(seed=0):
-    keras.utils.set_random_seed(seed)
-    model = Net(name="net")
-    model(images())
-    return model
-
-
-def images(batch=2):
-    rng = np.random.default_rng(3)
-    return rng.normal(size=(batch, 12, 12, 3)).astype("float32")
-
-
-def distributed(model, workers=4, **options):
-    return fk.distribute(
-        model, fk.LocalExecutor(workers), **{"fallback": "raise", **options}
-    )
 
 
 def convolutions(coded):
@@ -180,7 +113,7 @@ def test_clone_model_json_and_summary():
         assert fk.report(copy).converted == ()
     lines = []
     coded.summary(print_fn=lines.append)
-    assert "CodedConv2D" in str(lines)
+    assert "first (Conv2D)" in str(lines)  # as of the plain model
     for model in (coded, plain):
         assert model.count_params() == sum(w.numpy().size for w in plain.weights)
 
@@ -202,6 +135,38 @@ def test_attached_again_to_another_cluster():
         plain.predict(images(), verbose=0),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("chosen", ["all", ["first"]], ids=str)
+@pytest.mark.parametrize("width", [12, None])
+def test_attaching_a_part_leaves_the_rest_where_it_is(chosen, width):
+    inputs = keras.Input((12, width, 3))
+    x = keras.layers.Conv2D(4, 3, name="first")(inputs)
+    x = keras.layers.Conv2D(4, 3, name="second")(x)
+    plain = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="third")(x))
+    first, second = fk.LocalExecutor(3), fk.LocalExecutor(5)
+    coded = fk.distribute(plain, first, fallback="raise")
+    coded.predict(images(), verbose=0)
+    part = keras.Model(coded.input, coded.get_layer("second").output)
+    fk.attach(part, second, layers=chosen, fallback="raise")
+    here = 2 if chosen == "all" else 1
+    for _ in range(2):
+        with fk.trace(coded) as trace:
+            y = coded.predict(images(), verbose=0)
+        assert trace.distributed_convolutions == 1 + here
+        np.testing.assert_allclose(y, plain(images()), atol=1e-5)
+    # Each cluster holds what it computes, and nothing else.
+    assert (len(first.placements), len(second.placements)) == (1, here)
+    assert len(fk.report(coded).converted) == 1 + here
+    if here == 1:
+        why = fk.report(coded).not_converted["second"]
+        assert why == "it was not chosen by `layers`"
+    old = coded.get_layer("third").session
+    assert not old.closed
+    # It is closed when its last layer has left.
+    fk.attach(coded, second, fallback="raise")
+    assert old.closed
+    assert first.placements == []
 
 
 def test_errors_after_attaching_are_those_of_the_new_policy():
