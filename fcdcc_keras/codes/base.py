@@ -26,23 +26,7 @@ from fcdcc_keras.codes.decoding import Decoder, decoding_matrix
 from fcdcc_keras.codes.linear import combine
 from fcdcc_keras.errors import DecodeError, PlanError
 
-MOST_WORKERS = 128
-"""n up to which there are codes. Certifying takes time ∝ n³ and more, minutes there,
-and float32 is of no use far below."""
 _DECODERS_KEPT = 1024
-
-
-def check_most(workers: int) -> None:
-    """Checks that n is one that codes are made for.
-
-    Raises:
-        PlanError: It is larger.
-    """
-    if workers > MOST_WORKERS:
-        raise PlanError(
-            f"A layer can be coded over {MOST_WORKERS} workers at most. Received: "
-            f"workers={workers}. Give a smaller number of `workers`."
-        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +47,6 @@ class Code(ABC):
         for field in ("k_a", "k_b", "workers"):
             value = getattr(self, field)
             check_integer(field, value, least=1)
-        check_most(self.workers)
         check_integer("seed", getattr(self, "seed", 0), least=0)
         self._check()
         if self.workers < self.recovery_threshold:

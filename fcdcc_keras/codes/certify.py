@@ -14,12 +14,32 @@ from fcdcc_keras.codes.amplification import amplifications, condition_numbers
 from fcdcc_keras.codes.base import Code
 from fcdcc_keras.codes.certificate import Certificate
 from fcdcc_keras.codes.figures import conditioned
+from fcdcc_keras.errors import PlanError
 
 _EXACT_WORK = 3e9
 """Sets times (k_A·k_B)³ up to which all are tried: some ten seconds."""
 _EXACT_SETS = 20_000
 _CONDITIONED = 200
 """Sets whose condition numbers are taken for their median."""
+
+
+MOST_WORKERS = 128
+"""n up to which codes are certified: it takes time ∝ n³ and more, minutes there, and
+float32 is of no use far below."""
+
+
+def check_certifiable(workers: int) -> None:
+    """Checks that codes for n workers can be certified in some time.
+
+    Raises:
+        PlanError: There are too many.
+    """
+    if workers > MOST_WORKERS:
+        raise PlanError(
+            f"Codes can be certified for {MOST_WORKERS} workers at most. Received: "
+            f"workers={workers}. Give fewer `workers`; what more of them would do "
+            "can be simulated (`fcdcc_keras.simulation`)."
+        )
 
 
 def certify(code: Code, *, samples: int = 2_000, seed: int = 0) -> Certificate:
@@ -35,11 +55,12 @@ def certify(code: Code, *, samples: int = 2_000, seed: int = 0) -> Certificate:
         seed: Seed of the sample and of the search.
 
     Raises:
-        PlanError: There is no such code, or no such sample.
+        PlanError: There is no such code, or no such sample, or n is too large.
     """
     check_type("code", code, Code, "Make one, as fk.codes.get('crme')(4, 4, 6).")
     check_integer("samples", samples, least=1)
     check_integer("seed", seed, least=0)
+    check_certifiable(code.workers)
     return _certify(code, samples, seed)
 
 

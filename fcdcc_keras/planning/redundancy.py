@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fcdcc_keras.codes.base import check_most
 from fcdcc_keras.errors import PlanError
 
 
@@ -10,8 +9,7 @@ def check_redundancy(workers: int, stragglers: int) -> None:
     """Checks that n workers can miss γ of them.
 
     Raises:
-        PlanError: γ is negative or not below n, n is too large, or one of them is no
-            integer.
+        PlanError: γ is negative or not below n, or one of them is no integer.
     """
     for name, value in (("workers", workers), ("stragglers", stragglers)):
         if isinstance(value, bool) or not isinstance(value, int):
@@ -24,7 +22,6 @@ def check_redundancy(workers: int, stragglers: int) -> None:
             f"There must be at least one worker. Received: workers={workers}. Give "
             "the number of workers to spread the layers over."
         )
-    check_most(workers)
     if not 0 <= stragglers < workers:
         raise PlanError(
             "`stragglers` must be at least 0 and less than `workers`, for someone "

@@ -9,7 +9,7 @@ from fcdcc_keras import codes
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code, certify
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.codes.certify import screen
+from fcdcc_keras.codes.certify import check_certifiable, screen
 from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
@@ -54,6 +54,7 @@ def candidates(
         PlanError: The code is unknown, or made for another n or a smaller γ.
     """
     check_redundancy(workers, stragglers)
+    check_certifiable(workers)
     if isinstance(code, Code):
         if code.workers != workers or code.stragglers < stragglers:
             raise PlanError(

@@ -12,6 +12,7 @@ import keras
 
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
+from fcdcc_keras.codes.certify import check_certifiable
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import VERIFY, Verify
 from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice
@@ -69,9 +70,9 @@ class Options:
             )
         whole = isinstance(self.stragglers, int)
         at_least = max(1, self.stragglers + 1 if whole else 1)
-        check_redundancy(
-            at_least if self.workers is None else self.workers, self.stragglers
-        )
+        workers = at_least if self.workers is None else self.workers
+        check_redundancy(workers, self.stragglers)
+        check_certifiable(workers)
         check_choice("transport", self.transport, TRANSPORTS)
         check_choice("redundancy", self.redundancy, REDUNDANCIES)
         check_choice("verify", self.verify, VERIFY)

@@ -9,6 +9,7 @@ import keras
 
 from fcdcc_keras.checks import check_type
 from fcdcc_keras.codes import Code
+from fcdcc_keras.codes.certify import check_certifiable
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
@@ -130,6 +131,7 @@ def plan(
         check_speeds(speeds),
     )
     check_redundancy(workers, stragglers)
+    check_certifiable(workers)
     check_choice("redundancy", redundancy, tuple(HEDGED))
     shares_of(wishes.goal.speeds, workers, stragglers)
     verdicts = examine(model)
