@@ -97,7 +97,7 @@ def wait_until_warm(
                     f"{[processes[host].log()[-1000:] for host in ended]}."
                 )
             time.sleep(0.05)
-        lost = client.sync(prepare, client, sorted(found.values()))
+        lost = client.sync(prepare, client, sorted(found.values())).lacking
     if lost:
         raise ClusterError(
             "The workers must stay when they have joined. Received: "

@@ -40,7 +40,8 @@ def answered(said, data=None):
         reply, name = await task, tuple(given[0][0])
         shape = None if reply["array"] is None else reply["array"].shape
         reply["array"] = None  # nobody uses it any more
-        free = any(segment.name == name for segment in transport._memory._free)
+        transport._memory._collect()
+        free = any(segment.name == name for segment, _ in transport._memory._free)
         return reply["error"], shape, free
 
     return asyncio.run(run())

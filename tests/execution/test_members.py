@@ -8,6 +8,7 @@ import pytest
 
 from fcdcc_keras.execution import members as module
 from fcdcc_keras.execution.members import Members
+from fcdcc_keras.execution.probe import Prepared
 
 A, B, C = (f"tcp://{name}:1" for name in "abc")
 
@@ -34,7 +35,7 @@ class Cluster:
         if address in self.refused:
             raise OSError("it has another version")
         self.prepared.append(self.processes[address])
-        return {address: self.processes[address]}
+        return Prepared({address: self.processes[address]}, {})
 
     async def ping(self, address):
         return self.processes[address]

@@ -103,7 +103,7 @@ def test_answers_count_whatever_became_of_their_workers(layer):
     for slot in range(3):
         layer.collector.sent(slot, 0.0, 1)
         layer.collector.answered(slot, 0.0, np.zeros(1))
-        layer.members.of(slot).seen(there=False)
+        layer.members.of(slot).leave()
     fail(layer, 4, 5)
     assert layer.move() == []  # the fourth is well
     layer.members.of(3).pinged(answered=False)
@@ -114,6 +114,6 @@ def test_answers_count_whatever_became_of_their_workers(layer):
 
 def test_where_nobody_is_sound_nothing_moves(layer):
     for slot in range(6):
-        layer.members.of(slot).seen(there=False)
+        layer.members.of(slot).leave()
     assert layer.move() == []
     assert layer.members.roster.addresses == tuple(WORKERS)

@@ -229,7 +229,7 @@ def test_a_worker_is_cut_off_and_dropped(start, address):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("nonsense", "host and port, as tcp://.*Received: 'nonsense'"),
+        ("nonsense", "a host and a port.*Received: 'nonsense'.*example tcp://"),
         ("tcp://127.0.0.1:1", "must answer within 0 s.*Received: 'tcp://127.0.0.1:1'"),
         ("tls://127.0.0.1:1", "Received: 'tls://127.0.0.1:1'.*three --tls options"),
     ],
