@@ -46,7 +46,7 @@ def test_address_that_nobody_answers(model, monkeypatch):
 def test_what_is_no_address(model, address, monkeypatch):
     monkeypatch.setattr(patience, "SCHEDULER_TIMEOUT", 1.0)
     with pytest.raises(
-        fk.ClusterError, match="scheduler.*Received: .*`dask scheduler`"
+        fk.ClusterError, match=r"scheduler.*Received: .*`dask scheduler`"
     ):
         fk.distribute(model, address)
 
