@@ -104,6 +104,8 @@ def test_nthreads_of_distributed_is_awaited_on_its_loop(dask, worker):
 def test_a_client_of_distributed_has_a_scheduler_until_it_is_closed(dask):
     assert dask_internals.scheduler_of(dask).address.startswith("tcp://")
     assert dask.status == "running", "distributed: `Client.status`"
+    assert callable(dask.loop.add_callback), "distributed: `Client.loop`"
+    assert dask.direct_to_workers is None, "distributed: `Client.direct_to_workers`"
     client = distributed.Client(dask.scheduler.address, set_as_default=False)
     client.close()
     assert client.status == "closed", "distributed: `Client.status`"
@@ -241,6 +243,18 @@ def test_an_adaptive_cluster_of_distributed_says_its_minimum(cluster):
     finally:
         adaptive.stop()
     assert dask_internals.adaptive_minimum(None) is None
+
+
+def test_a_cluster_of_distributed_has_its_processes(cluster, worker):
+    assert isinstance(cluster, distributed.SpecCluster)
+    assert dask_internals.processes_of(cluster) == [worker]
+
+
+def test_addresses_are_read_by_distributed():
+    assert dask_internals.port_of("tcp://127.0.0.1:8786") == 8786
+    with pytest.raises(ValueError, match="missing port"):
+        dask_internals.port_of("tcp://127.0.0.1")
+    assert dask_internals.own_address("127.0.0.1") == "127.0.0.1"
 
 
 def test_processes_of_distributed_say_why_they_close(dask, cluster):
@@ -497,6 +511,7 @@ def _closing(**handlers):
         (dask_internals.connection_args, EMPTY),
         (dask_internals.connection_of, EMPTY),
         (dask_internals.connections_from, EMPTY),
+        (dask_internals.processes_of, EMPTY),
         (dask_internals.remember_nothing, [EMPTY]),
         (dask_internals.memory_of, {"status": "running"}),
         (dask_internals.check_worker, EMPTY),

@@ -155,7 +155,9 @@ def adaptive_minimum(cluster: Any) -> int | None:
 
 def connection_of(client: Client) -> list[Any]:
     """Returns the connection by which a client sends to its scheduler."""
-    return [_of(client, "scheduler_comm", "`Client.scheduler_comm` sends messages")]
+    what = "`Client.scheduler_comm` sends messages"
+    connection = _of(client, "scheduler_comm", what)
+    return [] if connection is None else [connection]  # of a client that is closed
 
 
 def remember_nothing(connections: Iterable[Any]) -> None:
@@ -165,6 +167,40 @@ def remember_nothing(connections: Iterable[Any]) -> None:
         if not isinstance(log, deque):
             raise _changed("`BatchedSend.recent_message_log` keeps what was sent")
         connection.recent_message_log = deque(maxlen=0)
+
+
+def own_address(host: str) -> str:
+    """Returns the address of this machine in the network of another.
+
+    Raises:
+        OSError: There is no way to it.
+    """
+    try:
+        from distributed.utils import get_ip
+    except ImportError as error:
+        raise _changed(f"`utils.get_ip` tells the own address ({error})") from error
+    return str(get_ip(host))
+
+
+def port_of(address: str) -> int | None:
+    """Returns the port of a server's address, if it has one.
+
+    Raises:
+        ValueError: It is no address.
+        NotImplementedError: Likewise, for some protocols.
+    """
+    try:
+        from distributed.comm.addressing import get_address_host_port
+    except ImportError as error:
+        raise _changed(f"`get_address_host_port` reads a port ({error})") from error
+    port: int | None = get_address_host_port(address)[1]
+    return port
+
+
+def processes_of(cluster: Any) -> list[Any]:
+    """Returns what a ``SpecCluster`` has made of its specification of workers."""
+    what = "`SpecCluster.workers` are its processes by name"
+    return list(_of(cluster, "workers", what).values())
 
 
 # The scheduler
