@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from distributed import LocalCluster, Nanny, Worker
-from distributed.protocol.serialize import Serialized, to_serialize
+from distributed.protocol.serialize import Serialized
 
 from fcdcc_keras.errors import ClusterError, FcdccError
 from fcdcc_keras.execution import cut_off, dask_internals
@@ -141,7 +141,7 @@ def test_frames_of_distributed_tell_their_compression():
     kept = Serialized({"compression": ["zlib", None]}, [zlib.compress(b"one"), b"two"])
     (name, frame), other = dask_internals.frames_of(kept)
     assert (dask_internals.decompress(name, frame), other) == (b"one", (None, b"two"))
-    wrapped = to_serialize(b"three")
+    wrapped = dask_internals.as_frames(b"three")
     assert dask_internals.frames_of(wrapped) == [(None, b"three")]
 
 
@@ -482,6 +482,32 @@ def test_tensorflow_takes_aligned_memory_as_it_is():
     array[...] = 1
     shared = as_array(as_tensor(array))
     assert np.shares_memory(array, shared), "tensorflow: memory aligned to 64 bytes"
+
+
+# Where it is used
+
+
+_BEYOND = re.compile(
+    r"keras\.src|tensorflow\.python|from tensorflow import python"
+    r"|(from|import) distributed\.(core|protocol|utils|batched|comm\.\w)"
+    r"|(?<!self)\._(flatten_layers|layers|inbound_nodes|keras_history|auto_config|adaptive)\b"
+    r"|(?<!self)\._(compile_config|build_shapes_dict|tracker|functional)\b"
+    r"|recent_message_log|scheduler_comm|stream_comms|dont_reply|\bncores\b"
+    r"|[a-z]\.(stream_)?handlers\b|\.executors\b|UnknownError\.__new__"
+)
+"""Names of parts that are not documented."""
+
+
+def test_it_is_used_in_one_module_for_each():
+    package = HERE.parent / "fcdcc_keras"
+    found = [
+        f"{file.relative_to(package)}: {line.strip()}"
+        for file in sorted(package.rglob("*.py"))
+        if not file.stem.endswith("_internals")
+        for line in file.read_text("utf-8").splitlines()
+        if _BEYOND.search(line)
+    ]
+    assert found == []
 
 
 # Where it is not so

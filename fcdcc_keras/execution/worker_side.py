@@ -17,6 +17,7 @@ import numpy as np
 from fcdcc_keras.execution.answers import about, plain_reply
 from fcdcc_keras.execution.dask_internals import (
     add_handler,
+    as_frames,
     check_worker,
     data_of,
     no_reply_yet,
@@ -139,12 +140,10 @@ class _Desk:
 
 def packed(array: np.ndarray) -> Any:
     """Returns an array's bytes as they go into a message."""
-    from distributed.protocol.serialize import to_serialize
-
     array = np.ascontiguousarray(array)
     if array.nbytes <= _SMALL:
         return array.tobytes()
-    return to_serialize(array.reshape(-1).view(np.uint8))
+    return as_frames(array.reshape(-1).view(np.uint8))
 
 
 def _run(
