@@ -11,13 +11,14 @@ SUITS = import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(SUITS)' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: demo test lint docs mutants clean help
+.PHONY: demo test test-versions lint docs mutants clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   run the demonstration (sets up $(VENV) first)"
 	@echo "make test   run the tests"
+	@echo "make test-versions  run the fast ones with lowest and newest versions"
 	@echo "make lint   run ruff, mypy and the import contract"
 	@echo "make docs   build the documentation: site/index.html"
 	@echo "make mutants  look for faults that no test notices"
@@ -30,6 +31,17 @@ demo: $(VENV)/.installed-demo
 test: $(VENV)/.installed-test
 	@OPENBLAS_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The fast part, and with it what is assumed of others, with the lowest versions that
+# are supported, which have no wheels for Python 3.13, and with the newest.
+SLOW := system cluster benchmarks commands
+test-versions: $(VENV)-lowest/.installed $(VENV)-newest/.installed
+	@for versions in lowest newest; do \
+		echo "With the $$versions versions:"; \
+		OPENBLAS_NUM_THREADS=1 $(VENV)-$$versions/bin/python -m pytest \
+			-n 2 --dist loadfile --no-loadscope-reorder \
+			$(SLOW:%=--ignore=tests/%) || exit; \
+	done
 
 lint: $(VENV)/.installed-lint
 	@$(BIN)/ruff check .
@@ -46,19 +58,19 @@ docs: $(VENV)/.installed-docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache \
 		.import_linter_cache mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.created:
+%/.created:
 	@test -n "$(PYTHON)" || { \
 		echo "No suitable Python: 3.10 to 3.13 with venv is needed." >&2; \
 		echo "Received: $$(python3 --version 2>&1)" >&2; \
 		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv)," >&2; \
 		echo "or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
 		exit 1; }
-	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@echo "Setting up $* with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $*
 	@touch $@
 
 $(VENV)/.installed-demo: EXTRAS := cpu,examples
@@ -71,3 +83,16 @@ $(VENV)/.installed-%: pyproject.toml $(VENV)/.created
 	@echo "Installing fcdcc-keras[$(EXTRAS)] (with TensorFlow: a minute or so) ..."
 	@$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@
+
+PIP_OF = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)-lowest/.installed: pyproject.toml tests/lowest.txt $(VENV)-lowest/.created
+	@echo "Installing the lowest versions that fcdcc-keras supports ..."
+	@$(PIP_OF) --editable '.[cpu,test]' --constraint tests/lowest.txt
+	@touch $@
+
+# Each time: newer ones may be out.
+.PHONY: $(VENV)-newest/.installed
+$(VENV)-newest/.installed: $(VENV)-newest/.created
+	@echo "Installing the newest versions ..."
+	@$(PIP_OF) --upgrade --upgrade-strategy eager --editable '.[cpu,test]'

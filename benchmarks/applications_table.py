@@ -25,6 +25,7 @@ import numpy as np
 import fcdcc_keras as fk
 from fcdcc_keras.execution.local import LOST
 from fcdcc_keras.rewriting.eligibility import has_convolution
+from fcdcc_keras.rewriting.keras_internals import uses
 from fcdcc_keras.rewriting.walk import walk
 
 WORKERS = 4
@@ -89,8 +90,8 @@ def multiply_adds(layer: Any) -> int:
     transposed = "Transpose" in type(layer).__name__
     kernels = [w for w in layer.trainable_weights if w.name.endswith("kernel")]
     places = 0
-    for node in layer._inbound_nodes:
-        tensors = node.input_tensors if transposed else node.output_tensors
+    for inputs, outputs in uses(layer):
+        tensors = inputs if transposed else outputs
         places += sum(math.prod(tensor.shape[1:-1]) for tensor in tensors)
     return places * sum(math.prod(kernel.shape) for kernel in kernels)
 

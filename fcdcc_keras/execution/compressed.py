@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from fcdcc_keras.execution.dask_internals import decompress
+
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -33,9 +35,7 @@ def expanded(name: str | None, frame: Any, most: int) -> Any:
         announced = _ANNOUNCED[name](bytes(frame[:32]))
         if announced > most:
             raise _too_large(announced, most)
-        from distributed.protocol.compression import compressions
-
-        found = memoryview(compressions[name].decompress(frame))
+        found = memoryview(decompress(name, frame))
     else:
         raise ValueError(f"compressed by {name!r}, which does not say to what size")
     if found.nbytes > most:

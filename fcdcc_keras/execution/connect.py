@@ -13,6 +13,11 @@ from fcdcc_keras.execution import patience
 from fcdcc_keras.execution.address import check_address
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.execution.dask_internals import (
+    adaptive_minimum,
+    scheduler_of,
+    workers_of,
+)
 from fcdcc_keras.execution.direct import DirectTransport
 from fcdcc_keras.execution.embedded import (
     default_workers,
@@ -22,7 +27,6 @@ from fcdcc_keras.execution.embedded import (
 from fcdcc_keras.execution.hold import Hold
 from fcdcc_keras.execution.message_logs import keep_no_messages
 from fcdcc_keras.execution.patience import (
-    ask_scheduler,
     close_client,
     knock,
     while_scheduler_answers,
@@ -197,7 +201,7 @@ def _sized(executor: Executor, workers: int | None) -> Executor:
 
 
 async def _addresses(client: Client, workers: int | None) -> list[str]:
-    minimum = _adaptive_minimum(client)
+    minimum = adaptive_minimum(client.cluster)
     found = await _there(client)
     if minimum is not None:
         needed = workers or max(minimum, len(found), 1)
@@ -267,17 +271,8 @@ def _leave_thread(addresses: Collection[str]) -> None:
 
 
 async def _there(client: Client) -> list[str]:
-    return list(await ask_scheduler(client, "ncores"))
+    return list(await while_scheduler_answers(client, workers_of, client))
 
 
 def _scheduler_address(client: Client) -> str:
-    scheduler: Any = client.scheduler
-    return str(scheduler.address)
-
-
-def _adaptive_minimum(client: Client) -> int | None:
-    adaptive = getattr(client.cluster, "_adaptive", None)
-    if adaptive is None:
-        return None
-    minimum: int = adaptive.minimum
-    return minimum
+    return str(scheduler_of(client).address)

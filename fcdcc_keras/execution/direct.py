@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.execution.answers import About
+from fcdcc_keras.execution.dask_internals import connection_args
 from fcdcc_keras.execution.line import Line
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
@@ -207,8 +208,7 @@ class DirectTransport(Transport):
 
     def _line(self, address: str) -> Line:
         if address not in self._lines:
-            arguments = self._client.security.get_connection_args("client")
-            self._lines[address] = Line(address, arguments)
+            self._lines[address] = Line(address, connection_args(self._client))
         return self._lines[address]
 
     def _read(

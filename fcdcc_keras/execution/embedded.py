@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distributed.deploy.spec import ProcessInterface
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.dask_internals import processes_of
 from fcdcc_keras.execution.worker_process import TICK, command, environment
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def start_local_cluster(workers: int) -> Client:
 def stop_local_cluster(client: Client) -> None:
     """Ends a client and the local cluster that it owns, at once."""
     cluster: Any = client.cluster
-    for worker in cluster.workers.values():
+    for worker in processes_of(cluster):
         worker.kill()  # asking first would wait for stopped ones
     client.close()
     cluster.close()

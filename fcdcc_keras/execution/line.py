@@ -53,7 +53,7 @@ class Line:
         self._fail("the line was closed")
 
     async def _open(self) -> Any:
-        from distributed.comm.core import connect
+        from distributed.comm import connect  # type: ignore[attr-defined]
 
         if self._comm is None or self._comm.closed():
             self._comm = await connect(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+from fcdcc_keras.execution.dask_internals import threads_of_this_worker
+
 _LEGACY = "TF_USE_LEGACY_KERAS"
 """Has TensorFlow look for Keras 2, which is not there, instead of loading Keras 3."""
 _loading = Lock()
@@ -19,11 +21,8 @@ def prepare_tensorflow() -> None:
     To be called before anything else uses it. Does nothing outside of a worker, or
     where TensorFlow has already started.
     """
-    from distributed import get_worker
-
-    try:
-        threads = get_worker().state.nthreads
-    except (ValueError, AttributeError):
+    threads = threads_of_this_worker()
+    if threads is None:
         return
     with _loading, _without_keras():
         import tensorflow as tf

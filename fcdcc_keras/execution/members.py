@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fcdcc_keras.execution.dask_internals import workers_of
 from fcdcc_keras.execution.health import Health
 from fcdcc_keras.execution.probe import prepare
 from fcdcc_keras.execution.roster import Roster
@@ -143,10 +144,9 @@ class Members:
     async def look(self, patience: float = LOOK_EVERY) -> None:
         """Asks the scheduler who is there; new workers are admitted, slots moved."""
         self._looked = time.monotonic()
-        scheduler: Any = self._client.scheduler
         try:
-            self._known = await asyncio.wait_for(scheduler.ncores(), patience)
-        except (asyncio.TimeoutError, OSError, AttributeError):
+            self._known = await asyncio.wait_for(workers_of(self._client), patience)
+        except (asyncio.TimeoutError, OSError):
             return  # the scheduler is slow or gone: the call's own timeout decides
         doubted, self._doubted = self._doubted, set()
         now = time.monotonic()

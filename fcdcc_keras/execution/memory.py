@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fcdcc_keras.execution.dask_internals import ENDED_FOR_MEMORY, memory_of
 from fcdcc_keras.execution.patience import ask_scheduler
 from fcdcc_keras.execution.plain import LEFT
 from fcdcc_keras.text import bytes_text
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 NEEDED = 600e6
 """Bytes of a worker that has loaded TensorFlow, without kernels."""
-_TOPIC = "worker-restart-memory"
-"""Where nannies say which worker they ended for memory."""
 _SAID_WITHIN = 2.0
 """Seconds that a nanny gets to say so after its worker has left."""
 
@@ -43,15 +42,15 @@ class Memory:
     async def lacking(self, addresses: Sequence[str]) -> dict[str, str]:
         """Returns for each worker that left, or is paused, what is known of why."""
         there = await self.look()
-        reasons = {
-            address: self._short(address, self._workers[address]["metrics"]["memory"])
-            for address in addresses
-            if address in there and self._workers[address]["status"] == "paused"
-        }
+        reasons = {}
+        for address in there.intersection(addresses):
+            paused, used, _ = memory_of(self._workers[address])
+            if paused:
+                reasons[address] = self._short(address, used)
         left = [address for address in addresses if address not in there]
         deadline = time.monotonic() + _SAID_WITHIN
         while left:
-            events = await ask_scheduler(self._client, "events", topic=_TOPIC)
+            events = await ask_scheduler(self._client, "events", topic=ENDED_FOR_MEMORY)
             ended = {event["worker"]: event["rss"] for _, event in events}
             late = time.monotonic() > deadline
             if late or ended.keys() >= set(left):
@@ -61,7 +60,8 @@ class Memory:
         return reasons
 
     def _short(self, address: str, used: float) -> str:
-        limit = self._workers.get(address, {}).get("memory_limit") or 0
+        known = self._workers.get(address)
+        limit = 0 if known is None else memory_of(known)[2]
         said = (
             f"it had {bytes_text(used)} in use of the {bytes_text(limit)} that "
             "--memory-limit allows"

@@ -6,27 +6,48 @@ for Dask's developers. With coded inputs in them that comes to gigabytes.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+import warnings
 from typing import TYPE_CHECKING, Any
+
+from distributed import SchedulerPlugin
+
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.dask_internals import (
+    connection_of,
+    connections_from,
+    remember_nothing,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
+class NoMessages(SchedulerPlugin):
+    """On the scheduler: nothing is remembered of what is sent to workers."""
+
+    name = "fcdcc-no-messages"
+    idempotent = True
+
+    async def start(self, scheduler: Any) -> None:
+        """Empties and stops the logs that there are."""
+        remember_nothing(connections_from(scheduler))
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Stops that of a worker that has joined."""
+        remember_nothing(connections_from(scheduler))
+
+
 async def keep_no_messages(client: Client) -> None:
     """Empties and stops these logs, in the client and in its scheduler.
 
-    Runs on the client's loop.
+    Runs on the client's loop. Warns where Dask keeps them otherwise.
     """
-    _empty([client.scheduler_comm])
-    await client.run_on_scheduler(_on_scheduler, asynchronous=True)
-
-
-def _on_scheduler(dask_scheduler: Any) -> None:
-    _empty(dask_scheduler.stream_comms.values())
-
-
-def _empty(comms: Iterable[Any]) -> None:
-    for comm in comms:
-        comm.recent_message_log = deque(maxlen=0)
+    try:
+        remember_nothing(connection_of(client))
+        await client.register_plugin(NoMessages())
+    except ClusterError as error:
+        warnings.warn(
+            f"Inputs that are sent stay in memory: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )

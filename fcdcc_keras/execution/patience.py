@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.dask_internals import scheduler_of
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -42,15 +43,15 @@ async def identify(address: str, security: Security, role: str, patience: float)
         OSError: Nothing answers.
         asyncio.TimeoutError: Likewise, or not in time.
     """
-    from distributed.comm.core import connect
-    from distributed.core import send_recv
+    from distributed.comm import connect  # type: ignore[attr-defined]
 
     arguments = security.get_connection_args(role)
 
     async def ask() -> str:
         comm = await connect(address, timeout=patience, deserialize=False, **arguments)
         try:
-            return str((await send_recv(comm, op="identity"))["type"])
+            await comm.write({"op": "identity"})
+            return str((await comm.read())["type"])
         finally:
             await comm.close()
 
@@ -78,7 +79,7 @@ async def ask_scheduler(client: Client, op: str, **message: Any) -> Any:
     Raises:
         ClusterError: It has gone, or does not answer within ``SCHEDULER_TIMEOUT``.
     """
-    scheduler: Any = client.scheduler
+    scheduler = scheduler_of(client)
     try:
         asking = getattr(scheduler, op)(**message)
         return await asyncio.wait_for(asking, SCHEDULER_TIMEOUT)

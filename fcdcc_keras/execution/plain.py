@@ -10,6 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fcdcc_keras.execution.compressed import expanded
+from fcdcc_keras.execution.dask_internals import (
+    connections_to,
+    frames_of,
+    pickled,
+    scheduler_of,
+)
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -26,14 +34,8 @@ class PlainRequests:
 
     def __init__(self, client: Client) -> None:
         """Takes the client whose cluster is asked, with its certificates."""
-        from distributed.core import ConnectionPool
-
         self._client = client
-        self._pool = ConnectionPool(
-            limit=_CONNECTIONS,
-            deserialize=False,
-            connection_args=client.security.get_connection_args("client"),
-        )
+        self._pool = connections_to(client, _CONNECTIONS)
         self._started = False
 
     async def pool(self) -> Any:
@@ -50,8 +52,8 @@ class PlainRequests:
 
     async def ask_scheduler(self, op: str, **message: Any) -> Any:
         """Returns what a handler of the scheduler answers."""
-        scheduler: Any = self._client.scheduler
-        return await self.ask(scheduler.address, op, **message)
+        address = scheduler_of(self._client).address
+        return await self.ask(address, op, **message)
 
     async def run(
         self, function: Callable[..., bytes], address: str | None = None
@@ -65,9 +67,7 @@ class PlainRequests:
         Returns:
             The text; that of the exception, where it raised one.
         """
-        from distributed.protocol.pickle import dumps
-
-        message = {"function": dumps(function), "wait": True}
+        message = {"function": pickled(function), "wait": True}
         if address is None:
             answer = await self.ask_scheduler("run_function", **message)
         else:
@@ -104,17 +104,8 @@ def bytes_of(sent: Any, most: int) -> Any:
         ValueError: It has more, or is not compressed as its header says.
         TypeError: It is something else, from a worker in this process.
     """
-    from distributed.protocol.serialize import Serialize, Serialized
-
-    from fcdcc_keras.execution.compressed import expanded
-
-    if isinstance(sent, Serialize):  # from a worker in this process
-        sent = sent.data
-    if isinstance(sent, Serialized):
-        names = sent.header.get("compression") or (None,) * len(sent.frames)
-        frames = []
-        for name, frame in zip(names, sent.frames, strict=True):
-            frames.append(expanded(name, frame, most))
-            most -= frames[-1].nbytes
-        return frames[0] if len(frames) == 1 else b"".join(frames)
-    return expanded(None, sent, most)
+    pieces = []
+    for name, frame in frames_of(sent):
+        pieces.append(expanded(name, frame, most))
+        most -= pieces[-1].nbytes
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

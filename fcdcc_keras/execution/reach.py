@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.dask_internals import port_of
 from fcdcc_keras.execution.patience import identify
 
 if TYPE_CHECKING:
@@ -93,10 +94,8 @@ def _read(file: Path) -> str:
 
 
 def _check_address(address: str) -> None:
-    from distributed.comm.addressing import get_address_host_port
-
     try:
-        port = get_address_host_port(address)[1]
+        port = port_of(address)
     except (ValueError, NotImplementedError) as error:
         port, why = 0, f" ({error})"
     else:

@@ -15,6 +15,7 @@ from fcdcc_keras.execution.answers import (
     parted,
     plain_reply,
 )
+from fcdcc_keras.execution.dask_internals import scheduler_of, workers_of
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import bytes_of
 from fcdcc_keras.execution.subtask import (
@@ -82,11 +83,10 @@ class TaskTransport(Transport):
 
     async def ping(self, address: str) -> str:
         """Asks through the scheduler."""
-        scheduler: Any = self._client.scheduler
-        message = {"op": "identity"}
         # It would look for one that has left, for half a minute, and log that.
-        answers = address in await scheduler.ncores() and await scheduler.broadcast(
-            msg=message, workers=[address], on_error="ignore"
+        there = address in await workers_of(self._client)
+        answers = there and await scheduler_of(self._client).broadcast(
+            msg={"op": "identity"}, workers=[address], on_error="ignore"
         )
         if not answers:
             raise OSError(f"{address} is not on the scheduler")

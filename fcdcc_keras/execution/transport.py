@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from fcdcc_keras.execution.dask_internals import own_address
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.plain import PlainRequests
 from fcdcc_keras.execution.subtask import KernelShare, Reply
@@ -122,14 +123,13 @@ class Transport(ABC):
 @lru_cache(maxsize=4096)
 def on_this_machine(address: str) -> bool:
     """Returns whether a worker's address is one of this machine's own."""
-    from distributed.comm.addressing import get_address_host
-    from distributed.utils import get_ip
+    from distributed.comm import get_address_host  # type: ignore[attr-defined]
 
     if address.startswith("inproc://"):
         return True
     try:
         host = get_address_host(address)
         # Where a worker has a network of its own, its machine counts as another.
-        return bool(get_ip(host) == host)
+        return own_address(host) == host
     except (OSError, ValueError):
         return False

@@ -15,6 +15,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from fcdcc_keras.execution.answers import about, plain_reply
+from fcdcc_keras.execution.dask_internals import (
+    add_handler,
+    as_frames,
+    check_worker,
+    data_of,
+    no_reply_yet,
+    process_of,
+    threads_of,
+)
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.shared_memory import UNUSED_FOR, Attachments, attach
 from fcdcc_keras.execution.subtask import (
@@ -56,9 +65,10 @@ def install(dask_worker: Any) -> bytes:
             memory[:8] = b"here too"
         return True
 
-    dask_worker.handlers[HANDLER] = _Desk(dask_worker).convolve
-    dask_worker.handlers[ATTACH] = answer_attach
-    return f"{READY}{dask_worker.id}".encode()
+    check_worker(dask_worker)
+    add_handler(dask_worker, HANDLER, _Desk(dask_worker).convolve)
+    add_handler(dask_worker, ATTACH, answer_attach)
+    return f"{READY}{process_of(dask_worker)}".encode()
 
 
 class _Desk:
@@ -74,12 +84,10 @@ class _Desk:
 
     async def convolve(self, comm: Any, **request: Any) -> Any:
         """Begins with a request; the next is read while this one is computed."""
-        from distributed.core import Status
-
         task = asyncio.ensure_future(self._serve(comm, **request))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return Status.dont_reply
+        return no_reply_yet()
 
     async def _serve(
         self, comm: Any, number: int, share: str, about: str, data: Any
@@ -92,7 +100,7 @@ class _Desk:
     async def _answer(
         self, comm: Any, share: str, request: dict[str, Any], data: Any
     ) -> dict[str, Any]:
-        kernel = self._worker.data.get(share)
+        kernel = data_of(self._worker).get(share)
         if kernel is None:
             return _answer(no_reply(LOST_SHARE))
         try:
@@ -101,9 +109,8 @@ class _Desk:
             return _answer(no_reply(f"the client's memory is gone: {error}"))
         if math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
             return _run(kernel, request, data, target)
-        loop, threads = asyncio.get_running_loop(), self._worker.executors
-        return await loop.run_in_executor(
-            threads["default"], _run, kernel, request, data, target
+        return await asyncio.get_running_loop().run_in_executor(
+            threads_of(self._worker), _run, kernel, request, data, target
         )
 
     def _mapped(
@@ -133,12 +140,10 @@ class _Desk:
 
 def packed(array: np.ndarray) -> Any:
     """Returns an array's bytes as they go into a message."""
-    from distributed.protocol.serialize import to_serialize
-
     array = np.ascontiguousarray(array)
     if array.nbytes <= _SMALL:
         return array.tobytes()
-    return to_serialize(array.reshape(-1).view(np.uint8))
+    return as_frames(array.reshape(-1).view(np.uint8))
 
 
 def _run(

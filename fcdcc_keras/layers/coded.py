@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from fcdcc_keras.layers.crossing import as_coded, coded_convolution, leaving
+from fcdcc_keras.layers.crossing import as_coded, coded_convolution
+from fcdcc_keras.layers.tensorflow_internals import saving
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,7 +163,8 @@ class CodedLayer:
             NotEnoughWorkersError: Too few workers answered in time, and the
                 model was distributed with ``fallback="raise"``.
         """
-        if self._coded is None or leaving():
+        # What is saved is loaded where there are no workers, or converted.
+        if self._coded is None or saving():
             plain: Any = super()
             return plain.call(inputs, *args, **kwargs)
         inputs = keras.ops.convert_to_tensor(inputs, sparse=False)

@@ -70,18 +70,6 @@ def as_coded(kernel: tf.Tensor | tf.Variable, dtype: str) -> np.ndarray:
     return array
 
 
-def leaving() -> bool:
-    """Returns whether TensorFlow traces a function in order to save it.
-
-    Where it is loaded there are no workers: TFLite, for one, could not convert it.
-    """
-    # Keras's exports and TensorFlow's converters all save; TensorFlow has no public
-    # way to ask.
-    from tensorflow.python.saved_model.save_context import in_save_context
-
-    return bool(in_save_context())
-
-
 def _coded_type(dtype: tf.DType) -> tf.DType:
     return dtype if dtype in _WIDE else tf.float32
 

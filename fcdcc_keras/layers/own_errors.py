@@ -18,6 +18,7 @@ from uuid import uuid4
 import tensorflow as tf
 
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.layers.tensorflow_internals import make_unknown_errors
 
 _REMEMBERED = 1024
 """Errors of which TensorFlow may be about to tell. Of those that it raises none for,
@@ -56,7 +57,7 @@ def let_marked_out() -> None:
         # Of a subclass, for Python initializes, and C raises, no others.
         return Exception.__new__(_as_unknown(own[0]) if own else kind, *args)
 
-    tf.errors.UnknownError.__new__ = new
+    make_unknown_errors(new)
 
 
 def _own(text: object) -> tuple[Any, str] | None:

@@ -11,6 +11,7 @@ import keras
 from fcdcc_keras.planning import ClientWork
 from fcdcc_keras.planning.cost import narrowness
 from fcdcc_keras.rewriting.eligibility import Verdict
+from fcdcc_keras.rewriting.keras_internals import uses
 
 _ITEMSIZE = 4
 _PASSED_ON = 4
@@ -60,9 +61,9 @@ def _steps(layer: Any) -> int:
 
 def _floats(layer: keras.layers.Layer) -> tuple[int, int]:
     """Returns the numbers of one image that a layer reads and writes in all uses."""
-    nodes = layer._inbound_nodes
-    read = sum(_size(t.shape) for node in nodes for t in node.input_tensors)
-    return read, sum(_size(t.shape) for node in nodes for t in node.output_tensors)
+    every = uses(layer)
+    read = sum(_size(tensor.shape) for inputs, _ in every for tensor in inputs)
+    return read, sum(_size(tensor.shape) for _, out in every for tensor in out)
 
 
 def _size(shape: Sequence[int | None]) -> int:

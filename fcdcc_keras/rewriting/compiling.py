@@ -8,6 +8,7 @@ from warnings import warn
 
 import keras
 
+from fcdcc_keras.rewriting.keras_internals import compile_arguments
 from fcdcc_keras.rewriting.remake import at_home, remake_object
 from fcdcc_keras.rewriting.stand_ins import compile_configuration
 
@@ -48,9 +49,9 @@ def _compile_like(copy: Any, model: Any) -> str:
     if own:
         names = ", ".join(f"`{name}`" for name in sorted(own))
         return f"{kind.__name__}.compile takes {names}, which it does not give again"
-    arguments = model._compile_config.config
+    arguments = compile_arguments(model)
     copy.compile(**_anew(arguments))
-    if not _alike(arguments, copy._compile_config.config):
+    if not _alike(arguments, compile_arguments(copy)):
         return f"{kind.__name__}.compile changes what it is given, which was changed"
     return ""
 

@@ -17,6 +17,7 @@ from fcdcc_keras.layers import (
     known_class,
 )
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.rewriting.keras_internals import layers_inside, uses
 from fcdcc_keras.rewriting.remake import obstacle
 from fcdcc_keras.rewriting.walk import is_graph, makers, walk
 
@@ -128,7 +129,7 @@ def has_convolution(layer: keras.layers.Layer) -> bool:
         return known is not keras.layers.Dense
     # Keras has no public base class for others; their names all say so.
     named = any("Conv" in cls.__name__ for cls in type(layer).__mro__)
-    return named and not layer._layers
+    return named and not layers_inside(layer)
 
 
 def is_dense(layer: keras.layers.Layer) -> bool:
@@ -200,13 +201,12 @@ def _geometry(layer: Any) -> tuple[ConvGeometry | None, bool, str]:
 
 def _input_shapes(layer: keras.layers.Layer) -> set[tuple[int | None, ...]]:
     """Returns the shapes of what a layer is called with, as far as they are known."""
-    shapes = {
-        tuple(tensor.shape)
-        for node in layer._inbound_nodes
-        for tensor in node.input_tensors
-    }
-    if not shapes and layer._build_shapes_dict:
-        # A layer inside another has no part in a graph; it knows its first input.
-        built = next(iter(layer._build_shapes_dict.values()))
-        shapes = {tuple(built)} if built else set()
-    return shapes
+    shapes = {tuple(tensor.shape) for inputs, _ in uses(layer) for tensor in inputs}
+    if shapes:
+        return shapes
+    # A layer inside another has no part in a graph; it knows its first input.
+    config = layer.get_build_config() or {}
+    built = config.get("input_shape") or next(
+        iter(config.get("shapes_dict", {}).values()), None
+    )
+    return {tuple(built)} if built else set()

@@ -10,6 +10,7 @@ from warnings import warn
 import keras
 
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.rewriting.keras_internals import layers_inside, origin
 from fcdcc_keras.rewriting.remake import pairs, partners, remake
 from fcdcc_keras.rewriting.state import copy_state
 from fcdcc_keras.rewriting.walk import is_graph, walk
@@ -87,7 +88,7 @@ class _Copier:
             )
         # Cloning would make a plain Sequential of a user's class.
         layers = [self.copy(layer) for layer in model.layers]
-        first = model._layers[0]
+        first = layers_inside(model)[0]
         if isinstance(first, keras.layers.InputLayer):
             layers.insert(0, _input_like(first.output))
         return type(model)(layers, name=model.name)
@@ -95,7 +96,7 @@ class _Copier:
 
 def _input_like(tensor: Any) -> Any:
     """Returns a new input under the old name, by which users pass dictionaries."""
-    layer = tensor._keras_history.operation
+    layer = origin(tensor)
     # Keras 3.7 leaves out of the configuration whether it is optional.
     config = layer.get_config() | {"optional": layer.optional}
     return keras.layers.InputLayer(**config).output

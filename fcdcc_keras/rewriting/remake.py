@@ -8,16 +8,26 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
-from keras.src.models import Functional
-from keras.src.ops.operation import Operation
-from keras.src.saving.serialization_lib import SafeModeScope
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.rewriting.exchange import plain_kind
+from fcdcc_keras.rewriting.keras_internals import (
+    Functional,
+    is_own_list,
+    layers_inside,
+    noted_arguments,
+    trusting,
+)
 from fcdcc_keras.rewriting.stand_ins import configurations
 from fcdcc_keras.rewriting.walk import walk
 
-_BASES = (Operation, keras.layers.Layer, keras.Model, Functional, keras.Sequential)
+_BASES = (
+    keras.Operation,
+    keras.layers.Layer,
+    keras.Model,
+    Functional,
+    keras.Sequential,
+)
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
 """What every layer's configuration has, and can be seen to afterwards."""
 
@@ -61,7 +71,7 @@ def obstacle(layer: Any) -> str:
         # Keras notes the arguments of layers, where they are plain data; of models
         # it notes the defaults.
         unknown = _left_out(kind, {}) if isinstance(layer, keras.Model) else []
-        if unknown or getattr(layer, "_auto_config", None) is None:
+        if unknown or noted_arguments(layer) is None:
             arguments = ", ".join(unknown) or "what it was made with"
             return f"{kind.__name__} has no `get_config` that gives {arguments}"
         return ""
@@ -104,7 +114,7 @@ def at_home(thing: Any) -> Iterator[None]:
 
     Their code needs no safe mode, and their classes no registration.
     """
-    with SafeModeScope(safe_mode=False), _classes_in(thing):
+    with trusting(), _classes_in(thing):
         yield
 
 
@@ -148,7 +158,7 @@ def name_alike(layer: keras.layers.Layer, made: keras.layers.Layer) -> None:
 
 def _places(layer: keras.layers.Layer) -> dict[tuple[Any, ...], keras.layers.Layer]:
     """Returns the layers that a layer holds itself, by attribute and place in it."""
-    held = layer._flatten_layers(include_self=False, recursive=False)
+    held = layers_inside(layer)
     wanted = {id(inner) for inner in held}
     found: dict[tuple[Any, ...], keras.layers.Layer] = {}
 
@@ -166,7 +176,7 @@ def _places(layer: keras.layers.Layer) -> dict[tuple[Any, ...], keras.layers.Lay
 
     for name, value in vars(layer).items():
         # Keras's and TensorFlow's own lists have all of them once more.
-        if name != "_layers" and not name.startswith("_self_"):
+        if not is_own_list(name):
             look(value, (name,))
     seen = {id(inner) for inner in found.values()}
     unseen = [inner for inner in held if id(inner) not in seen]
@@ -195,7 +205,7 @@ def _presets(layer: Any, kind: Any) -> bool:
     """
     own = not _kerass(_definer(kind, "__init__"))
     inherited = _kerass(_definer(kind, "get_config"))
-    return own and inherited and getattr(layer, "_auto_config", None) is not None
+    return own and inherited and noted_arguments(layer) is not None
 
 
 def _as_configured(layer: Any) -> str:
@@ -211,7 +221,7 @@ def _own_config(kind: Any) -> bool:
 
 def _first_arguments(layer: Any) -> dict[str, Any]:
     """Returns what a layer without a configuration of its own was made with."""
-    arguments = dict(layer._auto_config.config)
+    arguments = noted_arguments(layer) or {}
     parameters = inspect.signature(type(layer).__init__).parameters.values()
     if any(p.name == "name" or p.kind is p.VAR_KEYWORD for p in parameters):
         arguments["name"] = layer.name

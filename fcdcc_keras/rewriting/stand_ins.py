@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 import keras
-from keras.src.models import Functional
-from keras.src.ops.operation import Operation
 
-_WITH_CONFIG = (Operation, keras.optimizers.Optimizer, keras.metrics.Metric)
+from fcdcc_keras.rewriting.keras_internals import Functional
+
+_WITH_CONFIG = (keras.Operation, keras.optimizers.Optimizer, keras.metrics.Metric)
 
 
 def configurations(thing: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:

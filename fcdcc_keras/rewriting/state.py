@@ -15,6 +15,7 @@ import numpy as np
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.layers import coded_class
+from fcdcc_keras.rewriting.keras_internals import layers_inside
 from fcdcc_keras.rewriting.remake import name_alike, pairs
 
 Pair = tuple[Any, Any]
@@ -95,7 +96,9 @@ class _Store(dict[str, Any]):
 
 def _copy_weights(original: Any, made: Any) -> None:
     shapes = [w.shape for w in original.weights]
-    quantized = any(map(_is_quantized, original._flatten_layers()))
+    quantized = any(
+        map(_is_quantized, [original, *layers_inside(original, recursive=True)])
+    )
     if not quantized and shapes == [w.shape for w in made.weights]:
         for weight, copy in zip(original.weights, made.weights, strict=True):
             copy.assign(weight)
@@ -131,7 +134,7 @@ def _copy_own_weights(original: Any, made: Any) -> set[int]:
 
 
 def _own_weights(layer: Any) -> list[Any]:
-    inside = layer._flatten_layers(include_self=False, recursive=False)
+    inside = layers_inside(layer)
     others = {id(weight) for inner in inside for weight in inner.weights}
     own = [weight for weight in layer.weights if id(weight) not in others]
     # Built as a quantized one, a layer has its weights in another order.
@@ -149,7 +152,7 @@ def _seeds(layer: Any) -> list[Any]:
 
 def _copy_trainable(every: list[Pair]) -> None:
     # Setting it sets it for all inside, too: so those come later.
-    every.sort(key=lambda pair: -len(pair[1]._flatten_layers()))
+    every.sort(key=lambda pair: -len(layers_inside(pair[1], recursive=True)))
     for original, made in every:
         if made.trainable != original.trainable:
             made.trainable = original.trainable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import keras
-from keras.src.models import Functional
-from keras.src.models.functional import functional_like_constructor
+
+from fcdcc_keras.rewriting.keras_internals import Functional, layers_inside, takes_graph
 
 
 def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -22,7 +22,7 @@ def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
 def _walk(
     parent: keras.layers.Layer, prefix: str, seen: set[int]
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
-    for layer in parent._flatten_layers(include_self=False, recursive=False):
+    for layer in layers_inside(parent):
         if id(layer) in seen:
             continue
         seen.add(id(layer))
@@ -44,10 +44,7 @@ def is_graph(layer: keras.layers.Layer) -> bool:
             kind.get_config is keras.Sequential.get_config and kind.__init__ is plain
         )
     if isinstance(layer, Functional):
-        return bool(
-            kind.get_config is Functional.get_config
-            and functional_like_constructor(kind)
-        )
+        return bool(kind.get_config is Functional.get_config and takes_graph(kind))
     return False
 
 
@@ -67,7 +64,7 @@ def makers(model: keras.Model) -> dict[int, keras.layers.Layer]:
     def visit(parent: keras.layers.Layer, maker: keras.layers.Layer | None) -> None:
         if maker is None and not is_graph(parent):
             maker = parent
-        for layer in parent._flatten_layers(include_self=False, recursive=False):
+        for layer in layers_inside(parent):
             if maker is None:
                 in_graphs.add(id(layer))
             elif id(layer) in found:

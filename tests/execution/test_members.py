@@ -21,13 +21,13 @@ class Cluster:
     def __init__(self, monkeypatch, **options):
         self.processes = {A: "a-1", B: "b-1"}
         self.prepared, self.forgotten, self.moved = [], [], []
-        self.scheduler = SimpleNamespace(ncores=self._known)
+        self.scheduler = SimpleNamespace()
         self.refused = set()
         monkeypatch.setattr(module, "prepare", self._prepare)
         monkeypatch.setattr(module, "_DOUBTED_AFTER", 0.0)
         self.members = Members(self, [A, B], self, self.moved.append, self.processes)
 
-    async def _known(self):
+    async def nthreads(self):
         return dict.fromkeys(self.processes, 1)
 
     async def _prepare(self, client, addresses):

@@ -269,7 +269,7 @@ class Worker:
 
     def __init__(self, kernel):
         self.data = {"share": KernelShare(kernel)}
-        self.handlers = {}
+        self.handlers, self.executors = {}, {"default": None}
         worker_side.install(self)
         self.answers = asyncio.Queue()
         self.mapped = []

@@ -128,7 +128,7 @@ def check_pip(words):
 
 
 def check_make(words):
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
     assert set(words) <= set(targets)
 
 

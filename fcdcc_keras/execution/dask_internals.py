@@ -1,0 +1,345 @@
+"""All that is used of Dask beyond its documentation; see ``undocumented``.
+
+Documented, and so used anywhere: the methods of ``Client``, ``Future``, ``Security``
+and ``SpecCluster``, ``as_completed``, plugins, preloads, ``get_worker``, ``secede``;
+``distributed.comm`` with ``connect`` and ``Comm``; ``HighLevelGraph``, annotations and
+configuration; ``Worker.data`` and ``Worker.executors``; that a server answers a message
+``{"op": …}`` by the handler of that name.
+
+Used here, for lack of a documented way to what each gives: requests beside those of
+``Client``, whose answers are not unpickled; handlers of our own in a running worker,
+which answer when they are ready; why a worker closes, which plugins are not told; how
+many batches of messages a connection keeps, which is configured before it is made, and
+together with other logs; whether a cluster is adaptive.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from fcdcc_keras.errors import ClusterError, FcdccError
+from fcdcc_keras.undocumented import changed
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SCHEDULER_OPS = ("broadcast", "echo", "events", "gather", "identity", "run_function")
+"""The handlers of a scheduler that are asked: one that it lacks never answers."""
+WORKER_OPS = ("identity", "run")
+"""Those of a worker, by way of its scheduler."""
+ENDED_FOR_MEMORY = "worker-restart-memory"
+"""Where nannies say which worker they ended for memory: "worker", and its "rss"."""
+CUT_OFF = frozenset(
+    {
+        "worker-handle-scheduler-connection-broken",
+        "worker-heartbeat-missing",
+        "worker-heartbeat-error",
+        "scheduler-remove-worker",
+        "nanny-unregister-failed",
+    }
+)
+"""Dask's reasons for closing of a worker that nobody wanted to end."""
+
+
+class ClosedError(ClusterError, ConnectionError):
+    """A client was closed: nothing can be asked any more."""
+
+
+# The client
+
+
+def scheduler_of(client: Client) -> Any:
+    """Returns what asks a client's scheduler by the names of handlers.
+
+    Raises:
+        ClosedError: The client is closed.
+    """
+    scheduler = _of(client, "scheduler", "`Client.scheduler` asks the scheduler")
+    if scheduler is None:
+        raise ClosedError(
+            "The client must be open while a model is distributed. Received: one that "
+            "was closed. Make a new Client(address)."
+        )
+    return scheduler
+
+
+async def workers_of(client: Client) -> dict[str, int]:
+    """Returns the addresses of the workers that the scheduler has. Runs on the loop.
+
+    Raises:
+        OSError: The scheduler is gone, or, as a ``ClosedError``, the client closed.
+    """
+    scheduler_of(client)  # `nthreads` would raise an AttributeError
+    found = client.nthreads()
+    if not hasattr(found, "__await__"):
+        raise _changed("on its loop, `Client.nthreads` is awaited")
+    workers: dict[str, int] = await found
+    return workers
+
+
+def connection_args(client: Client) -> dict[str, Any]:
+    """Returns the security that a client connects with."""
+    security = _of(client, "security", "`Client.security` has its certificates")
+    arguments: dict[str, Any] = security.get_connection_args("client")
+    return arguments
+
+
+def connections_to(client: Client, limit: int) -> Any:
+    """Returns a pool of connections whose answers are not deserialized.
+
+    To be awaited before its first use. Called with an address, it gives what asks there
+    by the names of handlers.
+    """
+    try:
+        from distributed.core import ConnectionPool
+
+        return ConnectionPool(
+            limit=limit, deserialize=False, connection_args=connection_args(client)
+        )
+    except (ImportError, TypeError) as error:
+        raise _changed(f"`ConnectionPool` takes what it took ({error})") from error
+
+
+def pickled(function: Callable[..., Any]) -> bytes:
+    """Returns a function as the handlers that run one take it."""
+    try:
+        from distributed.protocol.pickle import dumps
+    except ImportError as error:
+        raise _changed(f"`protocol.pickle` has `dumps` ({error})") from error
+    sent: bytes = dumps(function)
+    return sent
+
+
+def as_frames(array: Any) -> Any:
+    """Returns an array as it goes into a message, without a copy."""
+    try:
+        from distributed.protocol.serialize import to_serialize
+    except ImportError as error:
+        raise _changed(f"`to_serialize` is there ({error})") from error
+    return to_serialize(array)
+
+
+def frames_of(sent: Any) -> list[tuple[str | None, Any]]:
+    """Returns an answer's bytes in pieces, each with the name of its compression."""
+    try:
+        from distributed.protocol.serialize import Serialize, Serialized
+    except ImportError as error:
+        raise _changed(f"`Serialized` is what it was ({error})") from error
+    if isinstance(sent, Serialize):  # from a worker in this process
+        sent = sent.data
+    if not isinstance(sent, Serialized):
+        return [(None, sent)]
+    names = sent.header.get("compression") or (None,) * len(sent.frames)
+    return list(zip(names, sent.frames, strict=True))
+
+
+def decompress(name: str, frame: Any) -> Any:
+    """Returns a frame that Dask has compressed as it was before.
+
+    Raises:
+        KeyError: This client lacks the package for that.
+    """
+    try:
+        from distributed.protocol.compression import compressions
+    except ImportError as error:
+        raise _changed(f"`compressions` are listed ({error})") from error
+    return compressions[name].decompress(frame)
+
+
+def adaptive_minimum(cluster: Any) -> int | None:
+    """Returns how many workers an adaptive cluster keeps; None for another cluster."""
+    from distributed.deploy.cluster import Cluster
+
+    if not isinstance(cluster, Cluster):
+        return None
+    adaptive = _of(cluster, "_adaptive", "`Cluster._adaptive` is what `adapt` made")
+    if adaptive is None:
+        return None
+    minimum: int = _of(adaptive, "minimum", "`Adaptive.minimum` is what it keeps")
+    return minimum
+
+
+def connection_of(client: Client) -> list[Any]:
+    """Returns the connection by which a client sends to its scheduler."""
+    what = "`Client.scheduler_comm` sends messages"
+    connection = _of(client, "scheduler_comm", what)
+    return [] if connection is None else [connection]  # of a client that is closed
+
+
+def remember_nothing(connections: Iterable[Any]) -> None:
+    """Has connections of Dask forget what they sent, and remember nothing."""
+    for connection in connections:
+        log = getattr(connection, "recent_message_log", None)
+        if not isinstance(log, deque):
+            raise _changed("`BatchedSend.recent_message_log` keeps what was sent")
+        connection.recent_message_log = deque(maxlen=0)
+
+
+def own_address(host: str) -> str:
+    """Returns the address of this machine in the network of another.
+
+    Raises:
+        OSError: There is no way to it.
+    """
+    try:
+        from distributed.utils import get_ip
+    except ImportError as error:
+        raise _changed(f"`utils.get_ip` tells the own address ({error})") from error
+    return str(get_ip(host))
+
+
+def port_of(address: str) -> int | None:
+    """Returns the port of a server's address, if it has one.
+
+    Raises:
+        ValueError: It is no address.
+        NotImplementedError: Likewise, for some protocols.
+    """
+    try:
+        from distributed.comm.addressing import get_address_host_port
+    except ImportError as error:
+        raise _changed(f"`get_address_host_port` reads a port ({error})") from error
+    port: int | None = get_address_host_port(address)[1]
+    return port
+
+
+def processes_of(cluster: Any) -> list[Any]:
+    """Returns what a ``SpecCluster`` has made of its specification of workers."""
+    what = "`SpecCluster.workers` are its processes by name"
+    return list(_of(cluster, "workers", what).values())
+
+
+# The scheduler
+
+
+def connections_from(dask_scheduler: Any) -> list[Any]:
+    """Returns the connections by which a scheduler sends to its workers."""
+    what = "`Scheduler.stream_comms` send messages to workers"
+    return list(_of(dask_scheduler, "stream_comms", what).values())
+
+
+def memory_of(worker: dict[str, Any]) -> tuple[bool, float, float]:
+    """Returns whether a worker is paused, its bytes in use, and how many it may use.
+
+    Args:
+        worker: What the scheduler's ``identity`` tells of it.
+    """
+    try:
+        used, limit = worker["metrics"]["memory"], worker["memory_limit"]
+        return worker["status"] == "paused", used, limit or 0
+    except (KeyError, TypeError) as error:
+        what = "a scheduler's identity has its workers' status, memory and limit"
+        raise _changed(f"{what} ({error!r})") from error
+
+
+# The worker
+
+
+def check_worker(dask_worker: Any) -> None:
+    """Checks, on a worker, that all is there that our handlers use."""
+    data_of(dask_worker)
+    threads_of(dask_worker)
+    no_reply_yet()
+    process_of(dask_worker)
+
+
+def add_handler(dask_worker: Any, name: str, handler: Callable[..., Any]) -> None:
+    """Has a running worker answer a message by a handler of ours."""
+    _handlers(dask_worker)[name] = handler
+
+
+def no_reply_yet() -> Any:
+    """Returns what a handler returns that answers later, by itself."""
+    from distributed.core import Status
+
+    return _of(Status, "dont_reply", "a handler returns `Status.dont_reply`")
+
+
+def data_of(dask_worker: Any) -> Any:
+    """Returns what data a worker holds, by key."""
+    return _of(dask_worker, "data", "`Worker.data` has its data by key")
+
+
+def threads_of(dask_worker: Any) -> Any:
+    """Returns the executor in whose threads a worker runs tasks."""
+    what = '`Worker.executors["default"]` runs its tasks'
+    try:
+        return _of(dask_worker, "executors", what)["default"]
+    except KeyError as error:
+        raise _changed(what) from error
+
+
+def process_of(dask_worker: Any) -> str:
+    """Returns what Dask calls a worker's process, as ``identity`` tells it."""
+    return str(_of(dask_worker, "id", "`Server.id` names a process"))
+
+
+def threads_of_this_worker() -> int | None:
+    """Returns how many threads the Dask worker has that runs this; None: on none."""
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:
+        return None
+    what = "`Worker.state.nthreads` is how many threads it has"
+    threads: int = _of(_of(worker, "state", what), "nthreads", what)
+    return threads
+
+
+def note_why_closing(process: Any, note: Callable[[str], None]) -> None:
+    """Has a reason noted whenever a worker or nanny begins to close.
+
+    Args:
+        process: The worker or the nanny, as ``dask_setup`` gets it.
+        note: Is given the reason; "retired" for a worker that was, for which Dask has
+            the reason of those that it drops.
+    """
+    close, handlers = process.close, _handlers(process)
+    _of(_of(process, "status", _CLOSING), "name", _CLOSING)
+
+    @wraps(close)
+    async def noting(*args: Any, **kwargs: Any) -> Any:
+        if process.status.name == "closing_gracefully" and "reason" in kwargs:
+            kwargs["reason"] = "retired"
+        note(kwargs.get("reason", ""))
+        return await close(*args, **kwargs)
+
+    if handlers.get("terminate") != close:
+        raise _changed("the handler `terminate` of workers and nannies is `close`")
+    process.close = handlers["terminate"] = noting
+    if "close_gracefully" in handlers:  # of a nanny, whose worker tells it why
+        gracefully = handlers["close_gracefully"]
+
+        @wraps(gracefully)
+        def noting_gracefully(*args: Any, **kwargs: Any) -> Any:
+            note(kwargs.get("reason", ""))
+            return gracefully(*args, **kwargs)
+
+        handlers["close_gracefully"] = noting_gracefully
+    else:
+        streams = _of(process, "stream_handlers", "a scheduler closes a worker so")
+        if streams.get("close") != close:
+            raise _changed("the stream handler `close` of a worker is its `close`")
+        streams["close"] = noting
+
+
+_CLOSING = "`Server.status` says whether it closes gracefully"
+
+
+def _handlers(server: Any) -> Any:
+    return _of(server, "handlers", "`Server.handlers` has handlers by name")
+
+
+def _of(thing: Any, name: str, assumed: str) -> Any:
+    try:
+        return getattr(thing, name)
+    except AttributeError as error:
+        raise _changed(assumed) from error
+
+
+def _changed(assumed: str) -> FcdccError:
+    return changed("distributed", assumed, ClusterError)
