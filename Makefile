@@ -58,10 +58,12 @@ docs: $(VENV)/.installed-docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache \
-		.import_linter_cache mutants
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist site mutants \
+		.pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Made by a pattern, it would be taken for a step on the way, and deleted.
+.PRECIOUS: %/.created
 %/.created:
 	@test -n "$(PYTHON)" || { \
 		echo "No suitable Python: 3.10 to 3.13 with venv is needed." >&2; \

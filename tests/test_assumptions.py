@@ -25,6 +25,7 @@ import tensorflow as tf
 from distributed import LocalCluster, Nanny, Worker
 from distributed.protocol.serialize import Serialized
 
+from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.errors import ClusterError, FcdccError
 from fcdcc_keras.execution import cut_off, dask_internals
 from fcdcc_keras.execution.line import Line
@@ -563,7 +564,7 @@ def test_what_distributed_lacks_is_told(use, lacking):
 
 def test_a_look_at_workers_does_not_swallow_that_it_cannot_be_had():
     client = SimpleNamespace(scheduler=EMPTY, nthreads=dict)
-    members = Members(client, ["tcp://a:1"], EMPTY)
+    members = Members(client, Crew(["tcp://a:1"]), EMPTY)
     with pytest.raises(ClusterError, match=r"`Client\.nthreads` is awaited"):
         asyncio.run(members.look())
 

@@ -40,7 +40,7 @@ def _python(code: str, **environment: str) -> str:
         ("fcdcc_keras.planning", _HEAVY),
         ("fcdcc_keras.simulation", _HEAVY | {"simpy"}),
         ("fcdcc_keras.observe.code_plot", _HEAVY | {"matplotlib"}),
-        ("fcdcc_keras.execution.collector", _HEAVY),
+        ("fcdcc_keras.dispatch.collector", _HEAVY),
         ("fcdcc_keras.execution.dask_internals", _HEAVY),
         ("fcdcc_keras.execution.local", _HEAVY),
         ("fcdcc_keras.execution.pipeline", _HEAVY),

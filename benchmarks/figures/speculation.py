@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.subtask import Reply
 from fcdcc_keras.execution.transport import Subtask

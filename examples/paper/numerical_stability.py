@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 import fcdcc_keras as fk
 from examples.paper import experiment
 from fcdcc_keras.codes import Certificate, Code
-from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.stages import Stages, kernel_shares
 from fcdcc_keras.execution.subtask import convolve

@@ -12,7 +12,7 @@ import numpy as np
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.certificate import TYPICAL_TERMS
-from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.execution.finite import NOT_FINITE, all_finite
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.subtask import Reply

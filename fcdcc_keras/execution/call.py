@@ -1,4 +1,4 @@
-"""One layer under way on a Dask cluster, from the first input sent to its decoding."""
+"""One layer under way on a Dask cluster: carries out what its round commands."""
 
 from __future__ import annotations
 
@@ -6,22 +6,43 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from fcdcc_keras.dispatch.crew import DISTRUSTED, Crew
+from fcdcc_keras.dispatch.messages import (
+    Abandoned,
+    Answered,
+    Command,
+    CrewChanged,
+    Distrusted,
+    Encode,
+    Encoded,
+    Event,
+    Failed,
+    Fill,
+    Finish,
+    Free,
+    Freed,
+    HurryShare,
+    Judge,
+    Judged,
+    Look,
+    PlaceShare,
+    Send,
+    SharePlaced,
+    Tick,
+)
+from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
-from fcdcc_keras.execution.members import LOOK_EVERY
-from fcdcc_keras.execution.substitution import Substitution
+from fcdcc_keras.execution.members import Members
+from fcdcc_keras.execution.shares import Key, Shares
 from fcdcc_keras.execution.subtask import LOST_SHARE, Reply
-from fcdcc_keras.execution.transport import Subtask
-from fcdcc_keras.execution.verify import DISTRUSTED
-
-if TYPE_CHECKING:
-    from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.execution.transport import Subtask, Transport
+from fcdcc_keras.execution.verify import collector_for
 
 logger = logging.getLogger(__name__)
 
@@ -29,177 +50,176 @@ CLOSED = "the client is closed"
 Work = Callable[..., Coroutine[Any, Any, None]]
 _LARGE = 1 << 20
 """Bytes from which on a result is checked beside the loop."""
-_RECHECK = 0.01
-"""Least seconds between looks at whether somebody is late."""
+
+
+class Executing(Protocol):
+    """What layers under way share: their executor."""
+
+    crew: Crew
+    members: Members
+    shares: Shares
+    transport: Transport
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be asked of workers any more."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts something on the client's loop."""
+
+    def tell_all(self, event: Event) -> None:
+        """Tells all layers under way of something."""
+
+    def fill(self, slot: int) -> None:
+        """Gives a slot's new worker the shares of all layers."""
 
 
 class Call:
-    """Made in any thread, used on the client's loop."""
+    """Made in any thread; ``run`` and what follows it are used on the client's loop."""
 
-    def __init__(self, job: Job, collector: Collector, executor: DaskExecutor) -> None:
+    def __init__(self, job: Job, executor: Executing) -> None:
+        shares, placement = executor.shares, job.placement
         self.job = job
-        self.collector = collector
-        self.over = asyncio.Event()
-        """Set when the answers suffice, or never will, or time is up."""
+        self.collector = collector_for(job, executor.crew.roster.addresses)
+        self.collector.epoch = time.time() - time.monotonic()
+        self._round = Round(
+            self.collector,
+            executor.crew,
+            # It must not refer to this call, or results would wait for the garbage
+            # collector.
+            lambda slot, worker: shares.held((placement, slot, worker)) is not None,
+            kind=job.kind,
+            timeout=job.timeout,
+            hedged=job.hedged,
+        )
         self._executor = executor
-        self._members = executor.members
-        self._unfinished: dict[tuple[int, str], object] = {}
-        self._substitution = Substitution(collector, executor.members)
-        self._hedging = False
-        self._judging = False
-        self._error: Exception | None = None
+        self._over = asyncio.Event()
+        self._inputs: dict[int, np.ndarray] = {}
+        """Coded inputs that are about to be sent, by slot."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> Sequence[Command]:
+        """Returns what is to be done first, of which the caller encodes inputs."""
+        return self._round.start(time.monotonic())
+
+    def looked(self) -> Sequence[Command]:
+        """Returns the same once somebody has looked who is there."""
+        return self._round.handle(CrewChanged(), time.monotonic())
 
     async def run(
-        self, targets: Sequence[int], inputs: Sequence[np.ndarray], hedging: bool
+        self, commands: Sequence[Command], first: Encode, inputs: Sequence[np.ndarray]
     ) -> None:
         """Sends inputs, and returns when the answers suffice or never will.
 
         Args:
-            targets: Slots to send to at once.
-            inputs: Their coded inputs.
-            hedging: Whether the other slots are sent to when one is late.
+            commands: What ``start`` or ``looked`` gave.
+            first: The one of them that has been carried out.
+            inputs: The coded inputs that it is about.
 
         Raises:
             Exception: What was raised by what the client does for the layer.
         """
-        self._hedging = hedging
-        for slot, why in self._members.gone().items():
-            self.collector.failed(slot, time.time(), why)
-        self.send(dict(zip(targets, inputs, strict=True)))
-        # Who became free while the targets' inputs were encoded was offered nothing.
-        for slot in self._members.accepting():
-            self.offer(self._members.roster.address(slot))
-        self._replace_missing()
-        deadline = time.monotonic() + self.job.timeout
-        looked = time.monotonic()
-        while not self.over.is_set():
-            now = time.monotonic()
-            if now >= deadline:
-                break
-            wait = min(deadline, looked + LOOK_EVERY, self._late_at(now)) - now
-            try:
-                await asyncio.wait_for(self.over.wait(), max(wait, _RECHECK))
-            except asyncio.TimeoutError:
-                self._hedge()
-                if time.monotonic() - looked >= LOOK_EVERY:
-                    looked = time.monotonic()
-                    self._start(self._look, min(deadline - now, LOOK_EVERY))
-        self.end(given_up=not self.over.is_set())
+        self._carry_out(command for command in commands if command is not first)
+        self._encoded(first.slots, inputs)
+        await self._over.wait()
         if self._error is not None:
             raise self._error
 
-    def end(self, given_up: bool = False) -> None:
-        """Ends the call: what is still unfinished, nobody waits for any more.
+    def tell(self, event: Event) -> None:
+        """Tells the round what happened, and does what it says."""
+        self._carry_out(self._round.handle(event, time.monotonic()))
+        if self._round.over:
+            return
+        loop = asyncio.get_running_loop()
+        at = self._round.wake_at() - time.monotonic() + loop.time()
+        if self._timer is None or at < self._timer.when():
+            self._stop_timer()
+            self._timer = loop.call_at(at, self._tick)
 
-        Args:
-            given_up: Whether time is up.
-        """
-        self.over.set()
+    def close(self) -> None:
+        """Ends the layer, as its model or client is closed."""
+        for slot in range(len(self.collector.records)):
+            self.collector.failed(slot, time.monotonic(), CLOSED)
+        self.abandon()
+
+    def abandon(self, why: str | None = None) -> None:
+        """Ends the layer without a result; see ``Abandoned``."""
+        self.tell(Abandoned(why))
+
+    def _carry_out(self, commands: Iterable[Command]) -> None:
+        sends: list[Send] = []
+        for command in commands:
+            match command:
+                case Send():
+                    sends.append(command)
+                case Encode(slots):
+                    self._start(self._encode, slots)
+                case PlaceShare(slot, worker):
+                    self._start(self._place, slot, worker)
+                case HurryShare(slot, worker):
+                    self._executor.shares.hurry(self._key(slot, worker))
+                case Look(workers):
+                    if self._executor.closed:
+                        self.close()
+                    else:
+                        self._start(self._executor.members.look, workers)
+                case Judge():
+                    self._start(self._judge)
+                case Distrusted(worker):
+                    logger.warning("%s is not used any more: %s", worker, DISTRUSTED)
+                case Fill(slot):
+                    self._executor.fill(slot)
+                case Free(worker):
+                    self._executor.tell_all(Freed(worker))
+                case Finish():
+                    self._finish()
+        if sends:
+            self._send(sends)
+
+    def _finish(self) -> None:
+        self._stop_timer()
+        self._inputs.clear()
         self.collector.stop()
-        for (_, address), item in self._unfinished.items():
-            if address in self._members.health:
-                self._members.health[address].overtake(item, given_up)
+        self._over.set()
 
-    def send(self, inputs: Mapping[int, np.ndarray]) -> None:
-        """Sends coded inputs to those slots whose workers take new work."""
-        ready: list[tuple[int, Subtask]] = []
-        now = time.monotonic()
+    def _send(self, sends: Sequence[Send]) -> None:
         expected = math.prod(self.job.result_shape) * self.job.dtype.itemsize
-        for slot, coded in inputs.items():
-            address, health = self._members.roster.address(slot), self._members.of(slot)
-            key = self.job.placement, slot, address
-            share = self._executor.shares.held(key)
-            if share is None:
-                # With its share on the way it is offered the layer when that is there.
-                self._executor.shares.hurry(key)
-                if not health.owes and not health.absent:
-                    self._note_sent(slot, address, coded)
-                    self._start(self._place_and_send, slot, address, coded)
-            elif health.accepts(now):
-                self._note_sent(slot, address, coded)
-                ready.append((slot, Subtask(address, share, coded, expected)))
-        if not ready:
-            return
+        subtasks = []
+        for slot, worker in ((send.slot, send.worker) for send in sends):
+            coded, share = (
+                self._inputs.pop(slot),
+                self._executor.shares.held(self._key(slot, worker)),
+            )
+            self.collector.records[slot].bytes_sent += coded.nbytes
+            subtasks.append(Subtask(worker, share, coded, expected))
         tasks = self._executor.transport.start(
-            self.job.name, [subtask for _, subtask in ready], self.job.convolution
+            self.job.name, subtasks, self.job.convolution
         )
-        for (slot, subtask), task in zip(ready, tasks, strict=True):
-            late_after = self._late_after(slot, now)
-            health = self._members.health[subtask.address]
-            health.begin(task, now, late_after)
-            self._unfinished[slot, subtask.address] = task
-            self._start(self._follow, slot, subtask, task)
-
-    def offer(self, address: str) -> None:
-        """Gives a worker that is free again the parts that it was not sent."""
-        for slot in self._members.roster.slots(address):
-            waiting = slot in self.collector.unsent() and not self._hedging
-            if waiting and not self.over.is_set():
-                self._start(self._encode_and_send, slot)
-
-    def fail(self, slot: int, why: str) -> None:
-        """Notes that a slot's worker will not answer; another is tried."""
-        self.collector.failed(slot, time.time(), why)
-        if self.over.is_set():
-            return
-        self._hedge(at_once=True)
-        self._replace_missing()
-
-    def fail_all(self, why: str) -> None:
-        """Ends the call without a result."""
-        for slot in range(len(self._members.roster.addresses)):
-            self.collector.failed(slot, time.time(), why)
-        self.end()
-
-    def _start(self, work: Work, *args: Any) -> None:
-        self._executor.spawn(self._watched(work, *args))
-
-    async def _watched(self, work: Work, *args: Any) -> None:
-        """Has what something raises come out of the layer, which would wait for it."""
-        try:
-            await work(*args)
-        except Exception as error:
-            if self.over.is_set():
-                logger.exception("%s: after its end", self.job.name)
-            else:
-                self._error = error
-                self.over.set()
+        for send, subtask, task in zip(sends, subtasks, tasks, strict=True):
+            self._start(self._follow, send.slot, subtask, task)
 
     async def _follow(
         self, slot: int, subtask: Subtask, task: asyncio.Task[Reply]
     ) -> None:
-        """Follows a subtask to its end, however late, and frees its worker."""
-        reply, address = await task, subtask.address
-        received, arrived = time.time(), time.monotonic()
-        self._unfinished.pop((slot, address), None)
+        """Follows a subtask to its end, however late."""
+        reply, worker = await task, subtask.address
+        arrived, array = time.monotonic(), reply["array"]
         wrong: str | None = "it could not be checked"
         try:
             wrong = await self._wrong(reply)
+            if wrong is None and array is None:
+                wrong = "no result"
         finally:
-            health = self._members.health.get(address)
-            if health is not None:
-                health.end(task, arrived, None if wrong else self.job.kind)
-                if not wrong:
-                    health.pinged(True)
-                elif self.collector.abandoned is None:
-                    health.fail(arrived)
-        if not self._members.trusts(address):
-            wrong = DISTRUSTED
-        array = reply["array"]
-        if wrong is None and array is not None:
-            times = reply["started"], reply["finished"]
-            self.collector.answered(slot, received, array, *times, address)
-            if self.collector.complete:
-                self.over.set()
-            elif self.collector.spare and not self._judging:
-                self._start(self._judge)
-        elif self._members.roster.address(slot) == address:
-            self.fail(slot, wrong or "no result")
-        if reply["error"] == LOST_SHARE:
-            self._executor.shares.forget(self.job.placement, subtask.share)
-        elif not reply["started"]:
-            self._members.doubt(address)  # it did not even begin
-        self._executor.offer(address)
+            lost = reply["error"] == LOST_SHARE
+            if lost:
+                self._executor.shares.forget(self.job.placement, subtask.share)
+            if wrong is None:
+                times = reply["started"], reply["finished"]
+                self.tell(Answered(slot, worker, reply["array"], arrived, *times))
+            else:
+                began = bool(reply["started"])
+                self.tell(Failed(slot, worker, wrong, arrived, lost, began))
 
     async def _wrong(self, reply: Reply) -> str | None:
         """Returns what is wrong with a reply, or None."""
@@ -208,11 +228,9 @@ class Call:
             wrong = self._check(reply)
         else:
             wrong = await asyncio.to_thread(self._check, reply)
-        if wrong != NOT_FINITE or self.over.is_set():
-            return wrong
-        if not await asyncio.to_thread(self.job.bounded):
-            self.collector.abandoned = UNBOUNDED
-            self.over.set()
+        if wrong == NOT_FINITE and not self._round.over:
+            if not await asyncio.to_thread(self.job.bounded):
+                self.abandon(UNBOUNDED)
         return wrong
 
     def _check(self, reply: Reply) -> str | None:
@@ -222,97 +240,47 @@ class Call:
         return self.job.check(reply)
 
     async def _judge(self) -> None:
-        """Finds out whether the answers agree, as long as there are new ones."""
-        self._judging = True
-        try:
-            while not self.over.is_set():
-                question = self.collector.question()
-                if question is None:
-                    break
-                verdict = await asyncio.to_thread(question)
-                for address in self.collector.judged(verdict):
-                    self._members.distrust(address)
-                if self.collector.complete:
-                    self.over.set()
-                else:
-                    self._hedge(at_once=True)
-                    self._replace_missing()
-        finally:
-            self._judging = False
+        question = self.collector.question()
+        if question is not None:
+            self.tell(Judged(await asyncio.to_thread(question)))
 
-    async def _place_and_send(self, slot: int, address: str, coded: np.ndarray) -> None:
-        shares, placement = self._executor.shares, self.job.placement
-        key = placement, slot, address
+    async def _place(self, slot: int, worker: str) -> None:
+        shares, key = self._executor.shares, self._key(slot, worker)
         await shares.encode_and_start(key)
-        if shares.held(key) is None:
-            self._members.doubt(address)
-        if self.over.is_set() or self._members.roster.address(slot) != address:
-            return
-        if shares.held(key) is None:
-            self.fail(slot, "the worker took no kernel share")
-        else:
-            self.collector.again(slot)  # sent, or offered when the worker is free
-            self.send({slot: coded})
+        self.tell(SharePlaced(slot, worker, shares.held(key) is not None))
 
-    async def _encode_and_send(self, slot: int) -> None:
-        coded = await asyncio.to_thread(self.job.encode, [slot])
-        # Meanwhile it may have been sent something else, or be offered this again.
-        if slot in self.collector.unsent() and not self.over.is_set():
-            self.send({slot: coded[0]})
+    async def _encode(self, slots: tuple[int, ...]) -> None:
+        if not self._round.over:
+            inputs = await asyncio.to_thread(lambda: list(self.job.encode(slots)))
+            self._encoded(slots, inputs)
 
-    async def _look(self, patience: float) -> None:
-        """Asks who is there, and whether those who owe an answer are well."""
-        if self._executor.closed:
-            self.fail_all(CLOSED)
-            return
-        members = self._members
-        answered, gone = self.collector.survivors, members.gone()
-        waiting = {
-            members.roster.address(slot)
-            for slot in range(self._executor.workers)
-            if slot not in answered and slot not in gone
-        }
-        await asyncio.gather(members.look(patience), *map(members.ping, waiting))
-        if self.over.is_set():
-            return
-        for slot, why in members.gone().items():
-            self.collector.failed(slot, time.time(), why)
-        self._replace_missing()
-        for address in members.sound():
-            self.offer(address)
+    def _encoded(self, slots: tuple[int, ...], inputs: Sequence[np.ndarray]) -> None:
+        if not self._round.over:
+            self._inputs.update(zip(slots, inputs, strict=True))
+        self.tell(Encoded(slots))
 
-    def _replace_missing(self) -> None:
-        """Places missing shares on sound workers where the others do not suffice."""
-        for slot in self._substitution.move_missing():
-            self.collector.again(slot)
-            self._start(self._encode_and_send, slot)
-        if self.collector.hopeless:
-            self.over.set()
+    def _tick(self) -> None:
+        self._timer = None
+        self.tell(Tick())
 
-    def _hedge(self, at_once: bool = False) -> None:
-        """Sends to all other slots when one of those sent to is late, or has failed."""
-        if not self._hedging:
-            return
-        now = time.monotonic()
-        if at_once or self._late_at(now) <= now:
-            self._hedging = False
-            for slot in self.collector.unsent():
-                self._start(self._encode_and_send, slot)
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
 
-    def _late_at(self, now: float) -> float:
-        """Returns when the first of the slots sent to is late, if one waits for it."""
-        if not self._hedging:
-            return float("inf")
-        times = [
-            health.deadline(item)
-            for (_, address), item in self._unfinished.items()
-            if (health := self._members.health.get(address)) is not None
-        ]
-        return min((t for t in times if t is not None), default=now)
+    def _start(self, work: Work, *args: Any) -> None:
+        self._executor.spawn(self._watched(work, *args))
 
-    def _late_after(self, slot: int, now: float) -> float | None:
-        pace = self._members.of(slot).pace(self.job.kind, now)
-        return None if pace is None else pace.late_after
+    async def _watched(self, work: Work, *args: Any) -> None:
+        """Has what something raises come out of the layer, which would wait for it."""
+        try:
+            await work(*args)
+        except Exception as error:
+            if self._round.over:
+                logger.exception("%s: after its end", self.job.name)
+            else:
+                self._error = error
+                self.abandon(f"{type(error).__name__}: {error}")
 
-    def _note_sent(self, slot: int, address: str, coded: np.ndarray) -> None:
-        self.collector.sent(slot, time.time(), coded.nbytes, address)
+    def _key(self, slot: int, worker: str) -> Key:
+        return self.job.placement, slot, worker

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
+from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
+from fcdcc_keras.dispatch.round import PLACING
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.call import CLOSED, Call
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.patience import while_scheduler_answers
 from fcdcc_keras.execution.shares import Key, Shares
-from fcdcc_keras.execution.targets import choose_few, choose_targets
 from fcdcc_keras.execution.tasks import TaskTransport
 from fcdcc_keras.execution.transport import Transport, on_this_machine
-from fcdcc_keras.execution.verify import collector_for
 from fcdcc_keras.partition.micro_batches import FAR, NEAR, Way
 
 if TYPE_CHECKING:
     from distributed import Client
-
-_PLACING = 5.0
-"""Seconds after which a worker that takes its share counts as late."""
 
 
 class DaskExecutor(Executor):
@@ -52,7 +51,10 @@ class DaskExecutor(Executor):
         """
         self.client = client
         self.transport = transport or TaskTransport(client)
-        self.members = Members(client, addresses, self.transport, self._fill, processes)
+        self.crew = Crew(addresses, time.monotonic(), processes)
+        self.members = Members(
+            client, self.crew, self.transport, self.fill, self._crew_changed
+        )
         self.shares = Shares(self.transport, self.spawn, self._begin, self._end)
         self._calls: set[Call] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -66,13 +68,13 @@ class DaskExecutor(Executor):
     @property
     def addresses(self) -> tuple[str, ...]:
         """Dask address of each share's worker."""
-        return self.members.roster.addresses
+        return self.crew.roster.addresses
 
     def left(self, *, look: bool = False) -> int:
         """Returns how many workers there are; see ``Executor.left``."""
         if look and self.client.status == "running":
             self.client.sync(self.members.look)
-        return self.members.left()
+        return self.crew.left()
 
     @property
     def transport_name(self) -> str:
@@ -87,9 +89,10 @@ class DaskExecutor(Executor):
     @property
     def free(self) -> list[int]:
         """Shares whose workers are there and owe nothing."""
-        gone = self.members.gone()
-        slots = range(self.workers)
-        return [s for s in slots if s not in gone and not self.members.of(s).owes]
+        gone = self.crew.gone()
+        return [
+            s for s in self.crew.slots if s not in gone and not self.crew.of(s).owes
+        ]
 
     def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
         """Starts giving every free worker its share; see ``Executor.place``."""
@@ -106,11 +109,11 @@ class DaskExecutor(Executor):
 
     def run(self, job: Job) -> Collector:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
-        collector = collector_for(job, self.addresses)
-        if self.closed or not self._ran(job, collector):
-            for slot in range(self.workers):
-                collector.failed(slot, time.time(), CLOSED)
-        return collector
+        call = Call(job, self)
+        if self.closed or not self._ran(call):
+            for slot in self.crew.slots:
+                call.collector.failed(slot, time.monotonic(), CLOSED)
+        return call.collector
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
@@ -131,26 +134,30 @@ class DaskExecutor(Executor):
         task.add_done_callback(self._background.discard)
         return task
 
-    def offer(self, address: str) -> None:
-        """Tells the layers under way that a worker may be free again."""
+    def tell_all(self, event: Event) -> None:
+        """Tells the layers under way of something."""
         for call in list(self._calls):
-            call.offer(address)
+            call.tell(event)
 
-    def _ran(self, job: Job, collector: Collector) -> bool:
+    def fill(self, slot: int) -> None:
+        """Gives a slot's new worker the shares of all layers, in the background."""
+        address, roster = self.addresses[slot], self.crew.roster
+        self.spawn(
+            self.shares.fill(slot, address, lambda: roster.address(slot) == address)
+        )
+
+    def _ran(self, call: Call) -> bool:
         """Runs a layer, and returns whether it ended before the client was closed."""
-        call, members = Call(job, collector, self), self.members
-        if not collector.enough(members.alive(job.timeout)):
-            if not self._on_loop(members.look):  # some may be back
+        commands = call.start()
+        if not _first(commands):
+            if not self._on_loop(self.members.look):
                 return False
-            if not members.sound() and not collector.enough(members.alive(job.timeout)):
-                self._give_up(collector, job.timeout)
-                return True
-        elif members.needs_look:
-            loop: Any = self.client.loop
-            loop.add_callback(members.look)
-        targets, hedging = self._targets(job, collector)
-        inputs = job.encode(targets, self.transport.memory)
-        return self._on_loop(self._run, call, targets, list(inputs), hedging)
+            commands = call.looked()
+        first = _first(commands)
+        if first is None:
+            return True  # nobody is left
+        inputs = list(call.job.encode(first.slots, self.transport.memory))
+        return self._on_loop(self._run, call, commands, first, inputs)
 
     def _on_loop(
         self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any
@@ -167,23 +174,6 @@ class DaskExecutor(Executor):
                 raise
             return False
         return True
-
-    def _give_up(self, collector: Collector, timeout: float) -> None:
-        for slot in set(range(self.workers)) - set(self.members.alive(timeout)):
-            why = self.members.gone().get(slot, "the worker does not answer")
-            collector.failed(slot, time.time(), why)
-
-    def _targets(self, job: Job, collector: Collector) -> tuple[list[int], bool]:
-        """Returns the slots to send to, and whether others may be sent to later."""
-        free = self.members.accepting()
-        if job.hedged and collector.enough(free):
-            now = time.monotonic()
-            paces = {slot: self.members.of(slot).pace(job.kind, now) for slot in free}
-            known = {slot: pace.mean for slot, pace in paces.items() if pace}
-            # Until it is known how long they take, nobody can be said to be late.
-            if collector.enough(known):
-                return choose_few(collector, known, known), True
-        return choose_targets(collector, free, self.members.alive(job.timeout)), False
 
     async def _place(
         self,
@@ -204,42 +194,43 @@ class DaskExecutor(Executor):
     async def _run(
         self,
         call: Call,
-        targets: Sequence[int],
+        commands: Sequence[Command],
+        first: EncodeSlots,
         inputs: Sequence[np.ndarray],
-        hedging: bool,
     ) -> None:
         self._calls.add(call)
         try:
             if self._closed:
-                call.fail_all(CLOSED)
+                call.close()
             else:
-                await call.run(targets, inputs, hedging)
+                await call.run(commands, first, inputs)
         finally:
             self._calls.discard(call)
-            call.end()
+            call.abandon()
 
-    def _fill(self, slot: int) -> None:
-        """Gives a slot's new worker the shares of all layers, in the background."""
-        address, roster = self.addresses[slot], self.members.roster
-        self.spawn(
-            self.shares.fill(slot, address, lambda: roster.address(slot) == address)
-        )
+    def _crew_changed(self) -> None:
+        self.tell_all(CrewChanged())
 
     def _begin(self, address: str, key: Key) -> None:
-        if address in self.members.health:
-            self.members.health[address].begin(key, time.monotonic(), _PLACING)
+        if address in self.crew.health:
+            self.crew.health[address].begin(key, time.monotonic(), PLACING)
 
     def _end(self, address: str, key: Key) -> None:
-        if address in self.members.health:
-            self.members.health[address].end(key, time.monotonic())
-        self.offer(address)
+        if address in self.crew.health:
+            self.crew.health[address].end(key, time.monotonic())
+        self.tell_all(Freed(address))
 
     async def _close(self) -> None:
         for call in list(self._calls):
-            call.fail_all(CLOSED)
+            call.close()
         while self._calls:
             await asyncio.sleep(0)
         for task in list(self._background):
             task.cancel()
         self.members.close()
         await self.transport.close()
+
+
+def _first(commands: Sequence[Command]) -> EncodeSlots | None:
+    """Returns what to encode before anything is sent, if anything is."""
+    return next((c for c in commands if isinstance(c, EncodeSlots)), None)

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.messages import (
+    Abandoned,
+    Answered,
+    Command,
+    CrewChanged,
+    Distrusted,
+    Encode,
+    Encoded,
+    Event,
+    Failed,
+    Judge,
+    Judged,
+    Look,
+    Send,
+    Tick,
+)
+from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
-from fcdcc_keras.execution.collector import Collector
+from fcdcc_keras.execution.base import Encode as EncodeShares
+from fcdcc_keras.execution.base import Executor, Job, Placement
 from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.execution.subtask import LOST_SHARE, KernelShare, run_subtask
-from fcdcc_keras.execution.targets import choose_few
-from fcdcc_keras.execution.verify import DISTRUSTED, collector_for
+from fcdcc_keras.execution.verify import collector_for
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,7 @@ class LocalExecutor(Executor):
         self._addresses = tuple(f"local-{w}" for w in range(workers))
         self._calls = 0
         self._lock = threading.Lock()
-        self._distrusted: set[int] = set()
+        self._distrusted: set[str] = set()
         self.faults: Script = faults or {}
         """The script; may be replaced between calls."""
         self.placements: list[Placement] = []
@@ -64,7 +83,9 @@ class LocalExecutor(Executor):
         """Names of the workers."""
         return self._addresses
 
-    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
+    def place(
+        self, name: str, encode: EncodeShares, *, wait: bool = False
+    ) -> Placement:
         """Gives every worker its share; see ``Executor.place``."""
         placement = Placement(name, encode)
         shares = encode(range(self.workers))
@@ -77,33 +98,17 @@ class LocalExecutor(Executor):
         with self._lock:
             call = self._calls
             self._calls += 1
-        collector = collector_for(job, self.addresses)
         faults = [self._fault(call, worker) for worker in range(self.workers)]
-        for worker in tuple(self._distrusted):
-            collector.failed(worker, 0.0, DISTRUSTED)
-        for targets in self._waves(job, collector, faults):
-            if collector.complete or collector.abandoned:
-                break
-            self._wave(job, collector, targets, faults)
-        return collector
-
-    def _wave(
-        self, job: Job, collector: Collector, targets: list[int], faults: list[Fault]
-    ) -> None:
-        """Sends to some workers, and takes their answers until they suffice."""
-        inputs = dict(zip(targets, job.encode(targets), strict=True))
-        arrivals: list[tuple[float, int, Fault]] = []
-        for worker, coded in inputs.items():
-            collector.sent(worker, 0.0, coded.nbytes)
-            if faults[worker].delay <= job.timeout:
-                arrivals.append((faults[worker].delay, worker, faults[worker]))
-        for now, worker, fault in sorted(arrivals, key=lambda arrival: arrival[:2]):
-            if collector.complete or collector.abandoned:
-                break
-            self._answer(job, collector, worker, inputs[worker], fault, now)
-            while (question := collector.question()) is not None:
-                for address in collector.judged(question()):
-                    self._distrusted.add(self._addresses.index(address))
+        crew = Crew(self.addresses)
+        for health in crew.health.values():
+            # Whoever is slow is late at once.
+            health.begin("before", 0.0, None)
+            health.end("before", 0.0, job.kind)
+        for address in tuple(self._distrusted):
+            crew.distrust(address, 0.0)
+        layer = _Layer(job, crew, dict(zip(self.addresses, faults, strict=True)))
+        self._distrusted.update(layer.run())
+        return layer.collector
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares."""
@@ -121,44 +126,86 @@ class LocalExecutor(Executor):
             return self.faults.get(worker, Fault())
         return self.faults(call, worker) or Fault()
 
-    def _waves(
-        self, job: Job, collector: Collector, faults: list[Fault]
-    ) -> list[list[int]]:
-        """Returns whom to send to at first, and whom to send to if they do not do."""
-        everyone = [w for w in range(self.workers) if w not in self._distrusted]
-        if not job.hedged:
-            return [everyone]
-        few = choose_few(collector, everyone, dict.fromkeys(everyone, 1.0))
-        # Whoever is slow or fails is late at once: the others are sent to as well.
-        if any(faults[w].delay or faults[w].error is not None for w in few):
-            return [everyone]
-        return [few, [w for w in everyone if w not in few]]
 
-    @staticmethod
-    def _answer(
-        job: Job,
-        collector: Collector,
-        worker: int,
-        coded: np.ndarray,
-        fault: Fault,
-        now: float,
-    ) -> None:
-        if fault.error is not None:
-            collector.failed(worker, now, fault.error)
+class _Layer:
+    """One layer under way: carries out what its round commands, on a virtual clock."""
+
+    def __init__(self, job: Job, crew: Crew, faults: Mapping[str, Fault]) -> None:
+        self.collector = collector_for(job, crew.roster.addresses)
+        self._job = job
+        self._faults = faults
+        self._round = Round(
+            self.collector,
+            crew,
+            lambda slot, worker: True,
+            kind=job.kind,
+            timeout=job.timeout,
+            hedged=job.hedged,
+            tries=1,  # every worker is scripted: none stands in for another
+            looks=False,
+        )
+        self._now = 0.0
+        self._inputs: dict[int, np.ndarray] = {}
+        self._arrivals: list[tuple[float, int, str]] = []
+        """A heap of when answers come: time, slot, worker."""
+        self._distrusted: set[str] = set()
+
+    def run(self) -> set[str]:
+        """Runs it to its end, and returns who is not to be used any more."""
+        self._carry_out(self._round.start(self._now))
+        while not self._round.over:
+            wake = self._round.wake_at()
+            if self._arrivals and self._arrivals[0][0] <= wake:
+                self._now, slot, worker = heappop(self._arrivals)
+                for event in self._answer(slot, worker):
+                    self._tell(event)
+            else:
+                self._now = wake
+                self._tell(Tick())
+        return self._distrusted
+
+    def _tell(self, event: Event) -> None:
+        self._carry_out(self._round.handle(event, self._now))
+
+    def _carry_out(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            match command:
+                case Look():
+                    self._tell(CrewChanged())
+                case Encode(slots):
+                    self._inputs.update(
+                        zip(slots, self._job.encode(slots), strict=True)
+                    )
+                    self._tell(Encoded(slots))
+                case Send(slot, worker):
+                    nbytes = self._inputs[slot].nbytes
+                    self.collector.records[slot].bytes_sent += nbytes
+                    arrival = self._now + self._faults[worker].delay
+                    heappush(self._arrivals, (arrival, slot, worker))
+                case Judge():
+                    question = self.collector.question()
+                    assert question is not None  # or it would not be asked
+                    self._tell(Judged(question()))
+                case Distrusted(worker):
+                    self._distrusted.add(worker)
+
+    def _answer(self, slot: int, worker: str) -> Iterator[Event]:
+        """Computes what a worker answers, now that it comes."""
+        job, fault, now = self._job, self._faults[worker], self._now
+        share = job.placement.held.get(slot)
+        if fault.error is not None or share is None:
+            # Without a share: the model was closed meanwhile.
+            yield Failed(slot, worker, fault.error or LOST_SHARE, now)
             return
-        share = job.placement.held.get(worker)
-        if share is None:  # the model was closed meanwhile
-            collector.failed(worker, now, LOST_SHARE)
-            return
-        reply = run_subtask(share, coded, job.convolution)
-        if fault.alter is not None and reply["array"] is not None:
-            reply["array"] = fault.alter(reply["array"])
+        reply = run_subtask(share, self._inputs[slot], job.convolution)
+        array = reply["array"]
+        if fault.alter is not None and array is not None:
+            array = reply["array"] = fault.alter(array)
         wrong = job.check(reply)
         if wrong == NOT_FINITE and not job.bounded():
-            collector.abandoned = UNBOUNDED
-        if wrong is not None or reply["array"] is None:
-            collector.failed(worker, now, wrong or "no result")
-            return
-        collector.answered(
-            worker, now, reply["array"], reply["started"], reply["finished"]
-        )
+            yield Abandoned(UNBOUNDED)
+        if wrong is None and array is not None:
+            times = reply["started"], reply["finished"]
+            yield Answered(slot, worker, array, now, *times)
+        else:
+            yield Failed(slot, worker, wrong or "no result", now)

@@ -13,13 +13,13 @@ from itertools import count
 
 import numpy as np
 
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import (
     CorruptResultError,
     FcdccError,
     NotEnoughWorkersError,
 )
 from fcdcc_keras.execution.base import Executor, Job, Placement
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.finite import bounded
 from fcdcc_keras.execution.lanes import in_lanes
 from fcdcc_keras.execution.operation import Convolution

@@ -9,8 +9,8 @@ import numpy as np
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.linear import unit_rows
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.execution.blas import single_threaded_blas
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.decoding import decode
 from fcdcc_keras.execution.encoding import encode
 from fcdcc_keras.execution.magnitudes import scales

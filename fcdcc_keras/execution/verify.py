@@ -9,13 +9,12 @@ from functools import partial
 import numpy as np
 
 from fcdcc_keras.codes.parity import redundant
+from fcdcc_keras.dispatch.collector import Collector, Verdict
+from fcdcc_keras.dispatch.targets import plain_copies
 from fcdcc_keras.execution.agreement import agree
 from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.collector import Collector, Verdict
-from fcdcc_keras.execution.targets import plain_copies
 
 CONTRADICTS = "its result contradicts those of the others"
-DISTRUSTED = "the worker gave a result that contradicted those of the others"
 
 
 def collector_for(job: Job, addresses: Sequence[str]) -> Collector:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fcdcc_keras.execution.collector import Outcome, SubtaskRecord
+from fcdcc_keras.dispatch.collector import Outcome, SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
 
 Stage = Literal["encode", "collect", "decode", "convolve"]

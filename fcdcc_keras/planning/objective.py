@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
+from fcdcc_keras.dispatch.health import Pace
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.calibration import Calibration
@@ -21,9 +22,6 @@ from fcdcc_keras.planning.waiting import Group, Waiting, waiting
 
 By = Literal["price", "latency"]
 OBJECTIVES: tuple[By, ...] = ("price", "latency")
-_LATE_FACTOR, _LATE_SLACK = 2.0, 0.005
-"""A hedged layer's subtask is late after so many times its usual seconds, and these
-more: as ``execution.health`` has it."""
 TIMEOUT = 60.0
 """Seconds after which the client computes a layer itself."""
 
@@ -155,7 +153,7 @@ def _wait(
 ) -> Waiting:
     time = layer_time(geometry, code, calibration, itemsize, hedged=hedged)
     fixed, work = time.around_convolution(), time.convolution / time.bands
-    late = _LATE_FACTOR * (fixed + work) + _LATE_SLACK
+    late = Pace(fixed + work, 0.0, 0.0).late_after
     kinds: dict[tuple[float, int], int] = {}
     for kind in shares:
         kinds[kind] = kinds.get(kind, 0) + (kind[1] > 0)

@@ -1,9 +1,4 @@
-"""The simulated workers: what each has to do, which slots it has, when it dies.
-
-A layer has n coded parts, one for each *slot*; at first every worker has its own, as in
-``execution.roster``. What the client may know of a worker is in the same ``Health``
-that the execution keeps.
-"""
+"""The simulated workers: what each has to do, which shares it has, when it dies."""
 
 from __future__ import annotations
 
@@ -12,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.health import Health
 from fcdcc_keras.simulation.slowness import Slowness
 
 
@@ -37,14 +31,11 @@ class Death:
             )
 
 
-class Worker:
-    """One worker; it computes one subtask after another."""
+class Machine:
+    """One worker's; it computes one subtask after another."""
 
     def __init__(self, index: int, slowness: Slowness, dies: float) -> None:
         self.index = index
-        self.health = Health(str(index))
-        self.slots = [index]
-        """Those that it has, its own first."""
         self.dies = dies
         self.taken_over: set[tuple[int, int]] = set()
         """(Layer, slot) of the shares that it was given in place of others."""
@@ -66,58 +57,29 @@ class Worker:
         self._busy_until = max(there, finish)
         return self._busy_until
 
+    def answers(self, now: float) -> bool:
+        """Returns whether it answers a ping: it is not dead, nor stopped for good."""
+        return self.dies > now and not math.isinf(self._busy_until)
+
     def holds(self, layer: int, slot: int) -> bool:
         """Returns whether it has a layer's share for a slot."""
         return slot == self.index or (layer, slot) in self.taken_over
 
 
-class Cluster:
-    """All workers, and who has which slot."""
+def machines(
+    workers: int, slowness: Slowness, deaths: Sequence[Death]
+) -> list[Machine]:
+    """Returns n machines, by how many there are, their pace, and when some die.
 
-    def __init__(
-        self, workers: int, slowness: Slowness, deaths: Sequence[Death]
-    ) -> None:
-        """Takes how many there are, their pace, and when some die.
-
-        Raises:
-            PlanError: One that dies is not there.
-        """
-        dies = dict.fromkeys(range(workers), math.inf)
-        for death in deaths:
-            if death.worker >= workers:
-                raise PlanError(
-                    f"Only workers that are there can die. Received: {death}, with "
-                    f"{workers} workers. Number them from 0 to {workers - 1}."
-                )
-            dies[death.worker] = min(dies[death.worker], death.at)
-        self.workers = [Worker(w, slowness, dies[w]) for w in range(workers)]
-        self._owner = list(range(workers))
-
-    def __len__(self) -> int:
-        return len(self.workers)
-
-    def of(self, slot: int) -> Worker:
-        """Returns the worker that has a slot."""
-        return self.workers[self._owner[slot]]
-
-    def move(self, slot: int, not_to: set[int], now: float) -> Worker | None:
-        """Gives a slot to the sound worker that has the fewest.
-
-        Args:
-            slot: The slot.
-            not_to: Workers that have been tried.
-            now: Seconds.
-
-        Returns:
-            The worker, or None where there is no other.
-        """
-        others = [
-            w for w in self.workers if w.index not in not_to and w.health.sound(now)
-        ]
-        if not others:
-            return None
-        chosen = min(others, key=lambda w: len(w.slots))
-        self.of(slot).slots.remove(slot)
-        chosen.slots.append(slot)
-        self._owner[slot] = chosen.index
-        return chosen
+    Raises:
+        PlanError: One that dies is not there.
+    """
+    dies = dict.fromkeys(range(workers), math.inf)
+    for death in deaths:
+        if death.worker >= workers:
+            raise PlanError(
+                f"Only workers that are there can die. Received: {death}, with "
+                f"{workers} workers. Number them from 0 to {workers - 1}."
+            )
+        dies[death.worker] = min(dies[death.worker], death.at)
+    return [Machine(w, slowness, dies[w]) for w in range(workers)]

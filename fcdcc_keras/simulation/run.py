@@ -10,11 +10,11 @@ from typing import get_args
 from fcdcc_keras.errors import FcdccError, PlanError
 from fcdcc_keras.planning import Calibration, Plan
 from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
-from fcdcc_keras.simulation.cluster import Cluster, Death
+from fcdcc_keras.simulation.cluster import Death, machines
+from fcdcc_keras.simulation.driver import Layer, Passes, Redundancy
 from fcdcc_keras.simulation.links import Network
 from fcdcc_keras.simulation.load import loads_of
 from fcdcc_keras.simulation.results import Simulation, mean_times
-from fcdcc_keras.simulation.session import Layer, Policy, Session
 from fcdcc_keras.simulation.sketch import Sketch
 from fcdcc_keras.simulation.slowness import slowness
 
@@ -26,7 +26,7 @@ def simulate(
     *,
     passes: int = 20,
     seed: int = 0,
-    redundancy: Policy | None = None,
+    redundancy: Redundancy | None = None,
     slowed: Mapping[int, float] | None = None,
     deaths: Sequence[Death] = (),
     between: float | None = None,
@@ -75,6 +75,7 @@ def simulate(
         between = 0.0 if plan.client is None else plan.client.seconds(device)
     layers = [
         Layer(
+            layer.code,
             loads_of(layer.path, layer.geometry, layer.code, device),
             redundancy or ("hedged" if layer.hedged else "eager"),
         )
@@ -91,17 +92,17 @@ def simulate(
         latency=device.latency,
     )
     pace = slowness(law, slowed or {}, plan.workers, seed)
-    cluster = Cluster(plan.workers, pace, deaths)
-    session = Session(env, simpy.Resource(env), cluster, network, layers)
-    session.run(passes, between, pause, deaths)
+    workers = machines(plan.workers, pace, deaths)
+    made = Passes(env, simpy.Resource(env), workers, network, layers)
+    made.run(passes, between, pause, deaths)
     return Simulation(
         workers=plan.workers,
         redundancy=redundancy or "as planned",
         seed=seed,
-        latencies=tuple(session.latencies),
-        layers=mean_times(session.times),
-        **asdict(session.tally),
-        events=session.events,
+        latencies=tuple(made.latencies),
+        layers=mean_times(made.times),
+        **asdict(made.tally),
+        events=made.events,
     )
 
 
@@ -119,7 +120,7 @@ def _check(
             "without. Plan a model whose inputs have a fixed height and width."
         )
     redundancy = layers[0].redundancy
-    if redundancy not in get_args(Policy):
+    if redundancy not in get_args(Redundancy):
         raise PlanError(
             "`redundancy` must be 'eager', 'hedged' or 'speculative'. Received: "
             f"redundancy={redundancy!r}. Choose one of these."

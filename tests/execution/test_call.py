@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.dispatch import round as rules
+from fcdcc_keras.dispatch.collector import Verdict
+from fcdcc_keras.dispatch.crew import DISTRUSTED
 from fcdcc_keras.execution import call, verify
 from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.collector import Verdict
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.subtask import Reply
-from fcdcc_keras.execution.verify import DISTRUSTED
 
 WORKERS = "abcd"
 RESULT = np.zeros((2, 1, 1, 2), np.float32)
@@ -108,13 +109,13 @@ def run(executor, encode=encode_zeros, **options):
 @pytest.fixture
 def nobody_looks(monkeypatch):
     """Only what happens can bring a layer on, within its timeout."""
-    monkeypatch.setattr(call, "LOOK_EVERY", 1000.0)
+    monkeypatch.setattr(rules, "LOOK_EVERY", 1000.0)
 
 
 @pytest.mark.usefixtures("nobody_looks")
 def test_a_worker_that_is_free_again_as_a_layer_begins_is_used():
     executor = DaskExecutor(_Client(), WORKERS, _Transport(silent="a"))
-    busy, item = executor.members.health["d"], object()
+    busy, item = executor.crew.health["d"], object()
     busy.begin(item, time.monotonic(), None)
     busy.overtake(item)
     encoded = []
@@ -135,7 +136,8 @@ def test_a_late_answer_of_a_worker_that_lied_meanwhile_is_not_used():
     class Liar(_Transport):
         async def answer(self, address):
             if address == "a":
-                executor.members.distrust("a")  # by what another layer found
+                # By what another layer found.
+                executor.crew.distrust("a", time.monotonic())
                 lied.set()
             else:
                 await lied.wait()
@@ -194,7 +196,7 @@ def test_what_is_raised_for_a_layer_comes_out_of_it_and_leaves_nobody_late(
     executor = DaskExecutor(_Client(), WORKERS, _Transport(silent, results))
     options = how(monkeypatch)
     if how is _not_encoded:
-        busy = executor.members.health["d"]
+        busy = executor.crew.health["d"]
         busy.begin("item", 0.0, None)
         busy.overtake("item")
         encode = options["encode"]
@@ -208,7 +210,7 @@ def test_what_is_raised_for_a_layer_comes_out_of_it_and_leaves_nobody_late(
     with pytest.raises(_Broken):
         run(executor, timeout=1000.0, **options)
     if how is not _not_encoded:
-        assert executor.members.health["a"].owes == 0
+        assert executor.crew.health["a"].owes == 0
 
 
 @pytest.mark.usefixtures("nobody_looks")
@@ -251,7 +253,7 @@ def test_the_client_is_closed_while_a_layer_is_on_its_way_to_the_loop(before):
 
 def test_a_layer_notices_within_a_look_that_the_client_was_closed(monkeypatch):
     """Its loop may be another's, and go on."""
-    monkeypatch.setattr(call, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(rules, "LOOK_EVERY", 0.01)
     client = _Client()
 
     class Silent(_Transport):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.execution import connect, ways
 from fcdcc_keras.execution.line import Line
-from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.plain import PlainRequests
 from fcdcc_keras.execution.tasks import TaskTransport
 
@@ -117,11 +117,11 @@ def test_within_gamma_such_a_worker_is_used_again(client, dropping):
 
 def test_who_has_kept_a_layer_waiting_does_not_keep_the_next():
     """Though it was sent its part anew, when a connection had broken in between."""
-    members = Members(None, ["a", "b"], None)
-    members.health["a"].begin("part", time.monotonic(), None)
-    assert members.alive(60) == [0, 1]
-    members.health["a"].overtake("part", given_up=True)
-    assert members.alive(60) == [1]
+    crew = Crew("ab")
+    crew.health["a"].begin("part", 0.0, None)
+    assert crew.alive(1.0, 60) == [0, 1]
+    crew.health["a"].overtake("part", given_up=True)
+    assert crew.alive(1.0, 60) == [1]
 
 
 def test_a_silent_cluster_takes_one_timeout(client, dropping, monkeypatch):

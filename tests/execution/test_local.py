@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import CRME
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution import local
 from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.local import LOST, Fault, LocalExecutor
 from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.subtask import KernelShare, Reply

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from fcdcc_keras.dispatch import crew as rules
+from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.execution import members as module
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.probe import Prepared
@@ -24,8 +26,9 @@ class Cluster:
         self.scheduler = SimpleNamespace()
         self.refused = set()
         monkeypatch.setattr(module, "prepare", self._prepare)
-        monkeypatch.setattr(module, "_DOUBTED_AFTER", 0.0)
-        self.members = Members(self, [A, B], self, self.moved.append, self.processes)
+        monkeypatch.setattr(rules, "_DOUBTED_AFTER", 0.0)
+        self.crew = Crew([A, B], time.monotonic(), self.processes)
+        self.members = Members(self, self.crew, self, self.moved.append)
 
     async def nthreads(self):
         return dict.fromkeys(self.processes, 1)
@@ -44,7 +47,11 @@ class Cluster:
         self.forgotten.append(address)
 
     def state(self, address):
-        return self.members.health[address].state(time.monotonic())
+        return self.crew.health[address].state(time.monotonic())
+
+    def doubt(self, address):
+        if self.crew.doubt(address, time.monotonic()):
+            self.members.start(self.members.look())
 
     async def settled(self):
         while self.members._background:
@@ -61,9 +68,9 @@ def test_another_process_at_an_address_is_made_ready_and_given_the_slots(cluster
 
     async def run():
         cluster.processes = {A: "a-2", B: "b-1"}
-        before = cluster.members.health[A]
+        before = cluster.crew.health[A]
         before.begin("request", time.monotonic(), None)
-        cluster.members.doubt(A)  # the connection broke
+        cluster.doubt(A)  # the connection broke
         await cluster.settled()
         return before
 
@@ -72,9 +79,9 @@ def test_another_process_at_an_address_is_made_ready_and_given_the_slots(cluster
     assert cluster.prepared == ["a-2"]
     assert cluster.forgotten == [A]
     assert cluster.moved == [0]
-    assert cluster.members.health[A].process == "a-2"
+    assert cluster.crew.health[A].process == "a-2"
     assert cluster.state(A) == "idle"  # and owes nothing of what the other did
-    assert cluster.members.roster.addresses == (A, B)
+    assert cluster.crew.roster.addresses == (A, B)
 
 
 def test_a_worker_that_is_late_may_be_another_process(cluster):
@@ -83,8 +90,8 @@ def test_a_worker_that_is_late_may_be_another_process(cluster):
     async def run():
         cluster.processes = {A: "a-1", B: "b-2"}
         for address in (A, B):
-            cluster.members.health[address].begin("request", 0.0, None)
-            cluster.members.health[address].overtake("request")
+            cluster.crew.health[address].begin("request", 0.0, None)
+            cluster.crew.health[address].overtake("request")
         await cluster.members.look()
         await cluster.settled()
 
@@ -105,7 +112,7 @@ def test_a_worker_that_left_and_came_back_is_made_ready_first(cluster):
         await cluster.settled()
         refused = cluster.state(A)
         cluster.refused = set()
-        cluster.members._refused.clear()  # time passes
+        cluster.crew._refused.clear()  # time passes
         await cluster.members.look()
         await cluster.settled()
         return lost, refused
@@ -119,7 +126,7 @@ def test_a_worker_that_left_and_came_back_is_made_ready_first(cluster):
 def test_the_same_process_is_not_made_ready_again(cluster):
     async def run():
         for address in (A, B):
-            cluster.members.doubt(address)
+            cluster.doubt(address)
         await cluster.settled()
 
     asyncio.run(run())
@@ -129,9 +136,9 @@ def test_the_same_process_is_not_made_ready_again(cluster):
 
 def test_a_process_whose_name_nobody_told_is_known_by_its_first_answer(cluster):
     async def run():
-        cluster.members.health[A].process = ""
+        cluster.crew.health[A].process = ""
         await cluster.members.ping(A)
-        assert cluster.members.health[A].process == "a-1"
+        assert cluster.crew.health[A].process == "a-1"
         cluster.processes = {A: "a-2", B: "b-1"}
         await cluster.members.ping(A)
         await cluster.settled()
@@ -144,7 +151,7 @@ def test_whoever_lied_is_not_trusted_as_another_process(cluster):
     """It is the machine that may be at fault."""
 
     async def run():
-        cluster.members.distrust(A)
+        cluster.crew.distrust(A, time.monotonic())
         cluster.processes = {A: "a-2", B: "b-1"}
         await cluster.members.ping(A)
         await cluster.members.look()
@@ -156,10 +163,10 @@ def test_whoever_lied_is_not_trusted_as_another_process(cluster):
 
 
 def test_a_slot_moves_while_another_thread_asks_who_has_it(cluster):
-    roster, before = cluster.members.roster, iter(["tcp://gone:1"])
+    roster, before = cluster.crew.roster, iter(["tcp://gone:1"])
     address = roster.address
     roster.address = lambda slot: next(before, None) or address(slot)
-    assert cluster.members.of(0) is cluster.members.health[A]
+    assert cluster.crew.of(0) is cluster.crew.health[A]
 
 
 def test_nothing_is_remembered_of_addresses_that_are_gone(cluster, caplog):
@@ -175,7 +182,7 @@ def test_nothing_is_remembered_of_addresses_that_are_gone(cluster, caplog):
         await cluster.settled()
 
     asyncio.run(run())
-    assert cluster.members._refused == {}
+    assert cluster.crew._refused == {}
     # One of them has the slot of the first, which is gone, and may come back.
-    assert len(cluster.members.health) == 2
+    assert len(cluster.crew.health) == 2
     assert {A, "tcp://c:0", "tcp://c:2"} <= set(cluster.forgotten)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import CRME, Code, Quaternion, Replication, Systematic
+from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import CorruptResultError, NotEnoughWorkersError
 from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.collector import Collector
 from fcdcc_keras.execution.local import LOST, Fault, LocalExecutor
 from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Policy

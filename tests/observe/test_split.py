@@ -2,7 +2,7 @@
 
 import pytest
 
-from fcdcc_keras.execution.collector import SubtaskRecord
+from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.split import Split, split, split_together
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fcdcc_keras.execution.collector import SubtaskRecord
+from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.chrome import chrome_events, write_chrome
 from fcdcc_keras.observe.split import Split

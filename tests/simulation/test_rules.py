@@ -1,26 +1,15 @@
-"""The simulation goes by the rules of the execution, and by the stated laws."""
+"""The simulation goes by the stated laws."""
 
 import math
 
 import numpy as np
 import pytest
 
-from benchmarks.figures import speculation as real_speculation
 from fcdcc_keras.codes import get
-from fcdcc_keras.execution import call as real_call
-from fcdcc_keras.execution import dask, substitution, targets
 from fcdcc_keras.planning.layer_time import layer_time
 from fcdcc_keras.planning.stragglers import OnOff
-from fcdcc_keras.simulation import call, sketch, speculation
+from fcdcc_keras.simulation import sketch
 from fcdcc_keras.simulation.slowness import Spells
-
-
-def test_the_constants_are_those_of_the_execution():
-    assert call.SLOW == targets._SLOW
-    assert call.MOST_TRIES == substitution.MOST_TRIES
-    assert call.RECHECK == real_call._RECHECK
-    assert call.PLACING == dask._PLACING
-    assert speculation.PATIENCE == real_speculation.PATIENCE
 
 
 def test_spells_slow_the_stated_part_of_the_time():

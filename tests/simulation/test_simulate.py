@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from fcdcc_keras.dispatch.crew import LOOK_EVERY, PING_TIMEOUT
 from fcdcc_keras.errors import FcdccError, NotEnoughWorkersError, PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, Plan, Prices, layer_cost, plan_layer
@@ -159,8 +160,18 @@ def test_slowed_workers_within_the_redundancy_cost_nothing(plan_for, computing):
     assert slowed.subtasks == slowed.used + slowed.late
 
 
-def test_too_many_stopped_workers_are_an_error(plan_for, computing):
-    slowed = dict.fromkeys(range(7), math.inf)
+def test_parts_of_too_many_stopped_workers_go_to_those_that_answer(plan_for, computing):
+    plan = plan_for(8, 2)
+    slowed = dict.fromkeys(range(1, 8), math.inf)
+    found = simulate(plan, computing, slowed=slowed, passes=2)
+    # The first layer waits until they are asked, and have not answered.
+    assert found.layers[0].waiting > 0
+    assert found.bytes_placed > 0
+    assert found.latencies[0] >= LOOK_EVERY + PING_TIMEOUT > found.latencies[1]
+
+
+def test_only_stopped_workers_are_an_error(plan_for, computing):
+    slowed = dict.fromkeys(range(8), math.inf)
     with pytest.raises(NotEnoughWorkersError, match="stopped for good"):
         simulate(plan_for(8, 2), computing, slowed=slowed)
 

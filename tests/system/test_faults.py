@@ -12,7 +12,8 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import call, worker_process
+from fcdcc_keras.dispatch import round as rules
+from fcdcc_keras.execution import worker_process
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 
 WORKERS = 5
@@ -191,7 +192,7 @@ def test_weights_change_while_workers_are_frozen_or_dead(cluster):
         assert time.monotonic() - started < 30
         assert trace.local_convolutions == 0
         assert all({1, 3}.isdisjoint(r.survivors) for r in trace.records)
-    assert sum(health.owes for health in executor.members.health.values()) <= 2
+    assert sum(health.owes for health in executor.crew.health.values()) <= 2
     assert len(executor._background) <= 4
     fk.close(coded)
 
@@ -220,7 +221,7 @@ def test_a_worker_freezes_in_the_middle_of_a_layer(cluster):
 
 def test_a_worker_that_a_hedged_layer_chose_freezes(cluster, monkeypatch):
     # Lateness is learnt: nobody waits for a stopped worker to be found out.
-    monkeypatch.setattr(call, "LOOK_EVERY", 1e6)
+    monkeypatch.setattr(rules, "LOOK_EVERY", 1e6)
     plain = model()
     options = {"stragglers": 2, "redundancy": "hedged", "fallback": "raise"}
     options["timeout"] = 1e6

@@ -102,7 +102,7 @@ def test_a_worker_that_lies_is_left_out_from_then_on(
         assert [fate.address for fate in named] == [homes[1]]
         after = fates[fates.index(named[0]) + 1 :]
         assert all(fate.sent is None for fate in after)
-        assert executor.members.health[homes[1]].state(0.0) == "distrusted"
+        assert executor.crew.health[homes[1]].state(0.0) == "distrusted"
         alter(homes[1], None)
         assert all(1 not in used(r) for r in check(plain, coded, 2).records)
 

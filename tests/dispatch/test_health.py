@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fcdcc_keras.execution.health import (
+from fcdcc_keras.dispatch.health import (
     DEPTH,
     FAILING_FOR,
     FORGET_AFTER,

@@ -6,13 +6,12 @@ Both executors feed it what happened and when, and ask it what to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-import numpy as np
+from typing import Any, ClassVar, Literal
 
 from fcdcc_keras.codes import Code
+from fcdcc_keras.dispatch.targets import choose_few
 from fcdcc_keras.errors import DecodeError
 
 _WORTHWHILE = 0.9
@@ -72,8 +71,11 @@ class Collector:
         self._code = code
         self._limit = limit
         self._complete = self._settled = False
-        self._answers: dict[int, np.ndarray] = {}
-        self._spare: dict[int, np.ndarray] = {}
+        self._answers: dict[int, Any] = {}
+        self._spare: dict[int, Any] = {}
+        self.epoch = 0.0
+        """What the times of records are later than those that it is told, in seconds:
+        where those are of a clock that does not begin with 1970."""
         self.records = [SubtaskRecord(w, a) for w, a in enumerate(addresses)]
         """What became of each worker's share, by worker."""
         self.disputed = False
@@ -94,7 +96,7 @@ class Collector:
         return tuple(sorted(self._answers))
 
     @property
-    def results(self) -> list[np.ndarray]:
+    def results(self) -> list[Any]:
         """The answers of the survivors, in their order."""
         return [self._answers[w] for w in self.survivors]
 
@@ -118,7 +120,7 @@ class Collector:
     ) -> None:
         """Notes that a worker, or another in its place, was sent its coded input."""
         record = self.records[worker]
-        record.outcome, record.sent, record.received = "late", now, None
+        record.outcome, record.sent, record.received = "late", now + self.epoch, None
         record.bytes_sent += nbytes
         record.address = record.address if address is None else address
 
@@ -132,7 +134,7 @@ class Collector:
         self,
         worker: int,
         now: float,
-        array: np.ndarray,
+        array: Any,
         started: float | None = None,
         finished: float | None = None,
         address: str | None = None,
@@ -152,7 +154,7 @@ class Collector:
             return
         if self._settled and record.outcome != "late":
             return
-        record.received, record.bytes_received = now, array.nbytes
+        record.received, record.bytes_received = now + self.epoch, array.nbytes
         record.started, record.finished = started, finished
         record.address = record.address if address is None else address
         if self._settled:
@@ -210,13 +212,22 @@ class Collector:
         record = self.records[worker]
         if self.complete or worker in self._answers:
             return
-        record.outcome, record.received, record.detail = "failed", now, why
+        record.outcome, record.received = "failed", now + self.epoch
+        record.detail = why
 
     def enough(self, workers: Collection[int]) -> bool:
         """Returns whether these workers' results give the output within the limit."""
         if not self._code.decodable(workers):
             return False
         return math.isinf(self._limit) or self._amplification(workers) <= self._limit
+
+    def choose(self, usual: Mapping[int, float]) -> list[int]:
+        """Returns the least number of workers that gives the output, the best ones.
+
+        Args:
+            usual: Seconds that each worker that may be chosen usually takes.
+        """
+        return choose_few(self._code, usual, self.spare, self.enough)
 
     def _suffices(self) -> bool:
         return self.enough(self._answers)

@@ -7,7 +7,6 @@ to workers that have one already; when workers come, slots go back to one each.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 
@@ -17,6 +16,9 @@ class Roster:
     def __init__(self, addresses: Sequence[str]) -> None:
         """Takes the worker of each slot."""
         self._addresses = list(addresses)
+        self._slots: dict[str, list[int]] = {}
+        for slot, address in enumerate(addresses):
+            self._slots.setdefault(address, []).append(slot)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -28,8 +30,13 @@ class Roster:
         return self._addresses[slot]
 
     def slots(self, address: str) -> list[int]:
-        """Returns the slots of a worker."""
-        return [slot for slot, a in enumerate(self._addresses) if a == address]
+        """Returns the slots of a worker, in ascending order."""
+        return sorted(self._slots.get(address, ()))
+
+    @property
+    def doubled(self) -> bool:
+        """Whether a worker has several slots."""
+        return len(self._slots) < len(self._addresses)
 
     def heal(self, there: Collection[str], spare: Collection[str]) -> list[int]:
         """Gives workers without a slot those of workers that are gone or have several.
@@ -42,13 +49,13 @@ class Roster:
             The slots that moved.
         """
         moved = []
-        for address in [a for a in spare if a not in self._addresses]:
+        for address in [a for a in spare if a not in self._slots]:
             slot = self._vacant(there)
             if slot is None:
-                slot = self._doubled()
+                slot = self._most_loaded()
             if slot is None:
                 break
-            self._addresses[slot] = address
+            self._move(slot, address)
             moved.append(slot)
         return moved
 
@@ -58,21 +65,26 @@ class Roster:
         Returns:
             Its address, or None where there is no other candidate.
         """
-        load = Counter(self._addresses)
         others = [a for a in candidates if a != self._addresses[slot]]
         if not others:
             return None
-        self._addresses[slot] = min(others, key=lambda a: load[a])
+        self._move(slot, min(others, key=lambda a: len(self._slots.get(a, ()))))
         return self._addresses[slot]
+
+    def _move(self, slot: int, address: str) -> None:
+        before = self._slots[self._addresses[slot]]
+        before.remove(slot)
+        if not before:
+            del self._slots[self._addresses[slot]]
+        self._slots.setdefault(address, []).append(slot)
+        self._addresses[slot] = address
 
     def _vacant(self, there: Collection[str]) -> int | None:
         return next((s for s, a in enumerate(self._addresses) if a not in there), None)
 
-    def _doubled(self) -> int | None:
-        load = Counter(self._addresses)
-        slots = range(len(self._addresses))
-        return max(
-            (s for s in slots if load[self._addresses[s]] > 1),
-            key=lambda s: load[self._addresses[s]],
-            default=None,
-        )
+    def _most_loaded(self) -> int | None:
+        several = [slots for slots in self._slots.values() if len(slots) > 1]
+        if not several:
+            return None
+        most = max(map(len, several))
+        return min(min(slots) for slots in several if len(slots) == most)

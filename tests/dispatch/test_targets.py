@@ -6,14 +6,15 @@ import pytest
 
 from fcdcc_keras.codes import CRME, Chebyshev, Replication, Systematic
 from fcdcc_keras.codes.parity import redundant
-from fcdcc_keras.execution.collector import Collector
-from fcdcc_keras.execution.targets import choose_few, plain_copies
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.targets import plain_copies
 
 
 def few(code, free=None, usual=None, limit=float("inf")):
     free = range(code.workers) if free is None else free
     collector = Collector(code, [str(w) for w in range(code.workers)], limit)
-    return choose_few(collector, free, usual or dict.fromkeys(free, 1.0))
+    usual = usual or dict.fromkeys(free, 1.0)
+    return collector.choose({worker: usual[worker] for worker in free})
 
 
 def test_plain_blocks_of_a_systematic_code_first():
@@ -71,12 +72,12 @@ class Verified(Collector):
 def test_one_more_where_the_answers_must_show_a_lie(code):
     collector = Verified(code, [str(w) for w in range(code.workers)])
     everyone = range(code.workers)
-    chosen = choose_few(collector, everyone, dict.fromkeys(everyone, 1.0))
+    chosen = collector.choose(dict.fromkeys(everyone, 1.0))
     assert redundant(code, chosen, 1)
     assert not any(redundant(code, set(chosen) - {w}, 1) for w in chosen)
     assert (plain_copies(code, chosen) is not None) == (code.plain_workers > 0)
     free = chosen[1:]
-    assert choose_few(collector, free, dict.fromkeys(free, 1.0)) == free
+    assert collector.choose(dict.fromkeys(free, 1.0)) == free
 
 
 @pytest.mark.parametrize("workers", [20, 60])

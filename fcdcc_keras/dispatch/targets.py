@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from statistics import median
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.parity import redundant
 from fcdcc_keras.errors import DecodeError
-from fcdcc_keras.execution.collector import Collector
 
 _SLOW = 2.0
 """A worker that takes this many times as long as the median is not chosen first."""
 _TRIES = 24
 
 
-def choose_targets(
-    collector: Collector, free: Collection[int], alive: Collection[int]
-) -> list[int]:
-    """Returns the workers to send to when all that can work shall.
-
-    A worker with unfinished work gets nothing new while the others suffice: it
-    would not answer sooner, and what is sent to a frozen one piles up on the way.
-
-    Args:
-        collector: Of the layer, before anything is sent.
-        free: Workers that may be given work.
-        alive: Workers not known to be lost.
-    """
-    return sorted(free if collector.enough(free) else alive)
-
-
 def choose_few(
-    collector: Collector, free: Collection[int], usual: Mapping[int, float]
+    code: Code,
+    usual: Mapping[int, float],
+    spare: int,
+    enough: Callable[[Collection[int]], bool],
 ) -> list[int]:
     """Returns the least number of workers that gives the output, the best ones.
 
@@ -42,20 +28,25 @@ def choose_few(
     errors least, so that of a systematic code the plain blocks are computed.
 
     Args:
-        collector: Of the layer, before anything is sent.
-        free: Workers that may be given work.
-        usual: Seconds that each of them usually takes.
+        code: The layer's code.
+        usual: Seconds that each worker that may be chosen usually takes.
+        spare: Workers without any of whom the others must still do.
+        enough: Whether the results of some workers do.
 
     Returns:
-        All of ``free`` where no smaller set is known to do.
+        All of them where no smaller set is known to do.
     """
-    middle = median(usual[w] for w in free) if free else 0.0
-    quick = tuple(sorted(w for w in free if usual[w] <= _SLOW * middle))
-    for pool in (quick, tuple(sorted(free))):
-        chosen = _best(collector.code, pool, collector.spare)
-        if chosen is not None and collector.enough(chosen):
+    for pool in (quick(usual), tuple(sorted(usual))):
+        chosen = _best(code, pool, spare)
+        if chosen is not None and enough(chosen):
             return list(chosen)
-    return sorted(free)
+    return sorted(usual)
+
+
+def quick(usual: Mapping[int, float]) -> tuple[int, ...]:
+    """Returns the workers, in order, that are not much slower than most."""
+    middle = median(usual.values()) if usual else 0.0
+    return tuple(sorted(w for w in usual if usual[w] <= _SLOW * middle))
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import CRME, Chebyshev, Systematic, Uncoded
-from fcdcc_keras.execution.collector import Collector, Verdict
-from fcdcc_keras.execution.targets import choose_targets
+from fcdcc_keras.dispatch.collector import Collector, Verdict
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 
@@ -202,22 +201,6 @@ def test_uncoded_is_hopeless_after_one_failure() -> None:
     assert not collector.hopeless
     collector.failed(1, 1.0, "it died")
     assert collector.hopeless
-
-
-@pytest.mark.parametrize(
-    ("free", "alive", "targets"),
-    [
-        (range(6), range(6), [0, 1, 2, 3, 4, 5]),
-        ({5, 4, 3, 1}, range(6), [1, 3, 4, 5]),
-        ([2, 1, 0], [5, 4, 2, 1, 0], [0, 1, 2, 4, 5]),
-        ([], [3, 1], [1, 3]),
-        ([], [], []),
-    ],
-)
-def test_busy_workers_get_nothing_while_the_free_suffice(
-    free: list[int], alive: list[int], targets: list[int]
-) -> None:
-    assert choose_targets(Collector(CODE, "abcdef"), free, alive) == targets
 
 
 def test_an_answer_that_amplifies_too_much_is_not_enough() -> None:

@@ -1,6 +1,6 @@
 """Which worker has which share, as workers go and come."""
 
-from fcdcc_keras.execution.roster import Roster
+from fcdcc_keras.dispatch.roster import Roster
 
 
 def test_each_slot_has_a_worker_of_its_own_at_first() -> None:

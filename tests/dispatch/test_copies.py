@@ -1,0 +1,111 @@
+"""Layers without a code: who computes which part, and when it is copied."""
+
+import pytest
+
+from fcdcc_keras.codes import Uncoded
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.copies import PATIENCE, CopyingRound
+from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.messages import (
+    Answered,
+    CrewChanged,
+    Encode,
+    Encoded,
+    Failed,
+    Finish,
+    Free,
+    Send,
+    Tick,
+)
+
+
+class Result:
+    nbytes = 8
+
+
+def begin(crew=None, now=0.0, timeout=60.0):
+    crew = crew or Crew("abcd")
+    collector = Collector(Uncoded(4, 1, 4), "abcd")
+    layer = CopyingRound(collector, crew, timeout=timeout)
+    (encode,) = layer.start(now)
+    assert encode == Encode((0, 1, 2, 3))
+    return layer, crew, layer.handle(Encoded(encode.slots), now)
+
+
+def answer(layer, slot, worker, now):
+    return layer.handle(Answered(slot, worker, Result(), now), now)
+
+
+def test_each_part_goes_to_its_own_worker_and_all_are_needed():
+    layer, _, sent = begin()
+    assert sent == [Send(slot, worker) for slot, worker in enumerate("abcd")]
+    for slot, worker in enumerate("abc"):
+        assert answer(layer, slot, worker, 1.0) == [Free(worker)]
+    assert answer(layer, 3, "d", 1.0) == [Finish(), Free("d")]
+    assert layer.copies == 0
+
+
+def test_who_still_owes_something_is_given_work_last():
+    crew = Crew("abcd")
+    crew.health["a"].begin("of another layer", 0.0, None)
+    _, _, sent = begin(crew)
+    # Those whose own workers are free keep them; then everybody owes one.
+    assert sent == [Send(1, "b"), Send(2, "c"), Send(3, "d"), Send(0, "a")]
+
+
+def test_late_ones_are_copied_once_half_are_done():
+    layer, _, _ = begin()
+    assert layer.wake_at() == 60.0
+    answer(layer, 0, "a", 1.0)
+    assert layer.wake_at() == 60.0
+    answer(layer, 1, "b", 2.0)
+    usual = 1.5  # the median of what was done
+    assert layer.wake_at() == PATIENCE * usual
+    assert layer.handle(Tick(), PATIENCE * usual - 0.1) == []
+    # Of those with the least to do: one copy each, on another worker.
+    assert layer.handle(Tick(), PATIENCE * usual) == [Send(2, "a"), Send(3, "b")]
+    assert layer.copies == 2
+    assert layer.wake_at() == 60.0
+    assert answer(layer, 2, "a", 5.0) == [Free("a")]
+    assert answer(layer, 2, "c", 5.5) == [Free("c")]  # the first counted
+    assert answer(layer, 3, "d", 6.0) == [Finish(), Free("d")]
+    assert answer(layer, 3, "b", 7.0) == [Free("b")]
+
+
+def test_what_failed_is_tried_elsewhere_at_once():
+    layer, _, _ = begin()
+    failed = Failed(1, "b", "it raised", 0.5)
+    (send, free) = layer.handle(failed, 0.5)
+    assert (send.slot, free) == (1, Free("b"))
+    assert send.worker != "b"
+
+
+def test_what_a_lost_worker_was_to_do_is_copied_at_once():
+    layer, crew, _ = begin()
+    crew.seen("acd", 0.5)
+    (send,) = layer.handle(CrewChanged(), 0.5)
+    assert send.slot == 1
+    assert send.worker in "acd"
+    assert layer.handle(CrewChanged(), 0.6) == []
+
+
+@pytest.mark.parametrize("how", ["fails", "is lost"])
+def test_nobody_left_for_a_part_is_the_end(how):
+    layer, crew, _ = begin()
+    crew.seen("a", 0.5)
+    layer.handle(CrewChanged(), 0.5)
+    if how == "fails":
+        for slot in range(4):
+            layer.handle(Failed(slot, "a", "it raised", 1.0), 1.0)
+    else:
+        crew.seen("", 1.0)
+        layer.handle(CrewChanged(), 1.0)
+    assert layer.over
+    assert not layer.collector.complete
+
+
+def test_time_is_up():
+    layer, _, _ = begin(timeout=2.0)
+    assert layer.wake_at() == 2.0
+    assert layer.handle(Tick(), 2.0) == [Finish()]
+    assert layer.handle(Tick(), 3.0) == []
