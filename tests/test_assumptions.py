@@ -569,6 +569,21 @@ def test_a_look_at_workers_does_not_swallow_that_it_cannot_be_had():
         asyncio.run(members.look())
 
 
+def test_a_loop_that_has_ended_is_not_waited_for():
+    """It may end between taking something on and running it."""
+    loop = asyncio.new_event_loop()
+    client = SimpleNamespace(loop=SimpleNamespace(asyncio_loop=loop))
+
+    async def work():
+        raise AssertionError
+
+    with pytest.raises(dask_internals.ClosedError, match="the loop has ended"):
+        dask_internals.run_on_loop(client, work)
+    loop.close()
+    with pytest.raises(dask_internals.ClosedError, match="Event loop is closed"):
+        dask_internals.run_on_loop(client, work)
+
+
 def test_messages_that_distributed_keeps_otherwise_are_warned_of():
     client = SimpleNamespace(scheduler_comm=EMPTY)
     with pytest.warns(RuntimeWarning, match=r"stay in memory: .*recent_message_log"):

@@ -16,6 +16,7 @@ from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
 from fcdcc_keras.dispatch.round import PLACING
 from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
 from fcdcc_keras.execution.call import CLOSED, Call
+from fcdcc_keras.execution.dask_internals import run_on_loop
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.patience import while_scheduler_answers
 from fcdcc_keras.execution.shares import Key, Shares
@@ -72,8 +73,8 @@ class DaskExecutor(Executor):
 
     def left(self, *, look: bool = False) -> int:
         """Returns how many workers there are; see ``Executor.left``."""
-        if look and self.client.status == "running":
-            self.client.sync(self.members.look)
+        if look and not self.closed:
+            self._on_loop(self.members.look)
         return self.crew.left()
 
     @property
@@ -168,7 +169,7 @@ class DaskExecutor(Executor):
         way there be cancelled, of which Dask makes exceptions of many kinds.
         """
         try:
-            self.client.sync(work, *args)
+            run_on_loop(self.client, work, *args)
         except Exception:
             if self.client.status == "running":
                 raise

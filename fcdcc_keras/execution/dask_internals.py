@@ -6,7 +6,8 @@ and ``SpecCluster``, ``as_completed``, plugins, preloads, ``get_worker``, ``sece
 configuration; ``Worker.data`` and ``Worker.executors``; that a server answers a message
 ``{"op": …}`` by the handler of that name.
 
-Used here, for lack of a documented way to what each gives: requests beside those of
+Used here, for lack of a documented way to what each gives: running something on a
+client's loop without waiting for ever where that ends; requests beside those of
 ``Client``, whose answers are not unpickled; handlers of our own in a running worker,
 which answer when they are ready; why a worker closes, which plugins are not told; how
 many batches of messages a connection keeps, which is configured before it is made, and
@@ -15,8 +16,11 @@ together with other logs; whether a cluster is adaptive.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import wait
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +48,10 @@ CUT_OFF = frozenset(
 """Dask's reasons for closing of a worker that nobody wanted to end."""
 
 
+_ENDED_EVERY = 0.5
+"""Seconds between looks whether a loop that is waited for has ended."""
+
+
 class ClosedError(ClusterError, ConnectionError):
     """A client was closed: nothing can be asked any more."""
 
@@ -64,6 +72,38 @@ def scheduler_of(client: Client) -> Any:
             "was closed. Make a new Client(address)."
         )
     return scheduler
+
+
+def run_on_loop(
+    client: Client, work: Callable[..., Coroutine[Any, Any, None]], *args: Any
+) -> None:
+    """Runs something on a client's loop, and waits for its end, in another thread.
+
+    ``Client.sync`` waits for ever where the client is closed in the moment in which it
+    has something put on the loop, that then ends without running it.
+
+    Raises:
+        ClosedError: The loop ended first.
+    """
+    loop: Any = _of(client, "loop", "`Client.loop` is its loop")
+    running = _of(loop, "asyncio_loop", "a loop of Tornado's is one of asyncio's")
+    working = work(*args)
+    try:
+        done = asyncio.run_coroutine_threadsafe(working, running)
+        while not wait([done], _ENDED_EVERY).done:
+            if not running.is_running():
+                raise RuntimeError("the loop has ended")
+    except RuntimeError as error:
+        if inspect.getcoroutinestate(working) == inspect.CORO_CREATED:
+            working.close()  # it never began
+        raise ClosedError(
+            f"A client's loop must run. Received: one that does not ({error}). Make a "
+            "new client, and attach the model to it with fk.attach."
+        ) from error
+    except BaseException:
+        done.cancel()
+        raise
+    done.result()
 
 
 async def workers_of(client: Client) -> dict[str, int]:

@@ -10,7 +10,7 @@ import fcdcc_keras as fk
 from fcdcc_keras.dispatch import round as rules
 from fcdcc_keras.dispatch.collector import Verdict
 from fcdcc_keras.dispatch.crew import DISTRUSTED
-from fcdcc_keras.execution import call, verify
+from fcdcc_keras.execution import call, dask, verify
 from fcdcc_keras.execution.base import Job
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.operation import Convolution
@@ -83,6 +83,11 @@ class _Transport:
             await asyncio.Event().wait()
         now, result = time.time(), self.results.get(address, RESULT)
         return Reply(array=result, started=now, finished=now, error=None)
+
+
+@pytest.fixture(autouse=True)
+def _loops_of_clients_on_paper(monkeypatch):
+    monkeypatch.setattr(dask, "run_on_loop", lambda client, *work: client.sync(*work))
 
 
 def encode_zeros(slots, allocate=None):
