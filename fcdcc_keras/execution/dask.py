@@ -183,7 +183,7 @@ class DaskExecutor(Executor):
         shares: Sequence[np.ndarray],
         wait: bool,
     ) -> None:
-        if self._closed:
+        if self.closed:
             return
         tasks = [
             self.shares.start((placement, slot, self.addresses[slot]), share)
@@ -201,7 +201,7 @@ class DaskExecutor(Executor):
     ) -> None:
         self._calls.add(call)
         try:
-            if self._closed:
+            if self.closed:
                 call.close()
             else:
                 await call.run(commands, first, inputs)
