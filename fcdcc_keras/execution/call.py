@@ -173,9 +173,12 @@ class Call:
                 case Free(worker):
                     self._executor.tell_all(Freed(worker))
                 case Finish():
+                    # What was commanded before is sent, or its workers would owe it
+                    # for ever.
+                    self._send(sends)
+                    sends = []
                     self._finish()
-        if sends:
-            self._send(sends)
+        self._send(sends)
 
     def _finish(self) -> None:
         self._stop_timer()
@@ -184,6 +187,8 @@ class Call:
         self._over.set()
 
     def _send(self, sends: Sequence[Send]) -> None:
+        if not sends:
+            return
         expected = math.prod(self.job.result_shape) * self.job.dtype.itemsize
         subtasks = []
         for slot, worker in ((send.slot, send.worker) for send in sends):

@@ -159,6 +159,31 @@ def test_a_late_answer_of_a_worker_that_lied_meanwhile_is_not_used():
     assert collector.records[0].detail == DISTRUSTED
 
 
+@pytest.mark.usefixtures("nobody_looks")
+def test_a_layer_that_is_hopeless_once_its_inputs_are_encoded_ends():
+    """What it was about to send is sent, or its workers would owe it for ever."""
+    sent = []
+
+    class Noted(_Transport):
+        async def answer(self, address):
+            sent.append(address)
+            return await super().answer(address)
+
+    executor = DaskExecutor(_Client(), WORKERS, Noted())
+
+    def encode(slots, allocate=None):
+        for address in "ab":
+            executor.crew.health[address].leave()
+        for address in "cd":  # nobody's part is given to them
+            executor.crew.health[address].fail(time.monotonic())
+        return encode_zeros(slots)
+
+    collector = run(executor, encode, timeout=1000.0)
+    assert not collector.complete
+    assert collector.hopeless
+    assert sent == ["c", "d"]
+
+
 class _Broken(Exception):
     pass
 
