@@ -22,7 +22,7 @@ from typing import Any
 import click
 import numpy as np
 
-from fcdcc_keras.execution.stages import Stages
+from fcdcc_keras.coding.codec import LayerCodec
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan, plan_layer
 
@@ -88,7 +88,7 @@ def one_pass(
     for layer in layers:
         code, size = layer.code, (*layer.geometry.input_size, layer.geometry.channels)
         inputs = memory.take((batch, *size))
-        make = partial(Stages, code, layer.geometry, inputs)
+        make = partial(LayerCodec, code, layer.geometry, inputs)
         stages = timed("encode", make)
         sent = timed("encode", lambda s=stages, n=code.workers: s.encode(range(n)))
         moved = inputs.nbytes + sum(coded.nbytes for coded in sent)

@@ -19,7 +19,7 @@ from benchmarks.figures.interleave import interleave
 from benchmarks.figures.lab import isolate, weak_devices
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.calibrate_client import random_layer
-from fcdcc_keras.execution.pipeline import CodedConvolution
+from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, LayerPlan, Objective, plan_layer

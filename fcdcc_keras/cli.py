@@ -133,7 +133,7 @@ def worker(
     tcp://192.168.1.10:8786; by default what DASK_SCHEDULER_ADDRESS says. A worker that
     was cut off from its scheduler comes back, as soon as one answers there.
     """
-    from fcdcc_keras.execution.worker_process import serve
+    from fcdcc_keras.worker.process import serve
 
     files = {"ca-file": tls_ca_file, "cert": tls_cert, "key": tls_key}
     tls = {name: file for name, file in files.items() if file is not None}

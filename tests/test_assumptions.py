@@ -25,17 +25,18 @@ import tensorflow as tf
 from distributed import LocalCluster, Nanny, Worker
 from distributed.protocol.serialize import Serialized
 
+from fcdcc_keras import dask_internals
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.errors import ClusterError, FcdccError
-from fcdcc_keras.execution import cut_off, dask_internals
-from fcdcc_keras.execution.line import Line
 from fcdcc_keras.execution.members import Members
-from fcdcc_keras.execution.message_logs import keep_no_messages
-from fcdcc_keras.execution.plain import PlainRequests
-from fcdcc_keras.execution.tensors import aligned_empty, as_array, as_tensor
 from fcdcc_keras.layers import tensorflow_internals
 from fcdcc_keras.layers.own_errors import let_marked_out, marked
 from fcdcc_keras.rewriting import keras_internals
+from fcdcc_keras.wire.connection import Connection
+from fcdcc_keras.wire.message_logs import keep_no_messages
+from fcdcc_keras.wire.requests import PlainRequests
+from fcdcc_keras.worker import cut_off
+from fcdcc_keras.worker.tensors import aligned_empty, as_array, as_tensor
 
 HERE = Path(__file__).parent
 
@@ -155,7 +156,7 @@ def test_a_handler_of_distributed_may_answer_later_by_itself(dask, worker):
         return dask_internals.no_reply_yet()
 
     async def run():
-        line = Line(worker.address, dask_internals.connection_args(dask))
+        line = Connection(worker.address, dask_internals.connection_args(dask))
         try:
             return [(await line.ask("fcdcc_later"))["answer"] for _ in range(2)]
         finally:

@@ -17,7 +17,7 @@ from fcdcc_keras.errors import ClusterError
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """Replaces the worker process; holds what it was asked for."""
     asked: list[tuple[str, dict[str, Any]]] = []
-    module = ModuleType("fcdcc_keras.execution.worker_process")
+    module = ModuleType("fcdcc_keras.worker.process")
 
     def serve(address: str, **options: Any) -> None:
         asked.append((address, options))

@@ -34,16 +34,16 @@ def _python(code: str, **environment: str) -> str:
     ("module", "unwanted"),
     [
         ("fcdcc_keras", _HEAVY | {"numpy", "dask"}),
-        ("fcdcc_keras.execution.subtask", _HEAVY),
+        ("fcdcc_keras.worker.subtask", _HEAVY),
         ("fcdcc_keras.codes", _HEAVY),
         ("fcdcc_keras.partition", _HEAVY),
         ("fcdcc_keras.planning", _HEAVY),
         ("fcdcc_keras.simulation", _HEAVY | {"simpy"}),
         ("fcdcc_keras.observe.code_plot", _HEAVY | {"matplotlib"}),
         ("fcdcc_keras.dispatch.collector", _HEAVY),
-        ("fcdcc_keras.execution.dask_internals", _HEAVY),
+        ("fcdcc_keras.dask_internals", _HEAVY),
         ("fcdcc_keras.execution.local", _HEAVY),
-        ("fcdcc_keras.execution.pipeline", _HEAVY),
+        ("fcdcc_keras.execution.coded_convolution", _HEAVY),
     ],
 )
 def test_nothing_heavy_is_imported(module: str, unwanted: set[str]) -> None:

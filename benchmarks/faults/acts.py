@@ -117,7 +117,7 @@ class Acts(Striker):
 
 def slow_down() -> None:
     """Makes every convolution of this worker take ten times as long."""
-    from fcdcc_keras.execution import subtask
+    from fcdcc_keras.worker import subtask
 
     plain = _plain()
 
@@ -132,7 +132,7 @@ def slow_down() -> None:
 
 def fail() -> None:
     """Makes every subtask of this worker raise."""
-    from fcdcc_keras.execution import subtask
+    from fcdcc_keras.worker import subtask
 
     _plain()
 
@@ -144,7 +144,7 @@ def fail() -> None:
 
 def be_well() -> None:
     """Makes convolutions of this worker right again."""
-    from fcdcc_keras.execution import subtask
+    from fcdcc_keras.worker import subtask
 
     subtask.convolve = _plain()
 
@@ -171,7 +171,7 @@ async def be_killed(mode: str, dask_worker: Any) -> None:
 
 
 def _plain() -> Callable[..., Any]:
-    from fcdcc_keras.execution import subtask
+    from fcdcc_keras.worker import subtask
 
     if not hasattr(subtask, "plain_convolve"):
         subtask.plain_convolve = subtask.convolve

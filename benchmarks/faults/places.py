@@ -23,7 +23,7 @@ import psutil
 
 from cluster.edge_lab import edge_lab
 from cluster.edge_lab.isolation import with_packages
-from fcdcc_keras.execution import worker_process
+from fcdcc_keras.worker import process as worker_process
 
 SLOWER = 10.0
 """Times that a slowed worker is slower."""

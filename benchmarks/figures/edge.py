@@ -200,7 +200,7 @@ def _bring_up() -> Iterator[_Lab]:
 
 
 def _device_environment() -> dict[str, str]:
-    from fcdcc_keras.execution.worker_process import environment
+    from fcdcc_keras.worker.process import environment
 
     return environment()
 

@@ -136,7 +136,7 @@ def _crowd(workers: int) -> Iterator[Client]:
 
 @contextmanager
 def _host(scheduler: str, workers: int) -> Iterator[Any]:
-    from fcdcc_keras.execution.worker_process import environment
+    from fcdcc_keras.worker.process import environment
 
     command = [sys.executable, "-m", "benchmarks.figures.worker_host"]
     process = subprocess.Popen(

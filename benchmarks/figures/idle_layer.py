@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.figures.worker_side import seconds_of_convolution
 from fcdcc_keras.execution.connect import TransportChoice
-from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.execution.subtask import KernelShare
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import KernelShare
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -16,7 +16,7 @@ from benchmarks.figures.interleave import interleave
 from benchmarks.figures.run import Run
 from benchmarks.figures.sockets import SocketPeers
 from benchmarks.figures.worker_side import Echo
-from fcdcc_keras.execution.subtask import KernelShare, run_subtask
+from fcdcc_keras.worker.subtask import KernelShare, run_subtask
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
-Way = Literal["streams", "calls"]
+Batching = Literal["streams", "calls"]
 _START_TIMEOUT = 60.0
 
 
@@ -24,7 +24,7 @@ class SocketPeers:
     """Processes that answer so many bytes with so many; used from one thread."""
 
     def __init__(
-        self, peers: int, request: int, answer: int, way: Way = "streams"
+        self, peers: int, request: int, answer: int, way: Batching = "streams"
     ) -> None:
         """Starts the processes and connects to them.
 

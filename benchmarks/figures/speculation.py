@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.coding.job import Encode, Job, Placement
 from fcdcc_keras.dispatch.collector import Collector
-from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
+from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
-from fcdcc_keras.execution.subtask import Reply
-from fcdcc_keras.execution.transport import Subtask
+from fcdcc_keras.wire.transport import Subtask
+from fcdcc_keras.worker.subtask import Reply
 
 PATIENCE = 3.0
 """Times the median of the done ones that a subtask may take before it is copied."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.subtask import KernelShare, run_subtask
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import KernelShare, run_subtask
 
 _models: dict[str, Any] = {}
 

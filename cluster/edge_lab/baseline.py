@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cluster.edge_lab.process import DeviceProcess
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution import worker_process
+from fcdcc_keras.worker import process as worker_process
 
 if TYPE_CHECKING:
     from cluster.edge_lab.device import Device

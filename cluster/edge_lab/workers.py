@@ -14,7 +14,7 @@ from cluster.edge_lab.process import DeviceProcess
 from cluster.edge_lab.protocol import CLIENT_SIDE
 from cluster.edge_lab.supervisor import Supervisor
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution import worker_process
+from fcdcc_keras.worker import process as worker_process
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -32,14 +32,14 @@ from threadpoolctl import threadpool_limits
 import fcdcc_keras as fk
 from examples.paper import experiment
 from fcdcc_keras.codes import Certificate, Code
+from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.dispatch.collector import Collector
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.stages import Stages, kernel_shares
-from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.observe.plotting import canvas, check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
 from fcdcc_keras.text import table
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import convolve
 
 CASES = ((5, 1), (10, 2), (20, 4), (40, 8), (60, 28))  # (n, γ)
 DTYPES = ("float32", "float64")
@@ -90,7 +90,7 @@ class Answers:
         self, code: Code, layer: ConvGeometry, x: np.ndarray, kernel: np.ndarray
     ) -> None:
         everyone = range(code.workers)
-        self.stages = Stages(code, layer, x)
+        self.stages = LayerCodec(code, layer, x)
         inputs = self.stages.encode(everyone)
         shares = kernel_shares(code, kernel, everyone)
         conv = self.stages.convolution

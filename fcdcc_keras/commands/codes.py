@@ -76,8 +76,8 @@ def codes(
     """
     from rich.console import Console
 
+    from fcdcc_keras.coding.blas import single_threaded_blas
     from fcdcc_keras.commands.progress import Stages
-    from fcdcc_keras.execution.blas import single_threaded_blas
     from fcdcc_keras.planning.comparison import compare_codes
 
     if plot is not None:

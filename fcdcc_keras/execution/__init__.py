@@ -1,1 +1,1 @@
-"""Execution: collecting, the worker's side, and the executors."""
+"""A coded layer on a cluster, or in process: from its input to its output."""

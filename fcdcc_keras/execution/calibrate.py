@@ -19,8 +19,8 @@ from fcdcc_keras.codes import Code, Replication
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.calibrate_client import client_speed, random_layer
+from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.connect import connect
-from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import NEAR

@@ -9,10 +9,10 @@ from statistics import median
 
 import numpy as np
 
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.subtask import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import narrowness
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import convolve
 
 _ROUNDS = 7
 _SMALLEST = 1e-9

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
+from fcdcc_keras.coding.job import Job
+from fcdcc_keras.coding.verify import collector_for
 from fcdcc_keras.dispatch.crew import DISTRUSTED, Crew
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
@@ -36,13 +39,10 @@ from fcdcc_keras.dispatch.messages import (
     Tick,
 )
 from fcdcc_keras.dispatch.round import Round
-from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.shares import Key, Shares
-from fcdcc_keras.execution.subtask import LOST_SHARE, Reply
-from fcdcc_keras.execution.transport import Subtask, Transport
-from fcdcc_keras.execution.verify import collector_for
+from fcdcc_keras.wire.transport import Subtask, Transport
+from fcdcc_keras.worker.subtask import LOST_SHARE, Reply
 
 logger = logging.getLogger(__name__)
 

@@ -8,31 +8,31 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution import patience
-from fcdcc_keras.execution.address import check_address
-from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.execution.dask import DaskExecutor
-from fcdcc_keras.execution.dask_internals import (
+from fcdcc_keras.dask_internals import (
     adaptive_minimum,
     scheduler_of,
     workers_of,
 )
-from fcdcc_keras.execution.direct import DirectTransport
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution import patience
+from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.execution.embedded import (
     default_workers,
     start_local_cluster,
     stop_local_cluster,
 )
 from fcdcc_keras.execution.hold import Hold
-from fcdcc_keras.execution.message_logs import keep_no_messages
 from fcdcc_keras.execution.patience import (
     close_client,
     knock,
     while_scheduler_answers,
 )
 from fcdcc_keras.execution.probe import prepare
-from fcdcc_keras.execution.tasks import TaskTransport
+from fcdcc_keras.wire.direct import DirectTransport
+from fcdcc_keras.wire.message_logs import keep_no_messages
+from fcdcc_keras.wire.tasks import TaskTransport
+from fcdcc_keras.worker.address import check_address
 
 if TYPE_CHECKING:
     from distributed import Client, Security

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcdcc_keras.coding.job import Encode, Job, Placement
+from fcdcc_keras.dask_internals import run_on_loop
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
 from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
 from fcdcc_keras.dispatch.round import PLACING
-from fcdcc_keras.execution.base import Encode, Executor, Job, Placement
+from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.call import CLOSED, Call
-from fcdcc_keras.execution.dask_internals import run_on_loop
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.patience import while_scheduler_answers
 from fcdcc_keras.execution.shares import Key, Shares
-from fcdcc_keras.execution.tasks import TaskTransport
-from fcdcc_keras.execution.transport import Transport, on_this_machine
-from fcdcc_keras.partition.micro_batches import FAR, NEAR, Way
+from fcdcc_keras.partition.micro_batches import FAR, NEAR, Batching
+from fcdcc_keras.wire.tasks import TaskTransport
+from fcdcc_keras.wire.transport import Transport, on_this_machine
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -83,7 +84,7 @@ class DaskExecutor(Executor):
         return self.transport.way
 
     @property
-    def way(self) -> Way:
+    def way(self) -> Batching:
         """Far, where a worker is on another machine than the client."""
         return NEAR if all(map(on_this_machine, self.addresses)) else FAR
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.deploy.spec import ProcessInterface
 
+from fcdcc_keras.dask_internals import processes_of
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution.dask_internals import processes_of
-from fcdcc_keras.execution.worker_process import TICK, command, environment
+from fcdcc_keras.worker.process import TICK, command, environment
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,7 +10,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-from fcdcc_keras.execution.transport import KERNEL
+from fcdcc_keras.wire.transport import KERNEL
 
 
 class Hold(SchedulerPlugin):

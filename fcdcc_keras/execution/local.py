@@ -10,6 +10,10 @@ from heapq import heappop, heappush
 
 import numpy as np
 
+from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
+from fcdcc_keras.coding.job import Encode as EncodeShares
+from fcdcc_keras.coding.job import Job, Placement
+from fcdcc_keras.coding.verify import collector_for
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import (
@@ -30,15 +34,12 @@ from fcdcc_keras.dispatch.messages import (
 )
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.base import Encode as EncodeShares
-from fcdcc_keras.execution.base import Executor, Job, Placement
-from fcdcc_keras.execution.finite import NOT_FINITE, UNBOUNDED
-from fcdcc_keras.execution.subtask import LOST_SHARE, KernelShare, run_subtask
-from fcdcc_keras.execution.verify import collector_for
+from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.worker.subtask import LOST_SHARE, KernelShare, run_subtask
 
 
 @dataclass(frozen=True)
-class Fault:
+class LocalFault:
     """What is wrong with one worker during one layer."""
 
     delay: float = 0.0
@@ -49,11 +50,11 @@ class Fault:
     """Gives what it answers in place of its result."""
 
 
-LOST = Fault(delay=math.inf)
+LOST = LocalFault(delay=math.inf)
 """The worker never answers."""
 
-Script = Mapping[int, Fault] | Callable[[int, int], Fault | None]
-"""Fault of each worker for all calls, or a function of (call, worker)."""
+Script = Mapping[int, LocalFault] | Callable[[int, int], LocalFault | None]
+"""LocalFault of each worker for all calls, or a function of (call, worker)."""
 
 
 class LocalExecutor(Executor):
@@ -121,16 +122,16 @@ class LocalExecutor(Executor):
         for placement in list(self.placements):
             self.release(placement)
 
-    def _fault(self, call: int, worker: int) -> Fault:
+    def _fault(self, call: int, worker: int) -> LocalFault:
         if isinstance(self.faults, Mapping):
-            return self.faults.get(worker, Fault())
-        return self.faults(call, worker) or Fault()
+            return self.faults.get(worker, LocalFault())
+        return self.faults(call, worker) or LocalFault()
 
 
 class _Layer:
     """One layer under way: carries out what its round commands, on a virtual clock."""
 
-    def __init__(self, job: Job, crew: Crew, faults: Mapping[str, Fault]) -> None:
+    def __init__(self, job: Job, crew: Crew, faults: Mapping[str, LocalFault]) -> None:
         self.collector = collector_for(job, crew.roster.addresses)
         self._job = job
         self._faults = faults

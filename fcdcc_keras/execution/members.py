@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from fcdcc_keras.dask_internals import workers_of
 from fcdcc_keras.dispatch.crew import LOOK_EVERY, PING_TIMEOUT, Crew
-from fcdcc_keras.execution.dask_internals import workers_of
 from fcdcc_keras.execution.probe import prepare
-from fcdcc_keras.execution.transport import Transport
+from fcdcc_keras.wire.transport import Transport
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fcdcc_keras.execution.dask_internals import ENDED_FOR_MEMORY, memory_of
+from fcdcc_keras.dask_internals import ENDED_FOR_MEMORY, memory_of
 from fcdcc_keras.execution.patience import ask_scheduler
-from fcdcc_keras.execution.plain import LEFT
 from fcdcc_keras.text import bytes_text
+from fcdcc_keras.wire.requests import LEFT
 
 if TYPE_CHECKING:
     from distributed import Client

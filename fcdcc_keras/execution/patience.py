@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fcdcc_keras.dask_internals import scheduler_of
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.execution.dask_internals import scheduler_of
+from fcdcc_keras.worker.reach import identify
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -26,36 +27,6 @@ CLOSE_TIMEOUT = 5.0
 """Seconds that taking leave of it may take."""
 _AGAIN = 1.0
 """Seconds from its answer to the next question whether it is there."""
-
-
-async def identify(address: str, security: Security, role: str, patience: float) -> str:
-    """Returns what answers at an address: "Scheduler", or another kind of server.
-
-    Dask's own way to connect waits for ever for a process that is stopped.
-
-    Args:
-        address: As ``tcp://host:8786``.
-        security: Certificates, for ``tls://``.
-        role: Whose of them: "client" or "worker".
-        patience: Seconds.
-
-    Raises:
-        OSError: Nothing answers.
-        asyncio.TimeoutError: Likewise, or not in time.
-    """
-    from distributed.comm import connect  # type: ignore[attr-defined]
-
-    arguments = security.get_connection_args(role)
-
-    async def ask() -> str:
-        comm = await connect(address, timeout=patience, deserialize=False, **arguments)
-        try:
-            await comm.write({"op": "identity"})
-            return str((await comm.read())["type"])
-        finally:
-            await comm.close()
-
-    return await asyncio.wait_for(ask(), patience)
 
 
 def knock(address: str, security: Security) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.memory import Memory
-from fcdcc_keras.execution.operation import Convolution
 from fcdcc_keras.execution.patience import while_scheduler_answers
-from fcdcc_keras.execution.plain import LEFT, PlainRequests
-from fcdcc_keras.execution.subtask import KernelShare, Reply
-from fcdcc_keras.execution.tasks import TaskTransport
-from fcdcc_keras.execution.transport import Subtask
-from fcdcc_keras.execution.worker_side import READY, install
 from fcdcc_keras.version import __version__
+from fcdcc_keras.wire.requests import LEFT, PlainRequests
+from fcdcc_keras.wire.tasks import TaskTransport
+from fcdcc_keras.wire.transport import Subtask
+from fcdcc_keras.worker.handler import READY, install
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import KernelShare, Reply
 
 if TYPE_CHECKING:
     from distributed import Client

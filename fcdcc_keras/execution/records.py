@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fcdcc_keras.codes.certificate import plain_error
+from fcdcc_keras.coding.job import Verify
 from fcdcc_keras.dispatch.collector import SubtaskRecord
-from fcdcc_keras.execution.base import Verify
 from fcdcc_keras.planning import check_tolerance
 
 Fallback = Literal["local", "raise"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.execution.pipeline import CodedConvolution
+from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.planning import LayerPlan
 

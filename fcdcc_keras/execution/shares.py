@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcdcc_keras.execution.base import Encode, Placement
-from fcdcc_keras.execution.transport import Transport
+from fcdcc_keras.coding.job import Encode, Placement
+from fcdcc_keras.wire.transport import Transport
 
 if TYPE_CHECKING:
     from distributed import Future

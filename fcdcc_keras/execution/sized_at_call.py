@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fcdcc_keras.codes import Code
-from fcdcc_keras.execution.pipeline import CodedConvolution
+from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from fcdcc_keras.execution.pipeline import CodedConvolution
+    from fcdcc_keras.execution.coded_convolution import CodedConvolution
     from fcdcc_keras.execution.session import Session
     from fcdcc_keras.execution.sized_at_call import SizedAtCall
     from fcdcc_keras.partition import ConvGeometry

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.execution.tensors import as_array, as_tensor
 from fcdcc_keras.layers.own_errors import let_marked_out, marked
+from fcdcc_keras.worker.tensors import as_array, as_tensor
 
 Plain = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Coded = Callable[[np.ndarray, np.ndarray], np.ndarray]

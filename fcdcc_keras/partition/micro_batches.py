@@ -11,7 +11,7 @@ MOST = 4
 
 
 @dataclass(frozen=True)
-class Way:
+class Batching:
     """How far the workers are, as far as it matters here."""
 
     least_bytes: int
@@ -20,11 +20,11 @@ class Way:
     """Micro-batches of a layer under way at a time."""
 
 
-NEAR = Way(least_bytes=64 << 20, lanes=2)
+NEAR = Batching(least_bytes=64 << 20, lanes=2)
 """On one machine smaller micro-batches lose more by their round trips, and by the
 convolutions' start, than they gain by overlapping: while workers compute one, the
 client decodes the one before and encodes the next."""
-FAR = Way(least_bytes=1 << 20, lanes=MOST)
+FAR = Batching(least_bytes=1 << 20, lanes=MOST)
 """Over a network one is sent, one computed and one sent back at the same time."""
 
 
@@ -37,7 +37,7 @@ class Part:
 
 
 def micro_batches(
-    images: int, geometry: ConvGeometry, k_a: int, nbytes: int, way: Way
+    images: int, geometry: ConvGeometry, k_a: int, nbytes: int, way: Batching
 ) -> list[Part]:
     """Returns parts of a layer, nearly equal: of the batch, or else of the rows.
 

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from fcdcc_keras.codes import Code
+from fcdcc_keras.coding.job import Verify
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.base import Verify
 from fcdcc_keras.execution.connect import TransportChoice
 from fcdcc_keras.execution.records import Fallback, Redundancy
 from fcdcc_keras.execution.session import Session

@@ -9,8 +9,8 @@ from typing import Any
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.calibrate import measure
+from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.connect import connect
-from fcdcc_keras.execution.pipeline import CodedConvolution
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.execution.sized_at_call import SizedAtCall
 from fcdcc_keras.planning import Plan

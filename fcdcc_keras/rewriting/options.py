@@ -13,8 +13,8 @@ import keras
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.certify import check_certifiable
+from fcdcc_keras.coding.job import VERIFY, Verify
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.base import VERIFY, Verify
 from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice
 from fcdcc_keras.execution.records import (
     FALLBACKS,

@@ -27,7 +27,7 @@ def _hang(seconds):
     """Has a worker's subtasks take long."""
     import time
 
-    from fcdcc_keras.execution import worker_side
+    from fcdcc_keras.worker import handler as worker_side
 
     kept = worker_side.run_subtask
 
@@ -39,7 +39,7 @@ def _hang(seconds):
 
 
 def _wake():
-    from fcdcc_keras.execution import worker_side
+    from fcdcc_keras.worker import handler as worker_side
 
     worker_side.run_subtask = worker_side.kept
 

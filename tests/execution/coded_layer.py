@@ -19,7 +19,7 @@ from fcdcc_keras.codes import (
     Systematic,
     Uncoded,
 )
-from fcdcc_keras.execution.stages import Stages
+from fcdcc_keras.coding.codec import LayerCodec
 from fcdcc_keras.partition import IMAGES, ConvGeometry, Cut, Grid
 
 CODES = [
@@ -81,7 +81,7 @@ class Layer:
         self._rng = np.random.default_rng(seed)
         shape = (batch, *geometry.input_size, geometry.channels)
         self.inputs = self._rng.standard_normal(shape).astype(dtype)
-        self.stages = Stages(code, geometry, self.inputs)
+        self.stages = LayerCodec(code, geometry, self.inputs)
 
     def encoded(self, workers: list[int]) -> np.ndarray:
         """Returns the coded inputs as the definition has them."""

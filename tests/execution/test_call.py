@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.coding import verify
+from fcdcc_keras.coding.job import Job
 from fcdcc_keras.dispatch import round as rules
 from fcdcc_keras.dispatch.collector import Verdict
 from fcdcc_keras.dispatch.crew import DISTRUSTED
-from fcdcc_keras.execution import call, dask, verify
-from fcdcc_keras.execution.base import Job
+from fcdcc_keras.execution import call, dask
 from fcdcc_keras.execution.dask import DaskExecutor
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.subtask import Reply
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import Reply
 
 WORKERS = "abcd"
 RESULT = np.zeros((2, 1, 1, 2), np.float32)

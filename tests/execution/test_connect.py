@@ -14,7 +14,8 @@ from distributed import Client, LocalCluster
 from tornado.ioloop import IOLoop
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import patience, probe, worker_process
+from fcdcc_keras.execution import patience, probe
+from fcdcc_keras.worker import process as worker_process
 
 
 @pytest.fixture

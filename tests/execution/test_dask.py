@@ -171,6 +171,6 @@ def test_a_subtask_raises(client):
 
 
 def _share(array):
-    from fcdcc_keras.execution.subtask import KernelShare
+    from fcdcc_keras.worker.subtask import KernelShare
 
     return KernelShare(array.astype("float32"))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import CRME
+from fcdcc_keras.coding.job import Job
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution import local
-from fcdcc_keras.execution.base import Job
-from fcdcc_keras.execution.local import LOST, Fault, LocalExecutor
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.subtask import KernelShare, Reply
+from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import KernelShare, Reply
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 _PLAIN = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
@@ -66,7 +66,7 @@ def test_without_faults_the_first_suffice(computed: list[float]) -> None:
 
 def test_virtual_delays_decide_the_survivors(computed: list[float]) -> None:
     delays = [5.0, 0.25, 0.5, 7.0, 0.0, 1.5]
-    executor = LocalExecutor(6, {w: Fault(delay=d) for w, d in enumerate(delays)})
+    executor = LocalExecutor(6, {w: LocalFault(delay=d) for w, d in enumerate(delays)})
     collector = _run(executor)
     assert computed == [4.0, 1.0, 2.0, 5.0]
     assert collector.survivors == (1, 2, 4, 5)
@@ -75,7 +75,7 @@ def test_virtual_delays_decide_the_survivors(computed: list[float]) -> None:
 
 
 def test_equal_delays_come_in_the_order_of_the_workers(computed: list[float]) -> None:
-    script = {w: Fault(delay=1.0) for w in (0, 2)}
+    script = {w: LocalFault(delay=1.0) for w in (0, 2)}
     _run(LocalExecutor(6, script))
     assert computed == [1.0, 3.0, 4.0, 5.0]
 
@@ -94,13 +94,16 @@ def test_lost_workers_never_answer() -> None:
 
 
 def test_answers_after_the_timeout_are_not_waited_for() -> None:
-    script = {w: Fault(delay=float(w)) for w in range(6)}
+    script = {w: LocalFault(delay=float(w)) for w in range(6)}
     assert _run(LocalExecutor(6, script), timeout=2.0).survivors == (0, 1, 2)
     assert _run(LocalExecutor(6, script), timeout=3.0).survivors == (0, 1, 2, 3)
 
 
 def test_errors_are_erasures(computed: list[float]) -> None:
-    script = {1: Fault(error="out of memory"), 2: Fault(delay=1.0, error="disk full")}
+    script = {
+        1: LocalFault(error="out of memory"),
+        2: LocalFault(delay=1.0, error="disk full"),
+    }
     collector = _run(LocalExecutor(6, script))
     assert collector.survivors == (0, 3, 4, 5)
     assert collector.records[1].outcome == "failed"
@@ -112,7 +115,7 @@ def test_errors_are_erasures(computed: list[float]) -> None:
 def test_a_function_scripts_call_by_call() -> None:
     asked: list[tuple[int, int]] = []
 
-    def script(call: int, worker: int) -> Fault | None:
+    def script(call: int, worker: int) -> LocalFault | None:
         asked.append((call, worker))
         return LOST if worker in (call, call + 1) else None
 
@@ -130,7 +133,7 @@ def test_the_script_may_be_replaced_between_calls() -> None:
 
 
 def test_runs_are_all_the_same() -> None:
-    script = {0: Fault(delay=2.0), 1: Fault(error="no"), 4: LOST}
+    script = {0: LocalFault(delay=2.0), 1: LocalFault(error="no"), 4: LOST}
     runs = [_run(LocalExecutor(6, script)) for _ in range(2)]
     first, second = ([r.tobytes() for r in run.results] for run in runs)
     assert first == second

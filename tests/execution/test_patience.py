@@ -12,7 +12,7 @@ from fcdcc_keras.execution import memory, patience
 from fcdcc_keras.execution.connect import connect
 from fcdcc_keras.execution.memory import Memory
 from fcdcc_keras.execution.patience import ask_scheduler, while_scheduler_answers
-from fcdcc_keras.execution.reach import wait_for_scheduler
+from fcdcc_keras.worker.reach import wait_for_scheduler
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.local import Fault
+from fcdcc_keras.execution.local import LocalFault
 
 
 @pytest.fixture(scope="module")
 def trace():
     layers = [keras.layers.Conv2D(8, 3, name=name) for name in ("first", "second")]
     model = keras.Sequential([keras.Input((12, 12, 3)), *layers])
-    executor = fk.LocalExecutor(4, {1: Fault(delay=9.0), 2: Fault(error="broken")})
+    executor = fk.LocalExecutor(
+        4, {1: LocalFault(delay=9.0), 2: LocalFault(error="broken")}
+    )
     with fk.closing(fk.distribute(model, executor, stragglers=2)) as coded:
         with fk.trace(coded) as trace:
             for _ in range(3):

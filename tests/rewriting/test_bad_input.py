@@ -4,8 +4,8 @@ import keras
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.address import check_address
-from fcdcc_keras.execution.worker_process import serve
+from fcdcc_keras.worker.address import check_address
+from fcdcc_keras.worker.process import serve
 
 
 @pytest.fixture

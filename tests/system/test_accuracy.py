@@ -11,10 +11,10 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.execution import local
+from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.pipeline import CodedConvolution
-from fcdcc_keras.execution.subtask import convolve, run_subtask
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import convolve, run_subtask
 
 BOUND = {"float32": 4e-6, "float64": 1e-13}
 """Deviation from what is plain, in units of the largest output."""

@@ -19,8 +19,9 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from benchmarks.faults.places import free_port
-from fcdcc_keras.execution import patience, worker_process
+from fcdcc_keras.execution import patience
 from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.worker import process as worker_process
 
 WORKERS = 3
 _CLUSTER = """

@@ -7,11 +7,11 @@ import pytest
 
 from fcdcc_keras import codes
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.execution.operation import Convolution
-from fcdcc_keras.execution.stages import Stages, kernel_shares
-from fcdcc_keras.execution.subtask import convolve
+from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan, plan_layer
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import convolve
 
 VGG_LAYER = ConvGeometry((28, 28), 256, 256, (3, 3), padding="same")
 
@@ -26,7 +26,7 @@ class Answers:
         k = rng.normal(
             size=(*geometry.kernel_size, geometry.channels, geometry.filters)
         )
-        self._stages = Stages(plan.code, geometry, x.astype(dtype))
+        self._stages = LayerCodec(plan.code, geometry, x.astype(dtype))
         workers = range(plan.code.workers)
         inputs = self._stages.encode(workers)
         shares = kernel_shares(plan.code, k.astype(dtype), workers)

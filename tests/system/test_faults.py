@@ -13,8 +13,8 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from fcdcc_keras.dispatch import round as rules
-from fcdcc_keras.execution import worker_process
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.worker import process as worker_process
 
 WORKERS = 5
 

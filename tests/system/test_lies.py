@@ -46,7 +46,7 @@ def used(record):
 
 def _replace(how):
     """Runs on a worker: has it compute convolutions in another way."""
-    from fcdcc_keras.execution import subtask
+    from fcdcc_keras.worker import subtask
 
     honest = getattr(subtask, "_honest", None) or subtask.convolve
     subtask._honest = honest

@@ -19,8 +19,8 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
+from fcdcc_keras.coding.codec import Stages
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
-from fcdcc_keras.execution.stages import Stages
 
 WORKERS = 3
 LAYERS = 2

@@ -18,7 +18,7 @@ from distributed.comm.core import connect
 from distributed.core import send_recv
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import worker_process
+from fcdcc_keras.worker import process as worker_process
 
 PEM = serialization.Encoding.PEM
 

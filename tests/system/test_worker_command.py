@@ -15,7 +15,7 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from benchmarks.faults.places import free_port
-from fcdcc_keras.execution import worker_main
+from fcdcc_keras.worker import main as worker_main
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The client's numerics: encode and decode, merge, and compare results."""

@@ -1,0 +1,305 @@
+"""One coded layer from its input to its output, on any executor."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from itertools import count
+
+import numpy as np
+
+from fcdcc_keras.coding.codec import (
+    LayerCodec,
+    kernel_shares,
+    output_memory,
+)
+from fcdcc_keras.coding.finite import bounded
+from fcdcc_keras.coding.job import Job, Placement
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.errors import (
+    CorruptResultError,
+    FcdccError,
+    NotEnoughWorkersError,
+)
+from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.execution.lanes import in_lanes
+from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.micro_batches import Part, micro_batches
+from fcdcc_keras.planning import LayerPlan
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import convolve
+
+CLOSED = "the model was closed"
+_calls = count()
+
+
+class CodedConvolution:
+    """A convolution whose kernel is on the workers; call it with inputs."""
+
+    def __init__(self, plan: LayerPlan, executor: Executor, policy: Policy) -> None:
+        self.plan = plan
+        self._executor: Executor | None = executor
+        self._policy = policy
+        # Noted together and afterwards: whatever interrupts placing a kernel, the
+        # next call finds that it is not placed.
+        self._placed: tuple[np.ndarray, Placement] | None = None
+        self._lock = threading.RLock()
+
+    def __call__(self, inputs: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """Returns the convolution, computed by the workers.
+
+        Args:
+            inputs: X, shape ``(B, H, W, C)``, float32 or float64; H and W may
+                differ from those planned for.
+            kernel: K, as ``partition.geometry.Kind`` has it; ``(K_H, K_W, C, N)``.
+                Where it is not the kernel that the workers hold, they are given the
+                new one first.
+
+        Returns:
+            Y, shape ``(B, H', W', N)``.
+
+        Raises:
+            NotEnoughWorkersError: Too few workers answered in time, and the
+                policy's fallback is "raise".
+            CorruptResultError: Likewise, where their results contradict each other
+                and none can be told to be wrong.
+        """
+        geometry = _at_size(self.plan.geometry, inputs.shape[1:-1])
+        inputs, geometry = geometry.condense(inputs), geometry.condensed
+        record = LayerRecord(self.plan.path, next(_calls), time.time())
+        if inputs.size == 0:
+            return self._local(inputs, kernel, geometry, record, "empty batch")
+        with self._using(kernel) as (executor, placement):
+            if executor is None or placement is None:
+                return self._local(inputs, kernel, geometry, record, "not on a cluster")
+            output = output_memory(geometry, inputs)
+
+            def run(part: Part) -> None:
+                piece, rows = geometry.of_rows(part.rows)
+                images, target = inputs[part.images, rows], output[part.images]
+                target = target[:, part.rows.start : part.rows.stop]
+                mine = replace(record, started=time.time())
+                self._coded(executor, placement, piece, images, kernel, target, mine)
+
+            nbytes, way = inputs.nbytes + output.nbytes, executor.way
+            k_a = self.plan.code.k_a
+            parts = micro_batches(len(inputs), geometry, k_a, nbytes, way)
+            in_lanes(parts, run, way.lanes)
+        return output
+
+    def _coded(
+        self,
+        executor: Executor,
+        placement: Placement,
+        geometry: ConvGeometry,
+        inputs: np.ndarray,
+        kernel: np.ndarray,
+        output: np.ndarray,
+        record: LayerRecord,
+    ) -> None:
+        """Has the workers convolve a micro-batch, and puts the result into place."""
+        stages = LayerCodec(self.plan.code, geometry, inputs)
+        dtype, policy = inputs.dtype, self._policy
+        collector = executor.run(
+            Job(
+                name=self.plan.path,
+                code=self.plan.code,
+                placement=placement,
+                encode=stages.encode,
+                convolution=stages.convolution,
+                result_shape=stages.result_shape,
+                dtype=dtype,
+                timeout=policy.timeout,
+                limit=policy.amplification_limit(dtype.name, geometry.terms),
+                hedged=policy.redundancy == "hedged" or self.plan.hedged,
+                verify=policy.verify,
+                terms=geometry.terms,
+                bounded=lambda: bounded(self.plan.code, geometry, inputs, kernel),
+            )
+        )
+        collector.settle()
+        collected = time.time()
+        record = replace(
+            record,
+            encode=stages.encode_time,
+            collect=max(0.0, collected - record.started - stages.encode_time),
+            subtasks=tuple(collector.records),
+            transport=executor.transport_name,
+        )
+        for address in collector.exposed:
+            self._warn(
+                address,
+                f"The worker {address} gave a result of layer {self.plan.path!r} that "
+                "contradicts those of the others. It is not used any more: check that "
+                "machine.",
+            )
+        if not collector.complete:
+            # What was closed while it was under way nobody has to be told of.
+            closed = CLOSED if self._executor is None else None
+            reason = collector.abandoned or closed or self._fall_back(collector)
+            output[...] = self._local(inputs, kernel, geometry, record, reason)
+            return
+        record = replace(record, too_few=self._too_few(executor.left(), collector))
+        stages.decode(collector, output)
+        decode = time.time() - collected
+        self._emit(replace(record, decode=decode, survivors=collector.survivors))
+
+    def place(self, kernel: np.ndarray, *, wait: bool = False) -> Placement | None:
+        """Gives the workers the shares of a kernel, unless they have them.
+
+        Kernels are compared whole: a compiled train step changes weights without
+        anything in Python noticing, and an answer from stale ones would be wrong
+        in silence.
+
+        Args:
+            kernel: K, shape ``(K_H, K_W, C, N)``.
+            wait: Whether to return only when the workers have them, or will not.
+
+        Returns:
+            Where the shares are; None after ``detach``.
+        """
+        with self._lock:
+            executor, old = self._executor, self._placed
+            if executor is None:
+                return None
+            if old is not None and _same_bits(old[0], kernel):
+                return old[1]
+            kernel = kernel.copy()
+            placement = executor.place(
+                self.plan.path,
+                lambda workers: kernel_shares(self.plan.code, kernel, workers),
+                wait=wait,
+            )
+            self._placed = kernel, placement
+            if old is not None and not old[1].users:
+                executor.release(old[1])
+            return placement
+
+    def detach(self) -> None:
+        """Frees the shares; from now on the client computes the layer itself."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+            placed, self._placed = self._placed, None
+            if executor is not None and placed is not None:
+                executor.release(placed[1])
+
+    @contextmanager
+    def _using(
+        self, kernel: np.ndarray
+    ) -> Iterator[tuple[Executor | None, Placement | None]]:
+        """Keeps a kernel's shares where they are while another thread changes it."""
+        with self._lock:
+            executor, placement = self._executor, self.place(kernel)
+            if placement is not None:
+                placement.users += 1
+        try:
+            yield executor, placement
+        finally:
+            with self._lock:
+                if placement is not None:
+                    placement.users -= 1
+                    replaced = self._placed is None or placement is not self._placed[1]
+                    if executor is not None and replaced and not placement.users:
+                        executor.release(placement)
+
+    def _too_few(self, left: int, collector: Collector) -> int | None:
+        """Warns where fewer workers than needed are left, and returns how many."""
+        needed = self.plan.code.recovery_threshold + collector.spare
+        if left >= needed:
+            return None
+        self._warn(
+            "too few are left",
+            f"Layer {self.plan.path!r} needs the results of {needed} workers. "
+            f"Received: {left} of {len(collector.records)}, which have the shares of "
+            "the others: the next that is lost or slow will be missed. Start more.",
+        )
+        return left
+
+    def _fall_back(self, collector: Collector) -> str:
+        """Warns that the client computes a layer itself, and returns why."""
+        error: type[FcdccError]
+        if collector.disputed:
+            error, reason = CorruptResultError, "results contradict each other"
+            answered = [collector.records[w].address for w in collector.survivors]
+            message = (
+                f"The results of layer {self.plan.path!r} must agree. Received: those "
+                f"of {', '.join(answered)}, which contradict each other, and no others "
+                "to tell whose is wrong"
+            )
+            remedy = "Check the workers' machines, "
+        else:
+            error, reason = NotEnoughWorkersError, "too few workers"
+            needed = self.plan.code.recovery_threshold + collector.spare
+            message = (
+                f"Layer {self.plan.path!r} needs the results of {needed} workers, and "
+                "of more where those would exceed the tolerance. Received: "
+                f"{len(collector.survivors)} (timeout={self._policy.timeout:g} s)"
+            )
+            remedy = "Distribute the model again over the workers that are there, "
+        message = "; ".join([message, *_fates(collector)]) + "."
+        if self._policy.fallback == "raise":
+            raise error(
+                f"{message} {remedy}allow more `stragglers`, or use fallback='local'."
+            )
+        self._warn(
+            reason,
+            f"{message} The client computes such a layer itself, which is slow; "
+            "further cases are only in the trace.",
+        )
+        return reason
+
+    def _warn(self, subject: str, message: str) -> None:
+        """Warns once of each subject."""
+        mine = object()
+        # Two lanes may come to it at the same time.
+        if self._policy.warned.setdefault(subject, mine) is mine:
+            try:
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+            except BaseException:
+                del self._policy.warned[subject]
+                raise
+
+    def _local(
+        self,
+        inputs: np.ndarray,
+        kernel: np.ndarray,
+        geometry: ConvGeometry,
+        record: LayerRecord,
+        reason: str,
+    ) -> np.ndarray:
+        began = time.time()
+        outputs = convolve(inputs, kernel, Convolution.of(geometry))
+        self._emit(replace(record, convolve=time.time() - began, local=reason))
+        return outputs
+
+    def _emit(self, record: LayerRecord) -> None:
+        for listener in tuple(self._policy.listeners):
+            listener(record)
+
+
+def _fates(collector: Collector) -> list[str]:
+    """Returns what became of each worker whose answer is not used."""
+    return [
+        f"{r.address}: {r.outcome}{f' ({r.detail})' if r.detail else ''}"
+        for r in collector.records
+        if r.outcome != "used"
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _at_size(geometry: ConvGeometry, size: tuple[int, ...]) -> ConvGeometry:
+    return replace(geometry, input_size=size)
+
+
+def _same_bits(held: np.ndarray, kernel: np.ndarray) -> bool:
+    if held.shape != kernel.shape or held.dtype != kernel.dtype:
+        return False
+    # Bits, not values: a NaN equals itself here, and 0.0 is not −0.0.
+    bits = np.dtype(f"u{kernel.itemsize}")
+    return np.array_equal(held.view(bits), kernel.view(bits))

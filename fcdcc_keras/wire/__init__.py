@@ -1,0 +1,1 @@
+"""What goes between client and workers: Dask's tasks, connections, shared memory."""

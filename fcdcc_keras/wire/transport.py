@@ -1,0 +1,135 @@
+"""What moves shares, subtasks and results between the client and its workers."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextvars import Context
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+import numpy as np
+
+from fcdcc_keras.dask_internals import own_address
+from fcdcc_keras.wire.requests import PlainRequests
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.subtask import KernelShare, Reply
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+KERNEL = "fcdcc:kernel:"
+"""What the keys of all kernel shares begin with."""
+
+
+@dataclass(frozen=True)
+class Subtask:
+    """One worker's part of one layer."""
+
+    address: str
+    share: Any
+    """The future that stands for the coded kernel in the worker's memory. As a Dask
+    task, a subtask can have the ``KernelShare`` itself."""
+    coded: np.ndarray
+    """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
+    result_nbytes: int
+    """Bytes that the worker's result must have."""
+
+
+class Transport(ABC):
+    """Moves shares, subtasks and results through a client. Runs on its loop."""
+
+    name: ClassVar[str]
+    """What the user calls it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.requests = PlainRequests(client)
+        self._token = uuid4().hex[:8]
+        self._count = 0
+
+    @property
+    def way(self) -> str:
+        """How subtasks reach the workers at present, as the trace names it."""
+        return self.name
+
+    async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
+        """Puts a coded kernel into a worker's memory.
+
+        Scattered data belongs to this client: Dask frees it when the client goes.
+
+        Returns:
+            The future that holds it there; to be released to free the memory.
+        """
+        return await self._scatter(name, address, share, False)
+
+    async def _scatter(
+        self, name: str, address: str, share: np.ndarray, direct: bool
+    ) -> Future[Any]:
+        key = self._key("kernel", name, address)
+        # Within a task of Dask's own, which a context tells of, it would put the share
+        # into the memory of that task's worker, whatever `workers` says.
+        placing = Context().run(
+            self._client.scatter,
+            {key: KernelShare(share)},
+            workers=[address],
+            direct=direct,
+            asynchronous=True,
+        )
+        future: Future[Any] = (await placing)[key]
+        return future
+
+    @abstractmethod
+    def start(
+        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+    ) -> list[asyncio.Task[Reply]]:
+        """Sends one subtask to each worker, and to no other.
+
+        Returns:
+            What ends with each worker's reply, or with the reason why there will be
+            none; while the worker is silent it does not end. Never raises.
+        """
+
+    def memory(self, nbytes: int) -> np.ndarray | None:
+        """Returns ``(nbytes,)`` bytes that are sent from at less cost, or None."""
+        return None
+
+    @abstractmethod
+    async def ping(self, address: str) -> str:
+        """Returns what Dask calls a worker's process as soon as that answers.
+
+        Even a busy one does; otherwise this raises, or hangs.
+        """
+
+    def forget(self, address: str) -> None:
+        """Lets go of what there is of a worker's process that is not there any more."""
+        self.requests.forget(address)
+
+    async def close(self) -> None:
+        """Closes connections."""
+        await self.requests.close()
+
+    def _key(self, what: str, name: str, address: str) -> str:
+        # Dask's dashboard groups by what stands before the first hyphen.
+        self._count += 1
+        safe = name.replace("-", "_")
+        return f"fcdcc:{what}:{safe}-{self._token}-{self._count}-{address}"
+
+
+@lru_cache(maxsize=4096)
+def on_this_machine(address: str) -> bool:
+    """Returns whether a worker's address is one of this machine's own."""
+    from distributed.comm import get_address_host  # type: ignore[attr-defined]
+
+    if address.startswith("inproc://"):
+        return True
+    try:
+        host = get_address_host(address)
+        # Where a worker has a network of its own, its machine counts as another.
+        return own_address(host) == host
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""What runs on a worker: its command, the handler of subtasks, and their replies."""

@@ -1,0 +1,200 @@
+"""The handlers that answer ``direct`` requests, installed in running workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import mmap
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from fcdcc_keras.dask_internals import (
+    add_handler,
+    as_frames,
+    check_worker,
+    data_of,
+    no_reply_yet,
+    process_of,
+    threads_of,
+)
+from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
+from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.reply import about, plain_reply
+from fcdcc_keras.worker.subtask import (
+    LOST_SHARE,
+    KernelShare,
+    Reply,
+    no_reply,
+    run_subtask,
+    text_of,
+)
+
+HANDLER = "fcdcc_convolve"
+ATTACH = "fcdcc_attach"
+"""Names of the handlers among the worker's own."""
+READY = "ready as "
+"""What a worker answers that has the handlers, before the name of its process."""
+INLINE = 500_000_000
+"""Multiply-adds up to which a convolution runs on the worker's event loop: a thread
+would be asked and answer later than that one hears again, after some ten milliseconds,
+or on a small board a tenth of a second."""
+_SMALL = 1 << 16
+"""Bytes up to which an array is copied into its message: Dask's own way of sending
+arrays takes longer than the copy."""
+
+
+def install(dask_worker: Any) -> bytes:
+    """Adds the handlers to a worker; ``PlainRequests.run`` calls this there.
+
+    Returns:
+        What Dask calls its process, after ``READY``.
+    """
+
+    async def answer_attach(name: Sequence[int], size: int) -> bool:
+        try:
+            memory = attach(name, size, write=True)
+        except OSError:
+            return False
+        if memory[:8] == b"fcdcc is":
+            memory[:8] = b"here too"
+        return True
+
+    check_worker(dask_worker)
+    add_handler(dask_worker, HANDLER, _Desk(dask_worker).convolve)
+    add_handler(dask_worker, ATTACH, answer_attach)
+    return f"{READY}{process_of(dask_worker)}".encode()
+
+
+class _Desk:
+    """Where a worker takes requests, and answers each when it is done."""
+
+    def __init__(self, dask_worker: Any) -> None:
+        self._worker = dask_worker
+        self._under_way: set[asyncio.Task[None]] = set()
+        # Both go with the connection: nothing of a client stays when it is gone.
+        self._writing: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
+        self._attached: WeakKeyDictionary[Any, Attachments] = WeakKeyDictionary()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def convolve(self, comm: Any, **request: Any) -> Any:
+        """Begins with a request; the next is read while this one is computed."""
+        task = asyncio.ensure_future(self._serve(comm, **request))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return no_reply_yet()
+
+    async def _serve(
+        self, comm: Any, number: int, share: str, about: str, data: Any
+    ) -> None:
+        answer = await self._answer(comm, share, json.loads(about), data)
+        with suppress(OSError):  # the client is gone
+            async with self._writing.setdefault(comm, asyncio.Lock()):
+                await comm.write({"number": number, **answer})
+
+    async def _answer(
+        self, comm: Any, share: str, request: dict[str, Any], data: Any
+    ) -> dict[str, Any]:
+        kernel = data_of(self._worker).get(share)
+        if kernel is None:
+            return _answer(no_reply(LOST_SHARE))
+        try:
+            data, target = self._mapped(comm, request, data)
+        except (OSError, ValueError) as error:
+            return _answer(no_reply(f"the client's memory is gone: {error}"))
+        if math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
+            return _run(kernel, request, data, target)
+        return await asyncio.get_running_loop().run_in_executor(
+            threads_of(self._worker), _run, kernel, request, data, target
+        )
+
+    def _mapped(
+        self, comm: Any, request: dict[str, Any], data: Any
+    ) -> tuple[Any, mmap.mmap | None]:
+        """Returns where a request's input is, and where its result may go."""
+        if "input" not in request:
+            return data, None
+        attached = self._attached.setdefault(comm, Attachments())
+        now, (name, size, _) = time.monotonic(), request["input"]
+        data = attached.get(name, size, now, write=False)
+        if self._timer is None:
+            self._shrink_later()
+        name, size = request["output"]
+        return data, attached.get(name, size, now, write=True)
+
+    def _shrink_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(UNUSED_FOR, self._shrink)
+
+    def _shrink(self) -> None:
+        """Lets go of the memory of clients that do not use it any more."""
+        self._timer, now = None, time.monotonic()
+        if any([attached.shrink(now) for attached in list(self._attached.values())]):
+            self._shrink_later()
+
+
+def packed(array: np.ndarray) -> Any:
+    """Returns an array's bytes as they go into a message."""
+    array = np.ascontiguousarray(array)
+    if array.nbytes <= _SMALL:
+        return array.tobytes()
+    return as_frames(array.reshape(-1).view(np.uint8))
+
+
+def _run(
+    kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
+) -> dict[str, Any]:
+    """Returns the answer to a request, whatever happens: the client waits for it."""
+    try:
+        return _convolved(kernel, request, data, target)
+    except Exception as error:
+        return _answer(no_reply(text_of(error)))
+
+
+def _convolved(
+    kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
+) -> dict[str, Any]:
+    shape, dtype, offset = request["shape"], request["dtype"], 0
+    conv = Convolution(**request["convolution"])
+    if "input" in request:
+        *_, offset = request["input"]
+    coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
+    if isinstance(data, mmap.mmap):
+        coded = np.asarray(_Unprotected(coded))
+    return _answer(plain_reply(lambda: run_subtask(kernel, coded, conv)), target)
+
+
+class _Unprotected:
+    """An array of memory that must not be written to, which does not say so.
+
+    TensorFlow, which writes to none, would copy one that does.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self.__array_interface__ = {
+            **array.__array_interface__,
+            "data": (array.ctypes.data, False),
+        }
+
+
+def _answer(reply: Reply, memory: mmap.mmap | None = None) -> dict[str, Any]:
+    """Returns a plain reply as it goes into a message.
+
+    Args:
+        reply: The subtask's.
+        memory: Shared memory to put the result into, if it has the room.
+    """
+    array = reply["array"]
+    if array is None:
+        return {"about": about(reply), "data": None}
+    if memory is None or array.nbytes > len(memory):
+        return {"about": about(reply), "data": packed(array)}
+    target = np.frombuffer(memory, array.dtype, array.size)
+    target.reshape(array.shape)[...] = array
+    return {"about": about(reply, shared=True), "data": None}

@@ -1,0 +1,138 @@
+"""The process behind ``fcdcc-keras worker``: Dask's worker, which comes back.
+
+python -m fcdcc_keras.worker.main WAIT ADDRESS [OPTIONS OF DASK WORKER]
+
+ADDRESS is "-" where ``--scheduler-file`` names the file that has it.
+
+Dask's worker ends when it is cut off from its scheduler for half a minute, or stopped
+for so long that it was dropped. This process then becomes a new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.worker import cut_off
+from fcdcc_keras.worker.process import IN_FILE
+from fcdcc_keras.worker.reach import wait_for_scheduler
+
+if TYPE_CHECKING:
+    from distributed import Security
+
+_PAUSE = 1.0
+"""Seconds before a worker comes back: it may be sent away at once."""
+_GRACE = 1.0
+"""Seconds that an interrupted worker gets to leave its cluster."""
+_FOR_EVER = "inf"
+_interrupted = threading.Event()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs a worker until it is told to end.
+
+    Args:
+        arguments: Seconds to wait for the scheduler, and what ``dask worker`` takes.
+    """
+    wait, given, *options = arguments
+    try:
+        address, mine = _scheduler(given, options)
+        address = wait_for_scheduler(address, _security(options), float(wait), _say)
+        try:
+            _work(address, mine)
+        except OSError as error:  # the scheduler has gone while the worker joined it
+            _say(f"The worker could not join {address} ({error}).")
+        else:
+            # Leaving may break the connection before anything else ends it.
+            if _interrupted.is_set() or not cut_off.cut_off():
+                return
+            _say(f"The worker was cut off from {address}. It comes back.")
+        if _interrupted.wait(_PAUSE):
+            return
+    except ClusterError as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    module = "fcdcc_keras.worker.main"
+    again = [sys.executable, "-m", module, _FOR_EVER, given, *options]
+    os.execv(sys.executable, again)
+
+
+def _work(address: str, options: Sequence[str]) -> None:
+    from distributed.cli import dask_worker
+
+    _end_when_interrupted()
+    preload = ["--preload", cut_off.__name__, "--preload-nanny", cut_off.__name__]
+    dask_worker.main([address, *options, *preload], standalone_mode=False)
+
+
+def _end_when_interrupted() -> None:
+    """Has an interrupt end this process and its children soon, whatever they do.
+
+    Dask's worker waits for a subtask under way, and for a scheduler that is silent.
+    """
+    receiving, sending = socket.socketpair()
+    sending.setblocking(False)
+    # Handlers are Dask's; this tells of signals beside them.
+    signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)
+    watch = threading.Thread(target=_watch, args=(receiving, sending), daemon=True)
+    watch.start()
+
+
+def _watch(receiving: socket.socket, _sending: socket.socket) -> None:
+    import psutil
+
+    while receiving.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM):
+        continue
+    _interrupted.set()
+    time.sleep(_GRACE)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(0)
+
+
+def _scheduler(
+    address: str, options: Sequence[str]
+) -> tuple[str | Path, Sequence[str]]:
+    """Returns the scheduler's address, or its file, and the options besides."""
+    if address != IN_FILE:
+        return address, options
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--scheduler-file", type=Path, required=True)
+    file, others = parser.parse_known_args(list(options))
+    return file.scheduler_file, others
+
+
+def _security(options: Sequence[str]) -> Security:
+    from distributed import Security
+
+    parser = argparse.ArgumentParser(add_help=False)
+    for name in ("ca-file", "cert", "key"):
+        parser.add_argument(f"--tls-{name}")
+    given = parser.parse_known_args(list(options))[0]
+    files = {
+        "tls_ca_file": given.tls_ca_file,
+        "tls_worker_cert": given.tls_cert,
+        "tls_worker_key": given.tls_key,
+    }
+    return Security(**{name: file for name, file in files.items() if file})
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
