@@ -23,7 +23,7 @@ from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.wire.transport import Subtask
-from fcdcc_keras.worker.subtask import Reply
+from fcdcc_keras.worker.reply import Reply
 
 PATIENCE = 3.0
 """Times the median of the done ones that a subtask may take before it is copied."""
@@ -207,7 +207,7 @@ class _Layer:
 
     def _take(self, task: asyncio.Task[Reply], slot: int, address: str) -> None:
         reply = task.result()
-        array, wrong = reply["array"], self._job.check(reply)
+        array, wrong = reply.array, self._job.check(reply)
         if wrong is not None or array is None:
             if all(s != slot for s, _ in self._attempts.values()):
                 self._collector.failed(slot, time.time(), wrong or "no result")
@@ -215,5 +215,5 @@ class _Layer:
         if slot not in self._collector.survivors:
             self._durations.append(time.monotonic() - self._sent[slot])
         self._collector.answered(
-            slot, time.time(), array, reply["started"], reply["finished"]
+            slot, time.time(), array, reply.started, reply.finished
         )

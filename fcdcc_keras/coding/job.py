@@ -13,7 +13,7 @@ from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.certificate import TYPICAL_TERMS
 from fcdcc_keras.coding.finite import NOT_FINITE, all_finite
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import Reply
+from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import Allocate
 
 Verify = Literal["off", "finite", "parity"]
@@ -79,9 +79,9 @@ class Job:
 
     def check(self, reply: Reply) -> str | None:
         """Returns what is wrong with a worker's reply, or None."""
-        array = reply["array"]
+        array = reply.array
         if array is None:
-            return reply["error"] or "no result"
+            return reply.error or "no result"
         if array.shape != self.result_shape or array.dtype != self.dtype:
             return (
                 f"result of shape {array.shape} and type {array.dtype} in place of "

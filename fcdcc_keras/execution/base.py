@@ -36,7 +36,7 @@ class Executor(ABC):
         return "in process"
 
     @property
-    def way(self) -> Batching:
+    def batching(self) -> Batching:
         """How far the workers are."""
         return NEAR
 

@@ -146,7 +146,7 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
         client_kernel_rate=own.kernel_rate,
         client_memory_rate=own.memory_rate,
         client_operation=own.operation,
-        near=executor.way is NEAR,
+        near=executor.batching is NEAR,
     )
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,7 +43,7 @@ from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.shares import Key, Shares
 from fcdcc_keras.wire.transport import Subtask, Transport
-from fcdcc_keras.worker.subtask import LOST_SHARE, Reply
+from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -209,40 +210,34 @@ class Call:
     ) -> None:
         """Follows a subtask to its end, however late."""
         reply, worker = await task, subtask.address
-        arrived, array = time.monotonic(), reply["array"]
+        arrived = time.monotonic()
         wrong: str | None = "it could not be checked"
         try:
+            if self.job.verify == "parity" and reply.shared:
+                # What a worker of this machine has mapped it could alter afterwards.
+                reply = await asyncio.to_thread(_own, reply)
             wrong = await self._wrong(reply)
-            if wrong is None and array is None:
-                wrong = "no result"
         finally:
-            lost = reply["error"] == LOST_SHARE
+            lost = reply.error == LOST_SHARE
             if lost:
                 self._executor.shares.forget(self.job.placement, subtask.share)
             if wrong is None:
-                times = reply["started"], reply["finished"]
-                self.tell(Answered(slot, worker, reply["array"], arrived, *times))
+                times = reply.started, reply.finished
+                self.tell(Answered(slot, worker, reply.array, arrived, *times))
             else:
-                began = bool(reply["started"])
+                began = bool(reply.started)
                 self.tell(Failed(slot, worker, wrong, arrived, lost, began))
 
     async def _wrong(self, reply: Reply) -> str | None:
         """Returns what is wrong with a reply, or None."""
-        array = reply["array"]
-        if array is None or array.nbytes < _LARGE:
-            wrong = self._check(reply)
+        if reply.array is None or reply.array.nbytes < _LARGE:
+            wrong = self.job.check(reply)
         else:
-            wrong = await asyncio.to_thread(self._check, reply)
+            wrong = await asyncio.to_thread(self.job.check, reply)
         if wrong == NOT_FINITE and not self._round.over:
             if not await asyncio.to_thread(self.job.bounded):
                 self.abandon(UNBOUNDED)
         return wrong
-
-    def _check(self, reply: Reply) -> str | None:
-        if self.job.verify == "parity" and reply["array"] is not None:
-            # What a worker of this machine has mapped it could alter afterwards.
-            reply["array"] = reply["array"].copy()
-        return self.job.check(reply)
 
     async def _judge(self) -> None:
         question = self.collector.question()
@@ -289,3 +284,7 @@ class Call:
 
     def _key(self, slot: int, worker: str) -> Key:
         return self.job.placement, slot, worker
+
+
+def _own(reply: Reply) -> Reply:
+    return replace(reply, array=np.array(reply.array))

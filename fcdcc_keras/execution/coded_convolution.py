@@ -87,10 +87,10 @@ class CodedConvolution:
                 mine = replace(record, started=time.time())
                 self._coded(executor, placement, piece, images, kernel, target, mine)
 
-            nbytes, way = inputs.nbytes + output.nbytes, executor.way
+            nbytes, batching = inputs.nbytes + output.nbytes, executor.batching
             k_a = self.plan.code.k_a
-            parts = micro_batches(len(inputs), geometry, k_a, nbytes, way)
-            in_lanes(parts, run, way.lanes)
+            parts = micro_batches(len(inputs), geometry, k_a, nbytes, batching)
+            in_lanes(parts, run, batching.lanes)
         return output
 
     def _coded(

@@ -84,7 +84,7 @@ class DaskExecutor(Executor):
         return self.transport.way
 
     @property
-    def way(self) -> Batching:
+    def batching(self) -> Batching:
         """Far, where a worker is on another machine than the client."""
         return NEAR if all(map(on_this_machine, self.addresses)) else FAR
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 import numpy as np
@@ -35,7 +35,8 @@ from fcdcc_keras.dispatch.messages import (
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.worker.subtask import LOST_SHARE, KernelShare, run_subtask
+from fcdcc_keras.worker.reply import LOST_SHARE, Reply
+from fcdcc_keras.worker.subtask import KernelShare, run_subtask
 
 
 @dataclass(frozen=True)
@@ -198,15 +199,15 @@ class _Layer:
             # Without a share: the model was closed meanwhile.
             yield Failed(slot, worker, fault.error or LOST_SHARE, now)
             return
-        reply = run_subtask(share, self._inputs[slot], job.convolution)
-        array = reply["array"]
-        if fault.alter is not None and array is not None:
-            array = reply["array"] = fault.alter(array)
+        coded = self._inputs[slot]
+        reply = Reply.of(lambda: run_subtask(share, coded, job.convolution))
+        if fault.alter is not None and reply.array is not None:
+            reply = replace(reply, array=fault.alter(reply.array))
         wrong = job.check(reply)
         if wrong == NOT_FINITE and not job.bounded():
             yield Abandoned(UNBOUNDED)
-        if wrong is None and array is not None:
-            times = reply["started"], reply["finished"]
-            yield Answered(slot, worker, array, now, *times)
+        if wrong is None:
+            times = reply.started, reply.finished
+            yield Answered(slot, worker, reply.array, now, *times)
         else:
             yield Failed(slot, worker, wrong or "no result", now)

@@ -20,7 +20,8 @@ from fcdcc_keras.wire.tasks import TaskTransport
 from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker.handler import READY, install
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare, Reply
+from fcdcc_keras.worker.reply import Reply
+from fcdcc_keras.worker.subtask import KernelShare
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -168,7 +169,7 @@ async def _answers(
 
 
 async def _outcome(reply: asyncio.Task[Reply]) -> str:
-    return (await reply)["error"] or "ready"
+    return (await reply).error or "ready"
 
 
 async def _text(asking: Awaitable[str]) -> str:

@@ -37,7 +37,7 @@ class Part:
 
 
 def micro_batches(
-    images: int, geometry: ConvGeometry, k_a: int, nbytes: int, way: Batching
+    images: int, geometry: ConvGeometry, k_a: int, nbytes: int, batching: Batching
 ) -> list[Part]:
     """Returns parts of a layer, nearly equal: of the batch, or else of the rows.
 
@@ -46,9 +46,9 @@ def micro_batches(
         geometry: The layer's sizes.
         k_a: Parts that each micro-batch's input is cut into by height.
         nbytes: Bytes of the layer's input and output.
-        way: To the workers and back.
+        batching: How large they are at least.
     """
-    count = max(1, min(MOST, nbytes // way.least_bytes))
+    count = max(1, min(MOST, nbytes // batching.least_bytes))
     across = min(images, count)
     rows = geometry.output_size[0]
     # Cut where no row is wasted, into parts no lower than the kernel is high: of

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -28,8 +28,7 @@ from fcdcc_keras.wire.transport import Subtask, Transport, on_this_machine
 from fcdcc_keras.worker.attachments import UNUSED_FOR
 from fcdcc_keras.worker.handler import ATTACH, HANDLER, packed
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.reply import About
-from fcdcc_keras.worker.subtask import Reply, no_reply
+from fcdcc_keras.worker.reply import Reply
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -48,31 +47,29 @@ class DirectTransport(Transport):
     def __init__(self, client: Client) -> None:
         """Takes a client whose workers have the handler; see ``worker_side``."""
         super().__init__(client)
-        self._lines: dict[str, Connection] = {}
+        self._connections: dict[str, Connection] = {}
         self._memory = SharedMemory()
         self._shares_memory: dict[str, bool] = {}
         self._tasks = TaskTransport(client)
-        self._ways = Routes(self.reach, self._tasks.ping, self._drop)
+        self._routes = Routes(self.reach, self._tasks.ping, self._drop)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def way(self) -> str:
         """How subtasks reach the workers at present."""
-        return "direct, tasks" if self._ways.cut else self.name
+        return "direct, tasks" if self._routes.cut else self.name
 
-    def start(
+    def send(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution
-    ) -> list[asyncio.Task[Reply]]:
-        """Sends the requests; see ``Transport.start``."""
+    ) -> list[Coroutine[Any, Any, Reply]]:
+        """Sends the requests; see ``Transport.send``."""
         parameters = asdict(conv)
-        self._ways.try_again()
+        self._routes.try_again()
         return [
-            asyncio.ensure_future(
-                self._ways.go(
-                    subtask.address,
-                    partial(self._request, subtask, parameters),
-                    partial(self._relayed, name, subtask, conv),
-                )
+            self._routes.go(
+                subtask.address,
+                partial(self._request, subtask, parameters),
+                partial(self._relayed, name, subtask, conv),
             )
             for subtask in subtasks
         ]
@@ -81,7 +78,7 @@ class DirectTransport(Transport):
         """Puts a coded kernel into a worker's memory; see ``Transport.place``."""
         scatter = partial(self._scatter, name, address, share)
         direct = bool(self._client.direct_to_workers)
-        return await self._ways.go(
+        return await self._routes.go(
             address, partial(scatter, direct), partial(scatter, False)
         )
 
@@ -102,19 +99,19 @@ class DirectTransport(Transport):
         """Closes the connections to a worker; what waits there fails."""
         super().forget(address)
         self._shares_memory.pop(address, None)
-        self._ways.forget(address)
+        self._routes.forget(address)
         self._drop(address)
 
     async def ping(self, address: str) -> str:
         """Asks the worker itself; without an answer, by way of the scheduler."""
-        return await asyncio.shield(self._ways.find(address))
+        return await asyncio.shield(self._routes.find(address))
 
     async def close(self) -> None:
         """Closes the connections to the workers."""
-        lines, self._lines = self._lines, {}
-        for line in lines.values():
-            line.close()
-        self._ways.close()
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.close()
+        self._routes.close()
         await self._tasks.close()
         await super().close()
         if self._timer is not None:
@@ -122,11 +119,11 @@ class DirectTransport(Transport):
         self._memory.close()
 
     async def _relayed(self, name: str, subtask: Subtask, conv: Convolution) -> Reply:
-        return await self._tasks.start(name, [subtask], conv)[0]
+        return await self._tasks.send(name, [subtask], conv)[0]
 
     def _drop(self, address: str) -> None:
-        if address in self._lines:
-            self._lines.pop(address).close()
+        if address in self._connections:
+            self._connections.pop(address).close()
 
     async def _request(self, subtask: Subtask, parameters: dict[str, Any]) -> Reply:
         target, data = None, None
@@ -147,7 +144,7 @@ class DirectTransport(Transport):
             else:
                 about["input"] = self._memory.find(coded)
                 about["output"] = [target.name, target.size]
-            answer = await self._line(subtask.address).ask(
+            answer = await self._connection(subtask.address).ask(
                 HANDLER,
                 share=subtask.share.key,
                 about=json.dumps(about),
@@ -157,12 +154,9 @@ class DirectTransport(Transport):
         except BaseException as error:
             if target is not None:
                 target.forget()  # the worker may be writing to it yet
-            if not isinstance(error, Exception):
-                raise
-            if isinstance(error, OSError) and subtask.address in self._lines:
-                self._ways.find(subtask.address)
-            # Whatever it was, there is no result.
-            return no_reply(f"the worker gave no result: {error!r}")
+            if isinstance(error, OSError) and subtask.address in self._connections:
+                self._routes.find(subtask.address)
+            raise
         finally:
             if self._timer is None and target is not None:
                 self._shrink_later()
@@ -207,10 +201,12 @@ class DirectTransport(Transport):
         if self._memory.shrink():
             self._shrink_later()
 
-    def _line(self, address: str) -> Connection:
-        if address not in self._lines:
-            self._lines[address] = Connection(address, connection_args(self._client))
-        return self._lines[address]
+    def _connection(self, address: str) -> Connection:
+        if address not in self._connections:
+            self._connections[address] = Connection(
+                address, connection_args(self._client)
+            )
+        return self._connections[address]
 
     def _read(
         self, answer: dict[str, Any], segment: Segment | None, nbytes: int
@@ -220,15 +216,16 @@ class DirectTransport(Transport):
         Raises:
             ValueError: It is none, or its result has not as many bytes as it must.
         """
-        said, array = About.read(answer["about"]), None
-        said.check(nbytes)
-        if said.shared and segment is not None:
-            array = self._memory.array(segment, said.shape, said.dtype)
-        else:
-            if said.error is None:
-                data = bytes_of(answer["data"], nbytes)
-                array = np.frombuffer(data, said.dtype)
-                array = array.reshape(said.shape)
-            if segment is not None:
-                self._memory.give_back(segment)
-        return said.reply(array)
+
+        def find(
+            shape: tuple[int, ...], dtype: np.dtype[Any], shared: bool
+        ) -> np.ndarray:
+            if shared and segment is not None:
+                return self._memory.array(segment, shape, dtype)
+            data = bytes_of(answer["data"], nbytes)
+            return np.frombuffer(data, dtype).reshape(shape)
+
+        reply = Reply.from_wire(answer["about"], nbytes, find)
+        if segment is not None and not reply.shared:
+            self._memory.give_back(segment)
+        return reply

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from fcdcc_keras.dask_internals import scheduler_of, workers_of
 from fcdcc_keras.wire.requests import bytes_of
 from fcdcc_keras.wire.transport import Subtask, Transport
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.reply import (
-    MOST_TEXT,
-    joined,
-    parted,
-    plain_reply,
-)
-from fcdcc_keras.worker.subtask import (
-    KernelShare,
-    Reply,
-    no_reply,
-    run_subtask,
-    text_of,
-)
+from fcdcc_keras.worker.reply import MOST_TEXT, Reply
+from fcdcc_keras.worker.subtask import answer
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -34,19 +21,6 @@ if TYPE_CHECKING:
 _config_lock = threading.Lock()
 _RELEASE_AFTER = 0.1
 """Seconds after which results that were fetched are released at the latest."""
-
-
-def answer(share: KernelShare, coded: np.ndarray, conv: Convolution) -> bytearray:
-    """Runs a subtask as a Dask task; see ``run_subtask``.
-
-    Returns:
-        Its reply as bytes: Dask pickles what a task returns otherwise, and whatever
-        exception it raises.
-    """
-    try:
-        return joined(plain_reply(lambda: run_subtask(share, coded, conv)))
-    except BaseException as error:
-        return joined(no_reply(text_of(error)))
 
 
 class TaskTransport(Transport):
@@ -60,10 +34,10 @@ class TaskTransport(Transport):
         self._done: list[Future[Any]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(
+    def send(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution
-    ) -> list[asyncio.Task[Reply]]:
-        """Submits the subtasks; see ``Transport.start``."""
+    ) -> list[Coroutine[Any, Any, Reply]]:
+        """Submits the subtasks; see ``Transport.send``."""
         futures = self._submit(name, subtasks, conv)
         self._release_done()
         loop = asyncio.get_running_loop()
@@ -72,8 +46,8 @@ class TaskTransport(Transport):
         self._watching.add(watching)  # the loop keeps only weak references
         watching.add_done_callback(self._watching.discard)
         return [
-            asyncio.ensure_future(self._reply(s, future, end))
-            for s, future, end in zip(subtasks, futures, ends, strict=True)
+            self._reply(subtask, future, end)
+            for subtask, future, end in zip(subtasks, futures, ends, strict=True)
         ]
 
     async def close(self) -> None:
@@ -127,10 +101,8 @@ class TaskTransport(Transport):
         try:
             await end
             if future.status != "finished":
-                return no_reply(f"the subtask was {future.status}")
+                raise RuntimeError(f"the subtask was {future.status}")
             return await self._fetch(subtask, future)
-        except Exception as error:  # whatever it was, there is no result
-            return no_reply(f"the result could not be fetched: {error!r}")
         finally:
             self._release_soon(future)
 
@@ -163,9 +135,9 @@ class TaskTransport(Transport):
         answer = await self.requests.ask_scheduler("gather", keys=[key])
         data = answer.get("data", {})
         if key not in data:
-            return no_reply("the result was lost with its worker")
+            raise RuntimeError("the result was lost with its worker")
         nbytes = subtask.result_nbytes
-        return parted(bytes_of(data[key], nbytes + MOST_TEXT), nbytes)
+        return Reply.from_bytes(bytes_of(data[key], nbytes + MOST_TEXT), nbytes)
 
 
 async def _watch(

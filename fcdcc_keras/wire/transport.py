@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,8 @@ import numpy as np
 from fcdcc_keras.dask_internals import own_address
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare, Reply
+from fcdcc_keras.worker.reply import Reply
+from fcdcc_keras.worker.subtask import KernelShare
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -83,7 +84,6 @@ class Transport(ABC):
         future: Future[Any] = (await placing)[key]
         return future
 
-    @abstractmethod
     def start(
         self, name: str, subtasks: Sequence[Subtask], conv: Convolution
     ) -> list[asyncio.Task[Reply]]:
@@ -93,6 +93,16 @@ class Transport(ABC):
             What ends with each worker's reply, or with the reason why there will be
             none; while the worker is silent it does not end. Never raises.
         """
+        return [
+            asyncio.ensure_future(_reply(sent))
+            for sent in self.send(name, subtasks, conv)
+        ]
+
+    @abstractmethod
+    def send(
+        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+    ) -> list[Coroutine[Any, Any, Reply]]:
+        """Sends subtasks; gives what returns each reply, or raises."""
 
     def memory(self, nbytes: int) -> np.ndarray | None:
         """Returns ``(nbytes,)`` bytes that are sent from at less cost, or None."""
@@ -118,6 +128,14 @@ class Transport(ABC):
         self._count += 1
         safe = name.replace("-", "_")
         return f"fcdcc:{what}:{safe}-{self._token}-{self._count}-{address}"
+
+
+async def _reply(sent: Coroutine[Any, Any, Reply]) -> Reply:
+    """Returns a worker's reply: the one place where what keeps it away is caught."""
+    try:
+        return await sent
+    except Exception as error:  # whatever it was, there is no result
+        return Reply(error=f"the worker gave no result: {error!r}")
 
 
 @lru_cache(maxsize=4096)

@@ -25,15 +25,8 @@ from fcdcc_keras.dask_internals import (
 )
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.reply import about, plain_reply
-from fcdcc_keras.worker.subtask import (
-    LOST_SHARE,
-    KernelShare,
-    Reply,
-    no_reply,
-    run_subtask,
-    text_of,
-)
+from fcdcc_keras.worker.reply import LOST_SHARE, Reply
+from fcdcc_keras.worker.subtask import KernelShare, run_subtask
 
 HANDLER = "fcdcc_convolve"
 ATTACH = "fcdcc_attach"
@@ -102,11 +95,11 @@ class _Desk:
     ) -> dict[str, Any]:
         kernel = data_of(self._worker).get(share)
         if kernel is None:
-            return _answer(no_reply(LOST_SHARE))
+            return _answer(Reply(error=LOST_SHARE))
         try:
             data, target = self._mapped(comm, request, data)
         except (OSError, ValueError) as error:
-            return _answer(no_reply(f"the client's memory is gone: {error}"))
+            return _answer(Reply(error=f"the client's memory is gone: {error}"))
         if math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
             return _run(kernel, request, data, target)
         return await asyncio.get_running_loop().run_in_executor(
@@ -150,23 +143,18 @@ def _run(
     kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
 ) -> dict[str, Any]:
     """Returns the answer to a request, whatever happens: the client waits for it."""
-    try:
-        return _convolved(kernel, request, data, target)
-    except Exception as error:
-        return _answer(no_reply(text_of(error)))
 
+    def work() -> np.ndarray:
+        shape, dtype, offset = request["shape"], request["dtype"], 0
+        conv = Convolution(**request["convolution"])
+        if "input" in request:
+            *_, offset = request["input"]
+        coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
+        if isinstance(data, mmap.mmap):
+            coded = np.asarray(_Unprotected(coded))
+        return run_subtask(kernel, coded, conv)
 
-def _convolved(
-    kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
-) -> dict[str, Any]:
-    shape, dtype, offset = request["shape"], request["dtype"], 0
-    conv = Convolution(**request["convolution"])
-    if "input" in request:
-        *_, offset = request["input"]
-    coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
-    if isinstance(data, mmap.mmap):
-        coded = np.asarray(_Unprotected(coded))
-    return _answer(plain_reply(lambda: run_subtask(kernel, coded, conv)), target)
+    return _answer(Reply.of(work, None if target is None else memoryview(target)))
 
 
 class _Unprotected:
@@ -183,18 +171,7 @@ class _Unprotected:
         }
 
 
-def _answer(reply: Reply, memory: mmap.mmap | None = None) -> dict[str, Any]:
-    """Returns a plain reply as it goes into a message.
-
-    Args:
-        reply: The subtask's.
-        memory: Shared memory to put the result into, if it has the room.
-    """
-    array = reply["array"]
-    if array is None:
-        return {"about": about(reply), "data": None}
-    if memory is None or array.nbytes > len(memory):
-        return {"about": about(reply), "data": packed(array)}
-    target = np.frombuffer(memory, array.dtype, array.size)
-    target.reshape(array.shape)[...] = array
-    return {"about": about(reply, shared=True), "data": None}
+def _answer(reply: Reply) -> dict[str, Any]:
+    """Returns a reply as it goes into a message."""
+    sent = None if reply.array is None or reply.shared else packed(reply.array)
+    return {"about": reply.to_wire(), "data": sent}

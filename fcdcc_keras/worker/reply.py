@@ -1,4 +1,4 @@
-"""A subtask's reply as text and bytes, made on the worker and read in the client.
+"""A subtask's reply: made on the worker, sent as text and bytes, read in the client.
 
 What a worker returns is never unpickled: numbers and texts cross as JSON, the result as
 its bytes, and an exception as its text.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fcdcc_keras.worker.subtask import Reply, no_reply, text_of
-
+LOST_SHARE = "the worker has lost its kernel share"
+"""The error of a worker that has no kernel to convolve with."""
 _ALIGNMENT = 64
 MOST_TEXT = 1 << 20
 """Bytes of text that may come with a result."""
@@ -26,154 +27,150 @@ _LENGTH = 8
 """Bytes that say how long the text is, where text and result are one."""
 
 
-def plain_reply(work: Callable[[], Reply]) -> Reply:
-    """Does a subtask, and returns plain data only, whatever it returns or raises."""
-    try:
-        reply = work()
-        array, error = reply["array"], reply["error"]
-        if error is None and not isinstance(array, np.ndarray):
-            error = f"the subtask returned a {type(array).__name__}, not an array"
-        elif error is None and array is not None and array.dtype.hasobject:
-            error = "the subtask returned objects, not numbers"
-        return Reply(
-            array=array if error is None else None,
-            error=None if error is None else str(error),
-            started=float(reply["started"]),
-            finished=float(reply["finished"]),
-        )
-    # An exception that leaves a task crosses as a pickle, and one that is no
-    # `Exception` ends the worker.
-    except BaseException as error:
-        return no_reply(text_of(error))
-
-
-def about(reply: Reply, *, shared: bool = False) -> str:
-    """Returns what there is to say of a plain reply's result.
-
-    Args:
-        reply: What ``plain_reply`` returned.
-        shared: Whether the result is in shared memory; otherwise it is sent.
-    """
-    array = reply["array"]
-    return json.dumps(
-        {
-            "started": reply["started"],
-            "finished": reply["finished"],
-            "error": reply["error"],
-            "shape": None if array is None else array.shape,
-            "dtype": None if array is None else array.dtype.str,
-            "shared": shared,
-        }
-    )
-
-
 @dataclass(frozen=True)
-class About:
-    """What a worker says of its result: perhaps untrue, but there can be such one."""
+class Reply:
+    """What has come of a subtask: plain data only. Times in seconds since the epoch."""
 
-    error: str | None
-    """Why there is none."""
-    started: float
-    finished: float
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    shared: bool
-    """Whether it is in shared memory; otherwise it was sent."""
+    array: np.ndarray | None = None
+    """Result, shape ``(ℓ_A·B, h', W', ℓ_B·⌈N/k_B⌉)``; None after an error."""
+    error: str | None = None
+    """Text of the exception that the subtask raised, or why there is no result."""
+    started: float = 0.0
+    """By the worker's clock, as ``finished``; 0: it never was."""
+    finished: float = 0.0
+    shared: bool = False
+    """Whether the result is in memory that client and worker have in common."""
 
     @classmethod
-    def read(cls, text: str | bytes) -> About:
-        """Returns what ``about`` made a text of.
+    def of(cls, work: Callable[[], Any], memory: memoryview | None = None) -> Reply:
+        """Does a subtask, whatever it returns or raises.
+
+        The one place where that is caught: an exception that left a worker would cross
+        as a pickle, and one that is no ``Exception`` would end it.
+
+        Args:
+            work: Gives the result.
+            memory: Where to put that, if it has the room.
+        """
+        started = finished = time.time()
+        try:
+            array = work()
+            finished = time.time()
+            if not isinstance(array, np.ndarray):
+                name = type(array).__name__
+                raise TypeError(f"the subtask returned a {name}, not an array")
+            if array.dtype.hasobject:
+                raise TypeError("the subtask returned objects, not numbers")
+            array = np.asarray(array, order="C")
+            shared = False
+            if memory is not None and array.nbytes <= memory.nbytes:
+                shared = True
+                target = np.frombuffer(memory, array.dtype, array.size)
+                target.reshape(array.shape)[...] = array
+            return cls(array, None, started, finished, shared)
+        except BaseException as error:
+            return cls(error=text_of(error), started=started, finished=finished)
+
+    def to_wire(self) -> str:
+        """Returns what there is to say of the result, which is sent beside it."""
+        array = self.array
+        return json.dumps(
+            {
+                "started": self.started,
+                "finished": self.finished,
+                "error": self.error,
+                "shape": None if array is None else array.shape,
+                "dtype": None if array is None else array.dtype.str,
+                "shared": self.shared,
+            }
+        )
+
+    @classmethod
+    def from_wire(
+        cls,
+        text: str | bytes,
+        nbytes: int,
+        find: Callable[[tuple[int, ...], np.dtype[Any], bool], np.ndarray],
+    ) -> Reply:
+        """Returns the reply that ``to_wire`` made a text of: perhaps untrue.
+
+        Args:
+            text: The text.
+            nbytes: Bytes that a result must have, checked before there is an array.
+            find: Gives the result, of a shape and type, and whether it is in memory
+                that both have in common.
 
         Raises:
-            ValueError: It is no such text.
+            ValueError: It is no such text, or of another result.
         """
         try:
             if len(text) > MOST_TEXT:
                 raise ValueError(f"{len(text)} bytes of it")
             said = json.loads(text)
-            error, shape, dtype = said["error"], said["shape"], said["dtype"]
-            times = float(said["started"]), float(said["finished"])
+            error, shape, name = said["error"], said["shape"], said["dtype"]
             shared = said["shared"] is True
-            nothing = error is not None or shape is None
-            shape, dtype = ((), _TYPES[0]) if nothing else (tuple(shape), dtype)
+            times = float(said["started"]), float(said["finished"])
+            if not all(map(math.isfinite, times)):
+                raise ValueError(f"the times {times}")
+            if error is not None:
+                return cls(None, str(error), *times)
+            shape = tuple(shape)
             sizes = all(type(size) is int and size >= 0 for size in shape)
-            if not sizes or len(shape) > _MOST_AXES:
-                raise ValueError(f"the shape {shape}")
-            if dtype not in _TYPES or not all(map(math.isfinite, times)):
-                raise ValueError(f"the type {dtype!r}, times {times}")
+            if not sizes or len(shape) > _MOST_AXES or name not in _TYPES:
+                raise ValueError(f"the shape {shape}, the type {name!r}")
         # A text may nest deeper than Python recurses, a number exceed its floats.
         except _NONSENSE as wrong:
             raise ValueError(
                 f"what is said of the result cannot be true: {text_of(wrong)[:200]}"
             ) from wrong
-        return cls(
-            error=None if error is None else str(error),
-            started=times[0],
-            finished=times[1],
-            shape=shape,
-            dtype=np.dtype(dtype),
-            shared=shared,
-        )
+        dtype = np.dtype(name)
+        if dtype.itemsize * math.prod(shape) != nbytes:
+            raise ValueError(
+                f"result of shape {shape} and type {dtype} in place of {nbytes} bytes"
+            )
+        return cls(find(shape, dtype, shared), None, *times, shared)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the result, where there is one."""
-        return self.dtype.itemsize * math.prod(self.shape)
+    def to_bytes(self) -> bytearray:
+        """Returns the reply as one run of bytes, its result aligned within."""
+        text, array = self.to_wire().encode(), self.array
+        start = _start(len(text))
+        whole = bytearray(start + (0 if array is None else array.nbytes))
+        whole[:_LENGTH] = len(text).to_bytes(_LENGTH, "little")
+        whole[_LENGTH : _LENGTH + len(text)] = text
+        if array is not None:
+            target = np.frombuffer(whole, array.dtype, array.size, start)
+            target.reshape(array.shape)[...] = array
+        return whole
 
-    def check(self, nbytes: int) -> None:
-        """Checks that a result is as large as it must be, before there is an array.
+    @classmethod
+    def from_bytes(cls, whole: Any, nbytes: int) -> Reply:
+        """Returns the reply of ``to_bytes``; its result shares their memory.
+
+        Args:
+            whole: The bytes.
+            nbytes: How many of them must be the result's.
 
         Raises:
-            ValueError: It is larger or smaller.
+            ValueError: They are no such bytes.
         """
-        if self.error is None and self.nbytes != nbytes:
-            raise ValueError(
-                f"result of shape {self.shape} and type {self.dtype} in place of "
-                f"{nbytes} bytes"
-            )
+        view = memoryview(whole)
+        length = int.from_bytes(view[:_LENGTH], "little")
 
-    def reply(self, array: np.ndarray | None) -> Reply:
-        """Returns the reply with this result."""
-        return Reply(
-            array=None if self.error is not None else array,
-            error=self.error,
-            started=self.started,
-            finished=self.finished,
-        )
+        def find(
+            shape: tuple[int, ...], dtype: np.dtype[Any], shared: bool
+        ) -> np.ndarray:
+            array = np.frombuffer(view, dtype, math.prod(shape), _start(length))
+            return array.reshape(shape)
+
+        return cls.from_wire(bytes(view[_LENGTH : _LENGTH + length]), nbytes, find)
 
 
-def joined(reply: Reply) -> bytearray:
-    """Returns a plain reply as one run of bytes, its result aligned within."""
-    text, array = about(reply).encode(), reply["array"]
-    start = _start(len(text))
-    whole = bytearray(start + (0 if array is None else array.nbytes))
-    whole[:_LENGTH] = len(text).to_bytes(_LENGTH, "little")
-    whole[_LENGTH : _LENGTH + len(text)] = text
-    if array is not None:
-        target = np.frombuffer(whole, array.dtype, array.size, start)
-        target.reshape(array.shape)[...] = array
-    return whole
-
-
-def parted(whole: Any, nbytes: int) -> Reply:
-    """Returns the reply that ``joined`` made bytes of; its result shares their memory.
-
-    Args:
-        whole: The bytes.
-        nbytes: How many of them must be the result's.
-
-    Raises:
-        ValueError: They are no such bytes.
-    """
-    view = memoryview(whole)
-    length = int.from_bytes(view[:_LENGTH], "little")
-    said = About.read(bytes(view[_LENGTH : _LENGTH + length]))
-    if said.error is not None:
-        return said.reply(None)
-    said.check(nbytes)
-    count, start = math.prod(said.shape), _start(length)
-    array = np.frombuffer(view, said.dtype, count, start)
-    return said.reply(array.reshape(said.shape))
+def text_of(error: BaseException) -> str:
+    """Returns what an exception says, even where it cannot say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # it may be anything
+        return type(error).__name__
 
 
 def _start(length: int) -> int:

@@ -6,34 +6,17 @@ since the scheduler and the workers import it too.
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcdcc_keras.worker.loading import prepare_tensorflow
 from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import as_array, as_tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-
-LOST_SHARE = "the worker has lost its kernel share"
-"""What is said of a worker that has no kernel to convolve with."""
-
-
-class Reply(TypedDict):
-    """What a subtask returns: plain data only."""
-
-    array: np.ndarray | None
-    """Result, shape ``(ℓ_A·B, h', W', ℓ_B·⌈N/k_B⌉)``; None after an error."""
-    error: str | None
-    """Text of the exception that the subtask raised."""
-    started: float
-    """Seconds since the epoch, by the worker's clock."""
-    finished: float
-    """Seconds since the epoch, by the worker's clock."""
 
 
 class KernelShare:
@@ -74,7 +57,7 @@ class KernelShare:
         return 64 + self.array.nbytes
 
 
-def run_subtask(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Reply:
+def run_subtask(share: KernelShare, coded: np.ndarray, conv: Convolution) -> np.ndarray:
     """Convolves a worker's coded inputs with its coded kernels, all in one call.
 
     Args:
@@ -83,31 +66,19 @@ def run_subtask(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Rep
         conv: The convolution.
 
     Returns:
-        The result or the text of the error: an exception object never leaves the
-        worker, for the client would have to unpickle it.
+        The result, shape ``(ℓ_A·B, h', W', ℓ_B·⌈N/k_B⌉)``; read-only.
     """
-    started = time.time()
-    try:
-        prepare_tensorflow()
-        array = convolve(coded, share.tensor(), conv)
-    except Exception as error:
-        return Reply(
-            array=None, error=text_of(error), started=started, finished=time.time()
-        )
-    return Reply(array=array, error=None, started=started, finished=time.time())
+    prepare_tensorflow()
+    return convolve(coded, share.tensor(), conv)
 
 
-def no_reply(why: str) -> Reply:
-    """Returns the reply of a worker that gives none."""
-    return Reply(array=None, error=why, started=0.0, finished=0.0)
+def answer(share: KernelShare, coded: np.ndarray, conv: Convolution) -> bytearray:
+    """Runs a subtask as a Dask task; see ``run_subtask``.
 
-
-def text_of(error: BaseException) -> str:
-    """Returns what an exception says, even where it cannot say it."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # it may be anything
-        return type(error).__name__
+    Returns:
+        Its reply as bytes: Dask pickles what a task returns otherwise.
+    """
+    return Reply.of(lambda: run_subtask(share, coded, conv)).to_bytes()
 
 
 def convolve(

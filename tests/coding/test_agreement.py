@@ -83,7 +83,7 @@ class Layer:
         results = {}
         for worker, coded in zip(workers, stages.encode(workers), strict=True):
             share = self.placement.held[worker]
-            array = run_subtask(share, coded, stages.convolution)["array"]
+            array = run_subtask(share, coded, stages.convolution)
             assert array is not None
             results[worker] = array
         return job, results

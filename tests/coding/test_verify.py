@@ -84,7 +84,7 @@ def test_what_comes_after_the_verdict_is_not_used() -> None:
     shares = kernel_shares(code, KERNEL, range(8))
     inputs = job.encode(range(8))
     answers = [
-        run_subtask(KernelShare(shares[w]), inputs[w], job.convolution)["array"]
+        run_subtask(KernelShare(shares[w]), inputs[w], job.convolution)
         for w in range(6)
     ]
     for worker in range(5):
@@ -241,10 +241,7 @@ def test_a_worker_with_two_shares_is_named_for_both() -> None:
     everyone = collector_for(job, ["a", "b", "c", "d", "b", "e"])
     coded = job.encode(range(6))
     for slot in range(6):
-        array = run_subtask(job.placement.held[slot], coded[slot], job.convolution)[
-            "array"
-        ]
-        assert array is not None
+        array = run_subtask(job.placement.held[slot], coded[slot], job.convolution)
         lies = everyone.records[slot].address == "b"
         everyone.answered(slot, 0.0, _wrong(array) if lies else array)
     question = everyone.question()

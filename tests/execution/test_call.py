@@ -15,7 +15,7 @@ from fcdcc_keras.dispatch.crew import DISTRUSTED
 from fcdcc_keras.execution import call, dask
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import Reply
+from fcdcc_keras.worker.reply import Reply
 
 WORKERS = "abcd"
 RESULT = np.zeros((2, 1, 1, 2), np.float32)
@@ -83,7 +83,7 @@ class _Transport:
         if address in self.silent:
             await asyncio.Event().wait()
         now, result = time.time(), self.results.get(address, RESULT)
-        return Reply(array=result, started=now, finished=now, error=None)
+        return Reply(result, None, now, now, shared=True)
 
 
 @pytest.fixture(autouse=True)

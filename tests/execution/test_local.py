@@ -13,7 +13,8 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution import local
 from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare, Reply
+from fcdcc_keras.worker.reply import Reply
+from fcdcc_keras.worker.subtask import KernelShare
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 _PLAIN = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
@@ -43,7 +44,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Which workers' subtasks were computed, in order."""
     workers: list[float] = []
 
-    def counted(share: KernelShare, coded: np.ndarray, conv: Convolution) -> Reply:
+    def counted(share: KernelShare, coded: np.ndarray, conv: Convolution) -> np.ndarray:
         workers.append(share.array.item())
         return run_subtask(share, coded, conv)
 

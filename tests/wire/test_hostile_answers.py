@@ -11,14 +11,12 @@ from distributed.security import Security
 from fcdcc_keras.wire.direct import DirectTransport
 from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.reply import about
-from fcdcc_keras.worker.subtask import Reply
+from fcdcc_keras.worker.reply import Reply
 
 ADDRESS = "tcp://127.0.0.1:1"
 CONVOLUTION = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
 RESULT = np.ones((1, 8, 8, 512), np.float32)
-SHARED = json.loads(about(Reply(array=RESULT, error=None, started=1, finished=2)))
-SHARED["shared"] = True
+SHARED = json.loads(Reply(RESULT, None, 1.0, 2.0, shared=True).to_wire())
 
 
 def answered(said, data=None):
@@ -33,16 +31,18 @@ def answered(said, data=None):
             given.append(json.loads(message["about"])["output"])
             return {"about": json.dumps(said), "data": data}
 
-        transport._line = lambda address: SimpleNamespace(ask=ask, close=lambda: None)
+        transport._connection = lambda address: SimpleNamespace(
+            ask=ask, close=lambda: None
+        )
         share = SimpleNamespace(key="share")
         subtask = Subtask(ADDRESS, share, RESULT, RESULT.nbytes)
         (task,) = transport.start("conv", [subtask], CONVOLUTION)
         reply, name = await task, tuple(given[0][0])
-        shape = None if reply["array"] is None else reply["array"].shape
-        reply["array"] = None  # nobody uses it any more
+        error, shape = reply.error, getattr(reply.array, "shape", None)
+        del reply, task  # nobody uses it any more
         transport._memory._collect()
         free = any(segment.name == name for segment, _ in transport._memory._free)
-        return reply["error"], shape, free
+        return error, shape, free
 
     return asyncio.run(run())
 

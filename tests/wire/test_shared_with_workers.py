@@ -59,7 +59,7 @@ def worker(monkeypatch):
         security=SimpleNamespace(get_connection_args=lambda role: {})
     )
     transport = DirectTransport(client)
-    transport._line = lambda address: worker
+    transport._connection = lambda address: worker
     worker.transport = transport
     yield worker
     transport._memory.close()
@@ -95,7 +95,7 @@ def test_each_worker_has_memory_of_its_own_for_its_results(worker, written):
     async def run():
         for address in ("a", "b", "a", "b"):
             result = await request(worker, address)
-            np.testing.assert_array_equal(result["array"], ONES)
+            np.testing.assert_array_equal(result.array, ONES)
             del result
 
     asyncio.run(run())
@@ -127,7 +127,7 @@ def test_memory_that_a_worker_may_yet_write_to_is_not_used_again(worker, written
             with pytest.raises(asyncio.CancelledError):
                 await task
         else:
-            assert (await task)["array"] is None
+            assert (await task).array is None
 
     asyncio.run(run())
     (segment,) = written
@@ -139,7 +139,7 @@ def test_memory_that_a_worker_may_yet_write_to_is_not_used_again(worker, written
 def test_inputs_in_memory_in_common_are_not_copied_by_the_worker(worker, monkeypatch):
     def convolve(share, coded, conv):
         seen.append((coded.flags.writeable, coded.ctypes.data))
-        return {"array": coded.copy(), "error": None, "started": 1.0, "finished": 2.0}
+        return coded.copy()
 
     seen, mapped = [], []
     monkeypatch.setattr(handler, "run_subtask", convolve)
@@ -159,7 +159,7 @@ def test_inputs_in_memory_in_common_are_not_copied_by_the_worker(worker, monkeyp
 
 
 async def _both(worker):
-    np.testing.assert_array_equal((await request(worker))["array"], ONES)
+    np.testing.assert_array_equal((await request(worker)).array, ONES)
 
 
 def test_client_and_worker_let_go_of_memory_that_no_layer_uses(worker, monkeypatch):

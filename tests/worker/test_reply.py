@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcdcc_keras.worker.reply import About, about, joined, parted, plain_reply
-from fcdcc_keras.worker.subtask import Reply, no_reply
+from fcdcc_keras.worker.reply import Reply
 
 
 def reply(array):
@@ -26,33 +25,33 @@ def reply(array):
     ],
 )
 def test_a_result_comes_back_as_it_was(array):
-    back = parted(bytes(joined(plain_reply(lambda: reply(array)))), array.nbytes)
-    np.testing.assert_array_equal(back["array"], array)
-    assert back["array"].dtype == array.dtype
-    assert (back["error"], back["started"], back["finished"]) == (None, 1.5, 2.5)
+    back = Reply.from_bytes(bytes(reply(array).to_bytes()), array.nbytes)
+    np.testing.assert_array_equal(back.array, array)
+    assert back.array.dtype == array.dtype
+    assert (back.error, back.started, back.finished) == (None, 1.5, 2.5)
 
 
 def test_a_result_is_aligned_where_its_message_is():
-    whole = joined(plain_reply(lambda: reply(np.ones(8))))
+    whole = reply(np.ones(8)).to_bytes()
     start = np.frombuffer(whole, "u1").ctypes.data
-    assert (parted(whole, 64)["array"].ctypes.data - start) % 64 == 0
+    assert (Reply.from_bytes(whole, 64).array.ctypes.data - start) % 64 == 0
 
 
 def test_an_error_comes_back_as_text():
-    back = parted(joined(no_reply("out of memory: \ud800 λ")), 64)
-    assert back["array"] is None
-    assert back["error"] == "out of memory: \ud800 λ"
+    back = Reply.from_bytes(Reply(error="out of memory: \ud800 λ").to_bytes(), 64)
+    assert back.array is None
+    assert back.error == "out of memory: \ud800 λ"
 
 
 def test_whatever_is_raised_becomes_text():
     def fail():
         raise KeyboardInterrupt("now")
 
-    assert plain_reply(fail)["error"] == "KeyboardInterrupt: now"
+    assert Reply.of(fail).error == "KeyboardInterrupt: now"
 
 
-OBJECTS = {**json.loads(about(reply(np.ones(8)))), "dtype": "O"}
-LARGE = {**json.loads(about(reply(np.ones(8)))), "shape": [9]}
+OBJECTS = {**json.loads(reply(np.ones(8)).to_wire()), "dtype": "O"}
+LARGE = {**json.loads(reply(np.ones(8)).to_wire()), "shape": [9]}
 
 
 @pytest.mark.parametrize("said", [OBJECTS, LARGE, {}, {"error": None}, [], "", None])
@@ -61,23 +60,23 @@ def test_nonsense_is_refused(said):
     whole = len(text).to_bytes(8, "little") + text
     whole = whole.ljust(-(-len(whole) // 64) * 64) + np.ones(8).tobytes()
     with pytest.raises(ValueError, match=r"."):
-        parted(whole, 64)
+        Reply.from_bytes(whole, 64)
 
 
 @pytest.mark.parametrize("whole", [b"", b"12345678", b"\xff" * 200])
 def test_no_text_is_refused(whole):
     with pytest.raises(ValueError, match=r"."):
-        parted(whole, 64)
+        Reply.from_bytes(whole, 64)
 
 
 def test_what_is_said_has_its_types():
     text = json.dumps({**LARGE, "error": ["a", 1], "started": "3", "shared": 1})
-    said = About.read(text)
+    said = Reply.from_wire(text, 64, None)
     assert said.error == "['a', 1]"
     assert (said.started, said.shared) == (3.0, False)
 
 
-TRUE = json.loads(about(reply(np.ones(8))))
+TRUE = json.loads(reply(np.ones(8)).to_wire())
 
 
 @pytest.mark.parametrize(
@@ -106,20 +105,20 @@ def test_what_no_result_can_be_is_refused_before_there_is_an_array(said):
     whole = len(text).to_bytes(8, "little") + text
     whole = whole.ljust(-(-len(whole) // 64) * 64) + np.ones(8).tobytes()
     with pytest.raises(ValueError, match=r"cannot be true|in place of 64 bytes"):
-        parted(whole, 64)
+        Reply.from_bytes(whole, 64)
 
 
 @pytest.mark.parametrize("field", list(TRUE))
 def test_a_text_that_says_less_is_refused(field):
     said = {name: value for name, value in TRUE.items() if name != field}
     with pytest.raises(ValueError, match=f"cannot be true: KeyError: '{field}'"):
-        About.read(json.dumps(said))
+        Reply.from_wire(json.dumps(said), 64, None)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, json.dumps({"error": "a" * 2**20})])
 def test_texts_that_are_too_deep_or_too_long_are_refused(text):
     with pytest.raises(ValueError, match="cannot be true"):
-        About.read(text)
+        Reply.from_wire(text, 64, None)
 
 
 JSON = st.recursive(
@@ -143,22 +142,22 @@ RIGHT = np.arange(8.0)
 @settings(max_examples=300, deadline=None)
 @given(SAID, st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=3))
 def test_whatever_is_answered_is_refused_or_as_large_as_it_must_be(said, flips):
-    text = json.dumps({**json.loads(about(reply(RIGHT))), **said}).encode()
+    text = json.dumps({**json.loads(reply(RIGHT).to_wire()), **said}).encode()
     whole = bytearray(len(text).to_bytes(8, "little") + text)
     whole = whole.ljust(-(-len(whole) // 64) * 64) + RIGHT.tobytes()
     for place, value in flips:
         whole[place % len(whole)] = value
     tracemalloc.start()
     try:
-        back = parted(whole, RIGHT.nbytes)
+        back = Reply.from_bytes(whole, RIGHT.nbytes)
     except ValueError:
         pass
     else:
-        assert back["error"] is not None or (
-            back["array"].nbytes == RIGHT.nbytes and back["array"].dtype.kind == "f"
+        assert back.error is not None or (
+            back.array.nbytes == RIGHT.nbytes and back.array.dtype.kind == "f"
         )
         if not said and not flips:
-            np.testing.assert_array_equal(back["array"], RIGHT)
+            np.testing.assert_array_equal(back.array, RIGHT)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -169,4 +168,4 @@ def test_whatever_is_answered_is_refused_or_as_large_as_it_must_be(said, flips):
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_refused(whole):
     with pytest.raises(ValueError, match=r"."):
-        parted(whole, 64)
+        Reply.from_bytes(whole, 64)

@@ -106,7 +106,7 @@ def test_a_result_is_sent_from_the_memory_it_was_computed_in() -> None:
 
     share = KernelShare(np.ones((1, 1, 3, 4), np.float32))
     conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
-    array = run_subtask(share, _aligned(), conv)["array"]
+    array = run_subtask(share, _aligned(), conv)
     assert array is not None
     assert array.flags.c_contiguous
     header, frames = serialize(array)
