@@ -1,4 +1,4 @@
-"""One connection to a worker, on which requests do not wait for each other's answers.
+"""Multiplexed connection: requests in order, answers matched by number.
 
 Dask's own calls take a connection each, or wait for the answer. Of several inputs for
 one worker the second must not share the wire with the first, and must be there when
@@ -50,7 +50,7 @@ class Connection:
             self._comm.abort()
         if self._reader is not None:
             self._reader.cancel()
-        self._fail("the line was closed")
+        self._fail("the connection was closed")
 
     async def _open(self) -> Any:
         from distributed.comm import connect  # type: ignore[attr-defined]

@@ -45,7 +45,7 @@ class DirectTransport(Transport):
     name = "direct"
 
     def __init__(self, client: Client) -> None:
-        """Takes a client whose workers have the handler; see ``worker_side``."""
+        """Takes a client whose workers have the handler; see ``worker.handler``."""
         super().__init__(client)
         self._connections: dict[str, Connection] = {}
         self._memory = SharedMemory()

@@ -38,19 +38,19 @@ def with_counterpart(test):
     async def run():
         async with Counterpart() as server:
             await server.listen("tcp://127.0.0.1:0")
-            line = Connection(server.address, {})
+            connection = Connection(server.address, {})
             try:
-                await asyncio.wait_for(test(server, line), 20)
+                await asyncio.wait_for(test(server, connection), 20)
             finally:
-                line.close()
+                connection.close()
 
     asyncio.run(run())
 
 
 def test_answers_find_their_requests_in_any_order():
-    async def test(server, line):
-        slow = [asyncio.ensure_future(line.ask("ask", what=w)) for w in "abc"]
-        last = asyncio.ensure_future(line.ask("ask", what="last"))
+    async def test(server, connection):
+        slow = [asyncio.ensure_future(connection.ask("ask", what=w)) for w in "abc"]
+        last = asyncio.ensure_future(connection.ask("ask", what="last"))
         assert (await last)["what"] == "last"
         assert server.asked == ["a", "b", "c", "last"]
         assert not any(request.done() for request in slow)
@@ -62,35 +62,35 @@ def test_answers_find_their_requests_in_any_order():
 
 
 def test_a_broken_line_fails_what_waits_and_is_opened_anew():
-    async def test(server, line):
-        waiting = asyncio.ensure_future(line.ask("ask", what="a"))
+    async def test(server, connection):
+        waiting = asyncio.ensure_future(connection.ask("ask", what="a"))
         with pytest.raises(OSError, match="connection broke"):
-            await line.ask("leave")
+            await connection.ask("leave")
         with pytest.raises(OSError, match="connection broke"):
             await waiting
-        assert (await line.ask("ask", what="last"))["what"] == "last"
+        assert (await connection.ask("ask", what="last"))["what"] == "last"
 
     with_counterpart(test)
 
 
 def test_a_request_that_is_given_up_does_not_disturb_others():
-    async def test(server, line):
-        given_up = asyncio.ensure_future(line.ask("ask", what="a"))
-        other = asyncio.ensure_future(line.ask("ask", what="b"))
-        await line.ask("ask", what="last")
+    async def test(server, connection):
+        given_up = asyncio.ensure_future(connection.ask("ask", what="a"))
+        other = asyncio.ensure_future(connection.ask("ask", what="b"))
+        await connection.ask("ask", what="last")
         given_up.cancel()
         server.go.set()
         assert (await other)["what"] == "b"
-        assert not line._waiting
+        assert not connection._waiting
 
     with_counterpart(test)
 
 
 def test_closing_fails_what_waits():
-    async def test(server, line):
-        waiting = asyncio.ensure_future(line.ask("ask", what="a"))
-        await line.ask("ask", what="last")
-        line.close()
+    async def test(server, connection):
+        waiting = asyncio.ensure_future(connection.ask("ask", what="a"))
+        await connection.ask("ask", what="last")
+        connection.close()
         with pytest.raises(OSError, match="closed"):
             await waiting
 
@@ -99,9 +99,9 @@ def test_closing_fails_what_waits():
 
 def test_nobody_there():
     async def run():
-        line = Connection("tcp://127.0.0.1:1", {"timeout": 0.2})
+        connection = Connection("tcp://127.0.0.1:1", {"timeout": 0.2})
         with pytest.raises(OSError, match="Timed out"):
-            await line.ask("ask", what="a")
-        assert not line._waiting
+            await connection.ask("ask", what="a")
+        assert not connection._waiting
 
     asyncio.run(run())
