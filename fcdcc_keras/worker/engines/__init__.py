@@ -1,0 +1,1 @@
+"""Engines: what computes the programs that a worker is given."""
