@@ -34,7 +34,7 @@ def _python(code: str, **environment: str) -> str:
     ("module", "unwanted"),
     [
         ("fcdcc_keras", _HEAVY | {"numpy", "dask"}),
-        ("fcdcc_keras.worker.subtask", _HEAVY),
+        ("fcdcc_keras.worker.weights", _HEAVY),
         ("fcdcc_keras.codes", _HEAVY),
         ("fcdcc_keras.partition", _HEAVY),
         ("fcdcc_keras.planning", _HEAVY),
@@ -50,6 +50,16 @@ def test_nothing_heavy_is_imported(module: str, unwanted: set[str]) -> None:
     loaded = _python(f"import sys, {module}; print(*sys.modules)").split()
     assert module in loaded
     assert not unwanted & set(loaded)
+
+
+def test_a_workers_code_is_importable_without_the_clients() -> None:
+    imported = "fcdcc_keras.worker.handler, fcdcc_keras.worker.main"
+    loaded = _python(f"import sys, {imported}; print(*sys.modules)").split()
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("fcdcc_keras.")}
+    clients = {"coding", "execution", "layers", "planning", "rewriting", "wire"}
+    assert "worker" in rooms
+    assert not clients & rooms
+    assert not {"keras", "tensorflow"} & set(loaded)
 
 
 @pytest.mark.parametrize(

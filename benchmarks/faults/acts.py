@@ -116,37 +116,37 @@ class Acts(Striker):
 
 
 def slow_down() -> None:
-    """Makes every convolution of this worker take ten times as long."""
-    from fcdcc_keras.worker import subtask
+    """Makes every subtask of this worker take ten times as long."""
+    from fcdcc_keras.worker.weights import Weights
 
     plain = _plain()
 
-    def convolve(*args: Any) -> Any:
+    def run(*args: Any) -> Any:
         started = time.perf_counter()
         result = plain(*args)
         time.sleep((SLOWER - 1) * (time.perf_counter() - started))
         return result
 
-    subtask.convolve = convolve
+    Weights.run = run
 
 
 def fail() -> None:
     """Makes every subtask of this worker raise."""
-    from fcdcc_keras.worker import subtask
+    from fcdcc_keras.worker.weights import Weights
 
     _plain()
 
-    def convolve(*args: Any) -> Any:
+    def run(*args: Any) -> Any:
         raise RuntimeError("a scripted failure")
 
-    subtask.convolve = convolve
+    Weights.run = run
 
 
 def be_well() -> None:
-    """Makes convolutions of this worker right again."""
-    from fcdcc_keras.worker import subtask
+    """Makes subtasks of this worker right again."""
+    from fcdcc_keras.worker.weights import Weights
 
-    subtask.convolve = _plain()
+    Weights.run = _plain()
 
 
 def eat() -> None:
@@ -171,9 +171,9 @@ async def be_killed(mode: str, dask_worker: Any) -> None:
 
 
 def _plain() -> Callable[..., Any]:
-    from fcdcc_keras.worker import subtask
+    from fcdcc_keras.worker.weights import Weights
 
-    if not hasattr(subtask, "plain_convolve"):
-        subtask.plain_convolve = subtask.convolve
-    plain: Callable[..., Any] = subtask.plain_convolve
+    if not hasattr(Weights, "plain_run"):
+        Weights.plain_run = Weights.run
+    plain: Callable[..., Any] = Weights.plain_run
     return plain

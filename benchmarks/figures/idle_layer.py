@@ -12,8 +12,10 @@ import numpy as np
 from benchmarks.figures.worker_side import seconds_of_convolution
 from fcdcc_keras.execution.connect import TransportChoice
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
+from fcdcc_keras.programs import to_text
+from fcdcc_keras.worker.weights import Weights
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -72,6 +74,9 @@ class IdleLayer:
             self._input.reshape(workers, 2, rows // 2, width, channels)[0]
         )
         self.kernel = np.asarray(self._coded.layers[1].get_weights()[0])
+        plain = ConvGeometry((1, 1), channels, channels, (1, 1))
+        self.program = to_text(convolution_program(plain, "float32"))
+        """What each worker computes."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -114,9 +119,9 @@ class OwnTime:
     def __init__(self, client: Client, layer: IdleLayer) -> None:
         self._client = client
         self._address = layer.addresses[0]
-        self._coded = layer.coded
+        self._coded, self._program = layer.coded, layer.program
         self._share: Any = client.scatter(
-            KernelShare(layer.kernel), workers=[self._address], hash=False
+            Weights(layer.kernel), workers=[self._address], hash=False
         )
 
     def __call__(self) -> float:
@@ -125,16 +130,12 @@ class OwnTime:
             seconds_of_convolution,
             self._share,
             self._coded,
-            PLAIN,
+            self._program,
             workers=[self._address],
             pure=False,
         )
         seconds: float = future.result()
         return seconds
-
-
-PLAIN = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
-"""Parameters of an idle layer's convolution."""
 
 
 def waves(workers: int) -> float:

@@ -11,12 +11,12 @@ import numpy as np
 from benchmarks.figures.anatomy import convolution_seconds
 from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
-from benchmarks.figures.idle_layer import LARGE, PLAIN, SMALL, IdleLayer, OwnTime, waves
+from benchmarks.figures.idle_layer import LARGE, SMALL, IdleLayer, OwnTime, waves
 from benchmarks.figures.interleave import interleave
 from benchmarks.figures.run import Run
 from benchmarks.figures.sockets import SocketPeers
 from benchmarks.figures.worker_side import Echo
-from fcdcc_keras.worker.subtask import KernelShare, run_subtask
+from fcdcc_keras.worker.weights import Weights
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -145,16 +145,19 @@ def _submit(client: Client, layer: IdleLayer) -> Callable[[], None]:
     from distributed import as_completed
 
     shares = {
-        address: client.scatter(
-            KernelShare(layer.kernel), workers=[address], hash=False
-        )
+        address: client.scatter(Weights(layer.kernel), workers=[address], hash=False)
         for address in layer.addresses
     }
 
     def ask() -> None:
         futures = [
             client.submit(
-                run_subtask, share, layer.coded, PLAIN, workers=[address], pure=False
+                Weights.run,
+                share,
+                layer.coded,
+                layer.program,
+                workers=[address],
+                pure=False,
             )
             for address, share in shares.items()
         ]

@@ -114,7 +114,7 @@ class SpeculativeExecutor(Executor):
         share = job.placement.held[slot][address]
         nbytes = math.prod(job.result_shape) * job.dtype.itemsize
         subtask = Subtask(address, share, coded, nbytes)
-        (task,) = self._transport.start(job.name, [subtask], job.convolution)
+        (task,) = self._transport.start(job.name, [subtask], job.program)
         self._owed[address] += 1
         task.add_done_callback(lambda _: self._owed.subtract([address]))
         return task

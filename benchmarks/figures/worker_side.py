@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare, run_subtask
+from fcdcc_keras.worker.weights import Weights
 
 _models: dict[str, Any] = {}
 
@@ -21,15 +20,13 @@ class Echo:
         return array
 
 
-def seconds_of_convolution(
-    share: KernelShare, coded: np.ndarray, conv: Convolution
-) -> float:
+def seconds_of_convolution(share: Weights, coded: np.ndarray, program: str) -> float:
     """Returns the time of one subtask's convolution, nothing sent or received.
 
     Of one, as a layer has it: a second one right after it would find caches warm.
     """
     started = time.time()
-    run_subtask(share, coded, conv)
+    share.run(coded, program)
     return time.time() - started
 
 

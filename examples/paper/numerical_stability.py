@@ -33,13 +33,12 @@ import fcdcc_keras as fk
 from examples.paper import experiment
 from fcdcc_keras.codes import Certificate, Code
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.observe.plotting import canvas, check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
 from fcdcc_keras.text import table
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
 
 CASES = ((5, 1), (10, 2), (20, 4), (40, 8), (60, 28))  # (n, γ)
 DTYPES = ("float32", "float64")
@@ -93,7 +92,7 @@ class Answers:
         self.stages = LayerCodec(code, layer, x)
         inputs = self.stages.encode(everyone)
         shares = kernel_shares(code, kernel, everyone)
-        conv = self.stages.convolution
+        conv = self.stages.part
         pairs = zip(inputs, shares, strict=True)
         self.results = [convolve(coded, share, conv) for coded, share in pairs]
 
@@ -112,9 +111,7 @@ def errors(
     x = rng.normal(size=(1, *layer.input_size, layer.channels)).clip(0).astype(dtype)
     kernel = rng.normal(size=(*layer.kernel_size, layer.channels, layer.filters))
     kernel = kernel.astype(dtype)
-    exact = convolve(
-        x.astype("float64"), kernel.astype("float64"), Convolution.of(layer)
-    )
+    exact = convolve(x.astype("float64"), kernel.astype("float64"), layer)
     answers = Answers(code, layer, x, kernel)
     found = []
     for survivors in sets:

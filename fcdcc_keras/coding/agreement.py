@@ -10,10 +10,10 @@ import numpy as np
 
 from fcdcc_keras.codes.parity import Parity, parity, rounding_limit
 from fcdcc_keras.coding.blas import multiply, single_threaded_blas
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.decoding import AT_HAND, gather, pieces
 from fcdcc_keras.coding.job import Job
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
+from fcdcc_keras.partition import ConvGeometry
 
 Position = tuple[int, int, int, int]
 """Image, row, place in the row and channel of a number in every block."""
@@ -123,27 +123,29 @@ def _recompute(
     shares = job.placement.encode(workers)
     coded = job.encode(workers)
     coded = coded.reshape(len(workers), code.ell_a, -1, *coded.shape[2:])[:, :, image]
-    conv, index = job.convolution.at(place, coded.shape[2:-1], shares.shape[1:])
+    geometry, index = job.geometry.at(place)
     places = (slice(None), slice(None), *index)
     patches, kernels = coded[places].astype(np.float64), shares.astype(np.float64)
 
     def numbers(patches: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-        if conv.kind == "conv" and patches.shape[-1] == kernels.shape[-2]:
+        if geometry.kind == "conv" and patches.shape[-1] == kernels.shape[-2]:
             # By far the most usual, and then by far the fastest.
             one = kernels.reshape(*kernels.shape[:-1], code.ell_b, -1)[..., channel]
-            return _product(conv, patches, one)
+            return _product(geometry, patches, one)
         each = zip(patches, kernels, strict=True)
-        results = np.stack([convolve(x, k, conv) for x, k in each])
+        results = np.stack([convolve(x, k, geometry) for x, k in each])
         return results.reshape(*patches.shape[:2], code.ell_b, -1)[..., channel]
 
     return numbers(patches, kernels), numbers(np.abs(patches), np.abs(kernels))
 
 
-def _product(conv: Convolution, patches: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+def _product(
+    geometry: ConvGeometry, patches: np.ndarray, kernels: np.ndarray
+) -> np.ndarray:
     """Returns plain convolutions that yield one place each.
 
     Args:
-        conv: Their padding and the gaps in their kernels.
+        geometry: Their padding and the gaps in their kernels.
         patches: Shape ``(workers, ℓ_A, H, W, C)``.
         kernels: Shape ``(workers, K_H, K_W, C, ℓ_B)``.
 
@@ -151,7 +153,7 @@ def _product(conv: Convolution, patches: np.ndarray, kernels: np.ndarray) -> np.
         Shape ``(workers, ℓ_A, ℓ_B)``.
     """
     for axis, (d, (before, _)) in enumerate(
-        zip(conv.dilation_rate, conv.pads, strict=True)
+        zip(geometry.dilation_rate, geometry.pads, strict=True)
     ):
         first = -(-before // d)  # the taps above lie in the padding
         rows = range(first * d - before, patches.shape[2 + axis], d)

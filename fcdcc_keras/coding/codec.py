@@ -23,7 +23,6 @@ from fcdcc_keras.partition import (
     Grid,
     best_parts,
 )
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.tensors import Allocate, aligned_empty
 
 
@@ -42,7 +41,7 @@ class LayerCodec:
         part = self.parts.part
         images = code.ell_a * self.parts.part_images
         self.result_shape = (images, *part.output_size, filters)
-        self.convolution = Convolution.of(part)
+        self.part = part
         start = time.time()
         mixed = _mixes_images(code, self.parts)
         self._scales = scales(self._inputs) if mixed else None

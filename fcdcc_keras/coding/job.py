@@ -12,7 +12,9 @@ import numpy as np
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.certificate import TYPICAL_TERMS
 from fcdcc_keras.coding.finite import NOT_FINITE, all_finite
-from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
+from fcdcc_keras.programs import Program
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import Allocate
 
@@ -54,7 +56,8 @@ class Job:
     placement: Placement
     encode: EncodeInputs
     """Gives the coded inputs of some workers: ``(len(workers), ℓ_A·B, Ĥ, W, C)``."""
-    convolution: Convolution
+    geometry: ConvGeometry
+    """Of what each worker convolves."""
     result_shape: tuple[int, ...]
     """Shape that each worker's result must have."""
     dtype: np.dtype[Any]
@@ -71,6 +74,11 @@ class Job:
     """Products in the sum of one output, K_H·K_W·C."""
     bounded: Callable[[], bool] = lambda: True
     """Returns whether input and kernel are such that true results are finite."""
+
+    @property
+    def program(self) -> Program:
+        """What each worker computes."""
+        return convolution_program(self.geometry, self.dtype.name)
 
     @property
     def kind(self) -> Hashable:

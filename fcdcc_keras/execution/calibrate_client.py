@@ -9,10 +9,9 @@ from statistics import median
 
 import numpy as np
 
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import narrowness
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
 
 _ROUNDS = 7
 _SMALLEST = 1e-9
@@ -40,8 +39,7 @@ def client_speed(geometry: ConvGeometry) -> ClientSpeed:
         geometry: Of the convolution to measure with.
     """
     inputs, kernel = random_layer(geometry)
-    conv = Convolution.of(geometry)
-    seconds = _median_of(lambda: convolve(inputs, kernel, conv))
+    seconds = _median_of(lambda: convolve(inputs, kernel, geometry))
     work = geometry.multiply_adds / narrowness(geometry.filters)
     kernel_rate, memory_rate, operation = _tensorflow()
     return ClientSpeed(work / seconds, kernel_rate, memory_rate, operation)

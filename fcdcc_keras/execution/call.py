@@ -200,7 +200,7 @@ class Call:
             self.collector.records[slot].bytes_sent += coded.nbytes
             subtasks.append(Subtask(worker, share, coded, expected))
         tasks = self._executor.transport.start(
-            self.job.name, subtasks, self.job.convolution
+            self.job.name, subtasks, self.job.program
         )
         for send, subtask, task in zip(sends, subtasks, tasks, strict=True):
             self._start(self._follow, send.slot, subtask, task)

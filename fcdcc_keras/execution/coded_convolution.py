@@ -18,6 +18,7 @@ from fcdcc_keras.coding.codec import (
     kernel_shares,
     output_memory,
 )
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.finite import bounded
 from fcdcc_keras.coding.job import Job, Placement
 from fcdcc_keras.dispatch.collector import Collector
@@ -32,8 +33,6 @@ from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
 
 CLOSED = "the model was closed"
 _calls = count()
@@ -112,7 +111,7 @@ class CodedConvolution:
                 code=self.plan.code,
                 placement=placement,
                 encode=stages.encode,
-                convolution=stages.convolution,
+                geometry=stages.part,
                 result_shape=stages.result_shape,
                 dtype=dtype,
                 timeout=policy.timeout,
@@ -274,7 +273,7 @@ class CodedConvolution:
         reason: str,
     ) -> np.ndarray:
         began = time.time()
-        outputs = convolve(inputs, kernel, Convolution.of(geometry))
+        outputs = convolve(inputs, kernel, geometry)
         self._emit(replace(record, convolve=time.time() - began, local=reason))
         return outputs
 

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
+from fcdcc_keras.coding.compute import CLIENT_ENGINE
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Encode as EncodeShares
 from fcdcc_keras.coding.job import Job, Placement
@@ -36,7 +37,7 @@ from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
-from fcdcc_keras.worker.subtask import KernelShare, run_subtask
+from fcdcc_keras.worker.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class LocalExecutor(Executor):
         """Gives every worker its share; see ``Executor.place``."""
         placement = Placement(name, encode)
         shares = encode(range(self.workers))
-        placement.held = {w: KernelShare(share) for w, share in enumerate(shares)}
+        placement.held = {w: Weights(share) for w, share in enumerate(shares)}
         self.placements.append(placement)
         return placement
 
@@ -200,7 +201,7 @@ class _Layer:
             yield Failed(slot, worker, fault.error or LOST_SHARE, now)
             return
         coded = self._inputs[slot]
-        reply = Reply.of(lambda: run_subtask(share, coded, job.convolution))
+        reply = Reply.of(lambda: share.run(coded, job.program, CLIENT_ENGINE))
         if fault.alter is not None and reply.array is not None:
             reply = replace(reply, array=fault.alter(reply.array))
         wrong = job.check(reply)

@@ -14,14 +14,15 @@ import numpy as np
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.memory import Memory
 from fcdcc_keras.execution.patience import while_scheduler_answers
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.version import __version__
 from fcdcc_keras.wire.requests import LEFT, PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
 from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker.handler import READY, install
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.reply import Reply
-from fcdcc_keras.worker.subtask import KernelShare
+from fcdcc_keras.worker.weights import Weights
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -122,10 +123,10 @@ async def _warm_up(
     It takes a weak machine tens of seconds, which would count as straggling.
     """
     ones = np.ones((1, 1, 1, 1), np.float32)
-    share, nbytes = KernelShare(ones), ones.nbytes
+    share, nbytes = Weights(ones), ones.nbytes
     subtasks = [Subtask(address, share, ones, nbytes) for address in addresses]
-    conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
-    replies = map(_outcome, tasks.start("warm_up", subtasks, conv))
+    program = convolution_program(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
+    replies = map(_outcome, tasks.start("warm_up", subtasks, program))
     asking = dict(zip(addresses, replies, strict=True))
     said = await _answers(memory, asking, WARM_UP_TIMEOUT)
     wrong = {a: text for a, text in said.items() if text not in ("ready", LEFT)}

@@ -160,6 +160,22 @@ class ConvGeometry:
         rows = slice(window.start, window.stop)
         return self.along(0, rows.stop - rows.start, window.pads), rows
 
+    def at(self, place: Sizes) -> tuple[ConvGeometry, tuple[slice, ...]]:
+        """Returns the convolution that yields one place of the output alone.
+
+        Args:
+            place: Row, column and so on of Y.
+
+        Returns:
+            The convolution, and the rows and columns of X that it is of.
+        """
+        one, taken = self, []
+        for axis, o in enumerate(place):
+            window = self.axis(axis).inside(range(o, o + 1))
+            taken.append(slice(window.start, window.stop))
+            one = one.along(axis, window.stop - window.start, window.pads)
+        return one, tuple(taken)
+
     @property
     def codes_input(self) -> bool:
         """Whether the input may be cut into coded parts."""

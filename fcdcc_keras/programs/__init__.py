@@ -32,7 +32,7 @@ from fcdcc_keras.programs.spatial import (
     Upsample,
     ZeroPad,
 )
-from fcdcc_keras.programs.wire import KINDS, from_wire, to_wire
+from fcdcc_keras.programs.wire import KINDS, from_text, from_wire, to_text, to_wire
 
 __all__ = [
     "ACTIVATIONS",
@@ -65,6 +65,8 @@ __all__ = [
     "Transposed",
     "Upsample",
     "ZeroPad",
+    "from_text",
     "from_wire",
+    "to_text",
     "to_wire",
 ]

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,10 @@ thousand operations has a quarter of this."""
 _FIELDS = {"version", "dtype", "rank", "channels", "weights", "operations"}
 
 
-def to_wire(program: Program, arrays: Sequence[np.ndarray]) -> tuple[str, list[bytes]]:
-    """Returns a program and its weights as JSON text and little-endian bytes.
-
-    Raises:
-        PlanError: They are not its weights.
-    """
-    program.check_weights(arrays)
-    text = json.dumps(
+@lru_cache(maxsize=256)
+def to_text(program: Program) -> str:
+    """Returns a program as JSON text, its weights' shapes without the arrays."""
+    return json.dumps(
         {
             "version": VERSION,
             "dtype": program.dtype,
@@ -69,6 +66,16 @@ def to_wire(program: Program, arrays: Sequence[np.ndarray]) -> tuple[str, list[b
         allow_nan=False,
         separators=(",", ":"),
     )
+
+
+def to_wire(program: Program, arrays: Sequence[np.ndarray]) -> tuple[str, list[bytes]]:
+    """Returns a program and its weights as JSON text and little-endian bytes.
+
+    Raises:
+        PlanError: They are not its weights.
+    """
+    program.check_weights(arrays)
+    text = to_text(program)
     kept = np.dtype(program.dtype).newbyteorder("<")
     return text, [np.ascontiguousarray(array, kept).tobytes() for array in arrays]
 
@@ -88,13 +95,13 @@ def from_wire(
         PlanError: Anything about it is not as it must be.
     """
     size = len(text) + sum(memoryview(buffer).nbytes for buffer in buffers)
-    if size > limit or len(text) > _LONGEST_TEXT:
+    if size > limit:
         raise PlanError(
-            f"A program must have at most {limit} bytes, {_LONGEST_TEXT} of them text. "
-            f"Received: {size} bytes, {len(text)} of them text. Cut the model into "
-            "more chains, or raise the limit."
+            f"A program must have at most {limit} bytes. Received: {size} bytes, "
+            f"{len(text)} of them text. Cut the model into more chains, or raise the "
+            "limit."
         )
-    program = _program(_json(text))
+    program = from_text(text)
     if len(buffers) != len(program.weights):
         raise PlanError(
             f"A program must come with all its {len(program.weights)} weights. "
@@ -115,6 +122,20 @@ def from_wire(
         array = np.frombuffer(buffer, kept).reshape(shape)
         arrays.append(array.astype(program.dtype, copy=False))
     return program, arrays
+
+
+def from_text(text: str | bytes) -> Program:
+    """Returns the program that ``to_text`` wrote.
+
+    Raises:
+        PlanError: Anything about it is not as it must be.
+    """
+    if len(text) > _LONGEST_TEXT:
+        raise PlanError(
+            f"A program must have at most {_LONGEST_TEXT} bytes of text. Received: "
+            f"{len(text)}. Cut the model into more chains."
+        )
+    return _program(_json(text))
 
 
 def _json(text: str | bytes) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import asyncio
 import json
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,6 @@ from fcdcc_keras.wire.tasks import TaskTransport
 from fcdcc_keras.wire.transport import Subtask, Transport, on_this_machine
 from fcdcc_keras.worker.attachments import UNUSED_FOR
 from fcdcc_keras.worker.handler import ATTACH, HANDLER, packed
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.reply import Reply
 
 if TYPE_CHECKING:
@@ -60,16 +58,15 @@ class DirectTransport(Transport):
         return "direct, tasks" if self._routes.cut else self.name
 
     def send(
-        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+        self, name: str, subtasks: Sequence[Subtask], program: str
     ) -> list[Coroutine[Any, Any, Reply]]:
         """Sends the requests; see ``Transport.send``."""
-        parameters = asdict(conv)
         self._routes.try_again()
         return [
             self._routes.go(
                 subtask.address,
-                partial(self._request, subtask, parameters),
-                partial(self._relayed, name, subtask, conv),
+                partial(self._request, subtask, program),
+                partial(self._relayed, name, subtask, program),
             )
             for subtask in subtasks
         ]
@@ -118,20 +115,20 @@ class DirectTransport(Transport):
             self._timer.cancel()
         self._memory.close()
 
-    async def _relayed(self, name: str, subtask: Subtask, conv: Convolution) -> Reply:
-        return await self._tasks.send(name, [subtask], conv)[0]
+    async def _relayed(self, name: str, subtask: Subtask, program: str) -> Reply:
+        return await self._tasks.send(name, [subtask], program)[0]
 
     def _drop(self, address: str) -> None:
         if address in self._connections:
             self._connections.pop(address).close()
 
-    async def _request(self, subtask: Subtask, parameters: dict[str, Any]) -> Reply:
+    async def _request(self, subtask: Subtask, program: str) -> Reply:
         target, data = None, None
         coded = subtask.coded
         about = {
             "shape": coded.shape,
             "dtype": coded.dtype.str,
-            "convolution": parameters,
+            "program": program,
         }
         try:
             if await self._shares(subtask):

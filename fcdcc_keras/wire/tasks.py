@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fcdcc_keras.dask_internals import scheduler_of, workers_of
 from fcdcc_keras.wire.requests import bytes_of
 from fcdcc_keras.wire.transport import Subtask, Transport
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.reply import MOST_TEXT, Reply
-from fcdcc_keras.worker.subtask import answer
+from fcdcc_keras.worker.weights import answer
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -35,10 +34,10 @@ class TaskTransport(Transport):
         self._timer: asyncio.TimerHandle | None = None
 
     def send(
-        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+        self, name: str, subtasks: Sequence[Subtask], program: str
     ) -> list[Coroutine[Any, Any, Reply]]:
         """Submits the subtasks; see ``Transport.send``."""
-        futures = self._submit(name, subtasks, conv)
+        futures = self._submit(name, subtasks, program)
         self._release_done()
         loop = asyncio.get_running_loop()
         ends = [loop.create_future() for _ in futures]
@@ -67,7 +66,7 @@ class TaskTransport(Transport):
         return str(answers[address]["id"])
 
     def _submit(
-        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+        self, name: str, subtasks: Sequence[Subtask], program: str
     ) -> list[Future[Any]]:
         """Submits one graph, each task of which is pinned to its worker.
 
@@ -79,7 +78,7 @@ class TaskTransport(Transport):
         layers = {}
         for subtask in subtasks:
             key = self._key("conv", name, subtask.address)
-            task = (answer, subtask.share, subtask.coded, conv)
+            task = (answer, subtask.share, subtask.coded, program)
             pinned = {
                 "workers": [subtask.address],
                 "allow_other_workers": False,

@@ -14,10 +14,10 @@ from uuid import uuid4
 import numpy as np
 
 from fcdcc_keras.dask_internals import own_address
+from fcdcc_keras.programs import Program, to_text
 from fcdcc_keras.wire.requests import PlainRequests
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.reply import Reply
-from fcdcc_keras.worker.subtask import KernelShare
+from fcdcc_keras.worker.weights import Weights
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -34,7 +34,7 @@ class Subtask:
     address: str
     share: Any
     """The future that stands for the coded kernel in the worker's memory. As a Dask
-    task, a subtask can have the ``KernelShare`` itself."""
+    task, a subtask can have the ``Weights`` itself."""
     coded: np.ndarray
     """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
     result_nbytes: int
@@ -76,7 +76,7 @@ class Transport(ABC):
         # into the memory of that task's worker, whatever `workers` says.
         placing = Context().run(
             self._client.scatter,
-            {key: KernelShare(share)},
+            {key: Weights(share)},
             workers=[address],
             direct=direct,
             asynchronous=True,
@@ -85,7 +85,7 @@ class Transport(ABC):
         return future
 
     def start(
-        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+        self, name: str, subtasks: Sequence[Subtask], program: Program
     ) -> list[asyncio.Task[Reply]]:
         """Sends one subtask to each worker, and to no other.
 
@@ -95,12 +95,12 @@ class Transport(ABC):
         """
         return [
             asyncio.ensure_future(_reply(sent))
-            for sent in self.send(name, subtasks, conv)
+            for sent in self.send(name, subtasks, to_text(program))
         ]
 
     @abstractmethod
     def send(
-        self, name: str, subtasks: Sequence[Subtask], conv: Convolution
+        self, name: str, subtasks: Sequence[Subtask], program: str
     ) -> list[Coroutine[Any, Any, Reply]]:
         """Sends subtasks; gives what returns each reply, or raises."""
 

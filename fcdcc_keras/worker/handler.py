@@ -24,17 +24,16 @@ from fcdcc_keras.dask_internals import (
     threads_of,
 )
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
-from fcdcc_keras.worker.subtask import KernelShare, run_subtask
+from fcdcc_keras.worker.weights import Weights
 
-HANDLER = "fcdcc_convolve"
+HANDLER = "fcdcc_compute"
 ATTACH = "fcdcc_attach"
 """Names of the handlers among the worker's own."""
 READY = "ready as "
 """What a worker answers that has the handlers, before the name of its process."""
 INLINE = 500_000_000
-"""Multiply-adds up to which a convolution runs on the worker's event loop: a thread
+"""Multiply-adds up to which a program runs on the worker's event loop: a thread
 would be asked and answer later than that one hears again, after some ten milliseconds,
 or on a small board a tenth of a second."""
 _SMALL = 1 << 16
@@ -59,7 +58,7 @@ def install(dask_worker: Any) -> bytes:
         return True
 
     check_worker(dask_worker)
-    add_handler(dask_worker, HANDLER, _Desk(dask_worker).convolve)
+    add_handler(dask_worker, HANDLER, _Desk(dask_worker).compute)
     add_handler(dask_worker, ATTACH, answer_attach)
     return f"{READY}{process_of(dask_worker)}".encode()
 
@@ -75,7 +74,7 @@ class _Desk:
         self._attached: WeakKeyDictionary[Any, Attachments] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def convolve(self, comm: Any, **request: Any) -> Any:
+    async def compute(self, comm: Any, **request: Any) -> Any:
         """Begins with a request; the next is read while this one is computed."""
         task = asyncio.ensure_future(self._serve(comm, **request))
         self._under_way.add(task)
@@ -93,17 +92,18 @@ class _Desk:
     async def _answer(
         self, comm: Any, share: str, request: dict[str, Any], data: Any
     ) -> dict[str, Any]:
-        kernel = data_of(self._worker).get(share)
-        if kernel is None:
+        weights = data_of(self._worker).get(share)
+        if weights is None:
             return _answer(Reply(error=LOST_SHARE))
         try:
             data, target = self._mapped(comm, request, data)
         except (OSError, ValueError) as error:
             return _answer(Reply(error=f"the client's memory is gone: {error}"))
-        if math.prod(request["shape"][:-1]) * math.prod(kernel.shape) <= INLINE:
-            return _run(kernel, request, data, target)
+        numbers = sum(array.size for array in weights.arrays)
+        if math.prod(request["shape"][:-1]) * numbers <= INLINE:
+            return _run(weights, request, data, target)
         return await asyncio.get_running_loop().run_in_executor(
-            threads_of(self._worker), _run, kernel, request, data, target
+            threads_of(self._worker), _run, weights, request, data, target
         )
 
     def _mapped(
@@ -140,19 +140,18 @@ def packed(array: np.ndarray) -> Any:
 
 
 def _run(
-    kernel: KernelShare, request: dict[str, Any], data: Any, target: mmap.mmap | None
+    weights: Weights, request: dict[str, Any], data: Any, target: mmap.mmap | None
 ) -> dict[str, Any]:
     """Returns the answer to a request, whatever happens: the client waits for it."""
 
     def work() -> np.ndarray:
         shape, dtype, offset = request["shape"], request["dtype"], 0
-        conv = Convolution(**request["convolution"])
         if "input" in request:
             *_, offset = request["input"]
         coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
         if isinstance(data, mmap.mmap):
             coded = np.asarray(_Unprotected(coded))
-        return run_subtask(kernel, coded, conv)
+        return weights.run(coded, request["program"])
 
     return _answer(Reply.of(work, None if target is None else memoryview(target)))
 

@@ -28,6 +28,15 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Returns an array in memory that a tensor can have; itself, where it is so."""
+    if array.flags.c_contiguous and not array.ctypes.data % _ALIGNMENT:
+        return array
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 def as_tensor(array: np.ndarray) -> tf.Tensor:
     """Returns an array as a tensor on the CPU, copied only where it must be.
 

@@ -27,21 +27,21 @@ def _hang(seconds):
     """Has a worker's subtasks take long."""
     import time
 
-    from fcdcc_keras.worker import handler as worker_side
+    from fcdcc_keras.worker.weights import Weights
 
-    kept = worker_side.run_subtask
+    kept = Weights.run
 
     def slow(*args):
         time.sleep(seconds)
         return kept(*args)
 
-    worker_side.kept, worker_side.run_subtask = kept, slow
+    Weights.kept, Weights.run = kept, slow
 
 
 def _wake():
-    from fcdcc_keras.worker import handler as worker_side
+    from fcdcc_keras.worker.weights import Weights
 
-    worker_side.run_subtask = worker_side.kept
+    Weights.run = Weights.kept
 
 
 def test_late_subtasks_are_copied_and_answers_are_right(client) -> None:

@@ -22,11 +22,11 @@ from fcdcc_keras.codes.parity import parity, redundant
 from fcdcc_keras.coding import agreement
 from fcdcc_keras.coding.agreement import agree, residuals_of
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.verify import VerifiedCollector
 from fcdcc_keras.execution.local import LocalExecutor
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.worker.subtask import run_subtask
 
 CODES = [
     CRME(4, 4, 6),
@@ -72,7 +72,7 @@ class Layer:
             self.code,
             self.placement,
             stages.encode,
-            stages.convolution,
+            stages.part,
             stages.result_shape,
             inputs.dtype,
             timeout=1.0,
@@ -83,9 +83,7 @@ class Layer:
         results = {}
         for worker, coded in zip(workers, stages.encode(workers), strict=True):
             share = self.placement.held[worker]
-            array = run_subtask(share, coded, stages.convolution)
-            assert array is not None
-            results[worker] = array
+            results[worker] = convolve(coded, *share.arrays, stages.part)
         return job, results
 
 

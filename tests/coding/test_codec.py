@@ -150,7 +150,7 @@ def test_an_uncoded_input_is_sent_as_it_is(reference: Any) -> None:
     for coded in layer.stages.encode(range(6)):
         assert np.shares_memory(coded, layer.inputs)
         np.testing.assert_array_equal(coded, layer.inputs)
-    assert layer.stages.convolution.pads == ((1, 1), (1, 1))
+    assert layer.stages.part.pads == ((1, 1), (1, 1))
 
 
 def test_inputs_need_not_be_contiguous(reference: Any) -> None:

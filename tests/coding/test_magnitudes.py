@@ -15,6 +15,7 @@ from fcdcc_keras.codes import (
 )
 from fcdcc_keras.coding.agreement import agree
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.magnitudes import scales
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
@@ -22,8 +23,6 @@ from fcdcc_keras.execution.local import LocalExecutor, LocalFault
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.partition import IMAGES, ConvGeometry
 from fcdcc_keras.planning import LayerPlan
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve, run_subtask
 
 CODES = [
     CRME(8, 1, 6),
@@ -63,8 +62,7 @@ def coded(code, geometry, faults=None, **policy):
 
 
 def exact(images, kernel, geometry):
-    conv = Convolution.of(geometry)
-    return convolve(images.astype("float64"), kernel.astype("float64"), conv)
+    return convolve(images.astype("float64"), kernel.astype("float64"), geometry)
 
 
 @pytest.mark.parametrize("missing", [(), (0, 1), (2, 5)])
@@ -89,7 +87,7 @@ def test_scaling_is_exact():
     code, geometry = Systematic(4, 1, 6), GEOMETRIES["images"]
     images, kernel = batch(geometry)
     outputs = coded(code, geometry, verify="off")(images, kernel)
-    plain = convolve(images, kernel, Convolution.of(geometry))
+    plain = convolve(images, kernel, geometry)
     np.testing.assert_array_equal(outputs, plain)  # blocks of plain workers
 
 
@@ -99,7 +97,7 @@ def test_an_image_that_is_not_finite_spoils_no_other(value):
     images, kernel = batch(geometry)
     images[3, 2, 2, 0] = value
     outputs = coded(code, geometry)(images, kernel)
-    plain = convolve(images, kernel, Convolution.of(geometry))
+    plain = convolve(images, kernel, geometry)
     np.testing.assert_array_equal(outputs, plain)
 
 
@@ -116,7 +114,7 @@ def test_lies_about_a_small_image_are_seen(code, cut):
         code,
         placement,
         stages.encode,
-        stages.convolution,
+        stages.part,
         stages.result_shape,
         images.dtype,
         timeout=1.0,
@@ -125,7 +123,7 @@ def test_lies_about_a_small_image_are_seen(code, cut):
     results = {}
     for w, image in enumerate(stages.encode(range(code.workers))):
         share = placement.held[w]
-        results[w] = run_subtask(share, image, stages.convolution).copy()
+        results[w] = convolve(image, *share.arrays, stages.part).copy()
     assert agree(job, results)
     for image in range(stages.result_shape[0]):
         for lie in (1.01, -1.0):

@@ -8,6 +8,7 @@ import pytest
 
 from fcdcc_keras.codes import CRME, Code, Quaternion, Replication, Systematic
 from fcdcc_keras.coding.codec import kernel_shares
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.verify import collector_for
 from fcdcc_keras.dispatch.collector import Collector
@@ -17,7 +18,6 @@ from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
-from fcdcc_keras.worker.subtask import KernelShare, run_subtask
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 CODES = [CODE, Systematic(2, 2, 6), Quaternion(8, 2, 6), Replication(2, 1, 6)]
@@ -83,10 +83,7 @@ def test_what_comes_after_the_verdict_is_not_used() -> None:
     collector = collector_for(job, [f"w{i}" for i in range(8)])
     shares = kernel_shares(code, KERNEL, range(8))
     inputs = job.encode(range(8))
-    answers = [
-        run_subtask(KernelShare(shares[w]), inputs[w], job.convolution)
-        for w in range(6)
-    ]
+    answers = [convolve(inputs[w], shares[w], job.geometry) for w in range(6)]
     for worker in range(5):
         collector.answered(worker, 1.0, answers[worker])
     question = collector.question()
@@ -241,7 +238,7 @@ def test_a_worker_with_two_shares_is_named_for_both() -> None:
     everyone = collector_for(job, ["a", "b", "c", "d", "b", "e"])
     coded = job.encode(range(6))
     for slot in range(6):
-        array = run_subtask(job.placement.held[slot], coded[slot], job.convolution)
+        array = convolve(coded[slot], *job.placement.held[slot].arrays, job.geometry)
         lies = everyone.records[slot].address == "b"
         everyone.answered(slot, 0.0, _wrong(array) if lies else array)
     question = everyone.question()

@@ -14,7 +14,7 @@ from fcdcc_keras.dispatch.collector import Verdict
 from fcdcc_keras.dispatch.crew import DISTRUSTED
 from fcdcc_keras.execution import call, dask
 from fcdcc_keras.execution.dask import DaskExecutor
-from fcdcc_keras.worker.operation import Convolution
+from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.worker.reply import Reply
 
 WORKERS = "abcd"
@@ -104,7 +104,7 @@ def run(executor, encode=encode_zeros, **options):
         code=fk.codes.get("crme")(1, 6, 4),  # any 3 of 4
         placement=placement,
         encode=encode,
-        convolution=Convolution((1, 1), (1, 1), ((0, 0), (0, 0))),
+        geometry=ConvGeometry((1, 1), 1, 1, (1, 1)),
         result_shape=RESULT.shape,
         dtype=RESULT.dtype,
         **{"timeout": 5.0, **options},

@@ -9,13 +9,12 @@ import pytest
 
 from fcdcc_keras.codes import CRME, Code, Uncoded
 from fcdcc_keras.errors import NotEnoughWorkersError
-from fcdcc_keras.execution import local
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
 from fcdcc_keras.execution.records import LayerRecord, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
-from fcdcc_keras.worker.subtask import KernelShare
+from fcdcc_keras.worker.weights import Weights
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 GEOMETRY = ConvGeometry((9, 7), 3, 6, (3, 3), padding="same")
@@ -73,12 +72,12 @@ def subtasks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Shapes of what was convolved on workers."""
     shapes: list[tuple[int, ...]] = []
 
-    def counted(share: KernelShare, coded: np.ndarray, conv: Any) -> Any:
-        shapes.append(coded.shape)
-        return run_subtask(share, coded, conv)
+    def counted(share: Weights, *arguments: Any) -> Any:
+        shapes.append(arguments[0].shape)
+        return run(share, *arguments)
 
-    run_subtask = local.run_subtask
-    monkeypatch.setattr(local, "run_subtask", counted)
+    run = Weights.run
+    monkeypatch.setattr(Weights, "run", counted)
     return shapes
 
 
@@ -133,7 +132,7 @@ def test_the_kernel_is_placed_once_for_as_long_as_it_is_the_same() -> None:
     placement = layer.coded.place(KERNEL)
     assert layer.executor.placements == [placement]
     assert placement.name == "block/conv"
-    assert placement.held[0].array.shape == (3, 3, 3, 2 * 2)
+    assert placement.held[0].arrays[0].shape == (3, 3, 3, 2 * 2)
     layer.check()
     layer.check(k=KERNEL.copy())
     assert layer.executor.placements == [placement]
@@ -228,10 +227,10 @@ def test_an_empty_batch_stays_in_the_client(subtasks: list[tuple[int, ...]]) -> 
 
 
 def _wrong(layer: Layer, *workers: int) -> None:
-    """Gives workers shares whose results have too many channels."""
+    """Gives workers shares that are another layer's."""
     placement = layer.coded.place(KERNEL)
     for worker in workers:
-        placement.held[worker] = KernelShare(np.ones((3, 3, 3, 5)))
+        placement.held[worker] = Weights(np.ones((3, 3, 3, 5)))
 
 
 def test_a_result_of_wrong_shape_is_an_erasure(subtasks: list[tuple[int, ...]]) -> None:
@@ -240,7 +239,7 @@ def test_a_result_of_wrong_shape_is_an_erasure(subtasks: list[tuple[int, ...]]) 
     record = layer.check()
     assert record.survivors == (1, 2, 4, 5)
     assert [record.subtasks[w].outcome for w in (0, 3)] == ["failed"] * 2
-    assert "in place of (4, 9, 2, 4) and float64" in record.subtasks[0].detail
+    assert "weights of a program must be" in record.subtasks[0].detail
     assert len(subtasks) == 6
 
 
@@ -272,7 +271,7 @@ def test_too_few_workers_can_be_an_error() -> None:
     assert "Received: 2 (timeout=7.5 s)" in message
     for fate in ("local-0: late", "local-2: failed (out of memory)", "local-5: late"):
         assert fate in message
-    assert "local-1: failed (result of shape" in message
+    assert "local-1: failed (PlanError: The weights" in message
     assert "local-3" not in message
     assert "fallback='local'" in message
     layer.executor.faults = {}

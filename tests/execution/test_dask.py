@@ -28,7 +28,7 @@ def bytes_on_workers(client):
 
     def measure(dask_worker):
         return {
-            str(key).split(":")[2].split("-")[0]: value.array.nbytes
+            str(key).split(":")[2].split("-")[0]: value.arrays[0].nbytes
             for key, value in dask_worker.data.items()
             if str(key).startswith("fcdcc:kernel")
         }
@@ -171,6 +171,6 @@ def test_a_subtask_raises(client):
 
 
 def _share(array):
-    from fcdcc_keras.worker.subtask import KernelShare
+    from fcdcc_keras.worker.weights import Weights
 
-    return KernelShare(array.astype("float32"))
+    return Weights(array.astype("float32"))

@@ -20,12 +20,12 @@ import tensorflow as tf
 import fcdcc_keras as fk
 from fcdcc_keras import layers as coded_layers
 from fcdcc_keras.codes import CRME
-from fcdcc_keras.execution import local
 from fcdcc_keras.execution.local import LOST
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.layers import CodedLayer, channels_last
 from fcdcc_keras.planning import LayerPlan
+from fcdcc_keras.worker.weights import Weights
 
 pytestmark = [
     # Keras's tests of fitting pass a generator, and do not say that it is in order.
@@ -102,12 +102,12 @@ def _on_workers(
         WORKERS, lambda call, worker: LOST if worker == call % WORKERS else None
     )
     subtasks = 0
-    plain_call, run_subtask = CodedLayer.call, local.run_subtask
+    plain_call, run = CodedLayer.call, Weights.run
 
     def counted(*arguments: Any) -> Any:
         nonlocal subtasks
         subtasks += 1
-        return run_subtask(*arguments)
+        return run(*arguments)
 
     def call(self: Any, inputs: Any) -> Any:
         shape = channels_last(self, tuple(inputs.shape))
@@ -122,7 +122,7 @@ def _on_workers(
             assert subtasks >= before + 1, f"{self.name} ran no subtask"
         return outputs
 
-    monkeypatch.setattr(local, "run_subtask", counted)
+    monkeypatch.setattr(Weights, "run", counted)
     monkeypatch.setattr(CodedLayer, "call", call)
     with _coded_in_place():
         yield

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import CRME
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.errors import NotEnoughWorkersError
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.lanes import in_lanes
@@ -14,8 +15,6 @@ from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import MOST, Batching, Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
 
 FINE = Batching(least_bytes=1000, lanes=2)
 
@@ -93,12 +92,12 @@ class Layer:
         rng = np.random.default_rng(0)
         self.x = rng.normal(size=(images, 50, 10, 3))
         self.k = rng.normal(size=(3, 3, 3, 8))
-        self.expected = convolve(self.x, self.k, Convolution.of(geometry))
+        self.expected = convolve(self.x, self.k, geometry)
 
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(LocalExecutor, "way", FINE)
+    monkeypatch.setattr(LocalExecutor, "batching", FINE)
 
 
 @pytest.mark.usefixtures("small_parts")

@@ -10,11 +10,10 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.codes.certificate import plain_error
-from fcdcc_keras.execution import local
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve, run_subtask
+from fcdcc_keras.worker.weights import Weights
 
 BOUND = {"float32": 4e-6, "float64": 1e-13}
 """Deviation from what is plain, in units of the largest output."""
@@ -35,15 +34,13 @@ class Once(fk.LocalExecutor):
         super().__init__(6)
         self._inputs, self._answers = {}, {}
 
-        def answer(share, coded, convolution):
-            found = self._answers.get(id(share))
-            if found is None:
-                found = self._answers[id(share)] = run_subtask(
-                    share, coded, convolution
-                )
-            return found
+        def answer(share, *arguments):
+            if id(share) not in self._answers:
+                self._answers[id(share)] = run(share, *arguments)
+            return self._answers[id(share)]
 
-        monkeypatch.setattr(local, "run_subtask", answer)
+        run = Weights.run
+        monkeypatch.setattr(Weights, "run", answer)
 
     def forget(self):
         self._inputs.clear()
@@ -68,7 +65,7 @@ def all_sets(monkeypatch, executor):
     decode, lock, deviations = CodedConvolution._coded, Lock(), []
 
     def coded(self, workers, placement, geometry, inputs, kernel, output, record):
-        expected = convolve(inputs, kernel, Convolution.of(geometry))
+        expected = convolve(inputs, kernel, geometry)
         scale = abs(expected).max() * allowed(self.plan, inputs.dtype.name, geometry)
         with lock:  # TensorFlow runs branches in several threads
             for survivors in SURVIVORS:

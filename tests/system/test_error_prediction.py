@@ -8,10 +8,9 @@ import pytest
 from fcdcc_keras import codes
 from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
+from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan, plan_layer
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
 
 VGG_LAYER = ConvGeometry((28, 28), 256, 256, (3, 3), padding="same")
 
@@ -30,11 +29,11 @@ class Answers:
         workers = range(plan.code.workers)
         inputs = self._stages.encode(workers)
         shares = kernel_shares(plan.code, k.astype(dtype), workers)
-        conv = self._stages.convolution
-        self._all = [convolve(a, b, conv) for a, b in zip(inputs, shares, strict=True)]
+        part = self._stages.part
+        self._all = [convolve(a, b, part) for a, b in zip(inputs, shares, strict=True)]
         exact = (x.astype(dtype).astype("float64"), k.astype(dtype).astype("float64"))
-        self.expected = convolve(*exact, Convolution.of(geometry))
-        plain = convolve(x.astype(dtype), k.astype(dtype), Convolution.of(geometry))
+        self.expected = convolve(*exact, geometry)
+        plain = convolve(x.astype(dtype), k.astype(dtype), geometry)
         self.plain_error = self.error(plain)
 
     def error(self, outputs):

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from distributed.security import Security
 
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.wire.direct import DirectTransport
 from fcdcc_keras.wire.transport import Subtask
-from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.reply import Reply
 
 ADDRESS = "tcp://127.0.0.1:1"
-CONVOLUTION = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
+PROGRAM = convolution_program(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
 RESULT = np.ones((1, 8, 8, 512), np.float32)
 SHARED = json.loads(Reply(RESULT, None, 1.0, 2.0, shared=True).to_wire())
 
@@ -36,7 +37,7 @@ def answered(said, data=None):
         )
         share = SimpleNamespace(key="share")
         subtask = Subtask(ADDRESS, share, RESULT, RESULT.nbytes)
-        (task,) = transport.start("conv", [subtask], CONVOLUTION)
+        (task,) = transport.start("conv", [subtask], PROGRAM)
         reply, name = await task, tuple(given[0][0])
         error, shape = reply.error, getattr(reply.array, "shape", None)
         del reply, task  # nobody uses it any more

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.wire import direct, shared_memory
 from fcdcc_keras.wire.direct import DirectTransport
 from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker import attachments, handler
 from fcdcc_keras.worker.attachments import _KEPT, Attachments, attach
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare
+from fcdcc_keras.worker.weights import Weights
 from tests.wire.memfd import files, held
 
 pytestmark = pytest.mark.skipif(
@@ -32,7 +33,7 @@ class Worker:
     id = "Worker-0"
 
     def __init__(self, kernel):
-        self.data = {"share": KernelShare(kernel)}
+        self.data = {"share": Weights(kernel)}
         self.handlers, self.executors = {}, {"default": None}
         handler.install(self)
         self.answers = asyncio.Queue()
@@ -71,8 +72,8 @@ ONES = np.ones((1, 128, 128, 1), np.float32)
 def request(worker, address="tcp://a:1"):
     share = SimpleNamespace(key="share")
     subtask = Subtask(address, share, ONES, ONES.nbytes)
-    conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
-    return worker.transport.start("layer", [subtask], conv)[0]
+    program = convolution_program(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
+    return worker.transport.start("layer", [subtask], program)[0]
 
 
 @pytest.fixture
@@ -137,12 +138,12 @@ def test_memory_that_a_worker_may_yet_write_to_is_not_used_again(worker, written
 
 
 def test_inputs_in_memory_in_common_are_not_copied_by_the_worker(worker, monkeypatch):
-    def convolve(share, coded, conv):
+    def convolve(share, coded, program):
         seen.append((coded.flags.writeable, coded.ctypes.data))
         return coded.copy()
 
     seen, mapped = [], []
-    monkeypatch.setattr(handler, "run_subtask", convolve)
+    monkeypatch.setattr(Weights, "run", convolve)
     get = Attachments.get
 
     def noted(self, name, size, now, *, write):

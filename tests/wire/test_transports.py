@@ -74,7 +74,7 @@ def test_unknown_choices_are_refused(option):
 
 def _plant(path, kind):
     """Has a worker's subtasks return, or raise, what touches a file when unpickled."""
-    from fcdcc_keras.worker import handler, subtask
+    from fcdcc_keras.worker.weights import Weights
 
     class Trap:
         def __reduce__(self):
@@ -90,7 +90,7 @@ def _plant(path, kind):
     class TrapArray(Trap, np.ndarray):
         pass
 
-    def evil(share, coded, conv):
+    def evil(share, coded, program):
         if kind == "raised":
             raise TrapError("boom")
         if kind == "exit":
@@ -101,15 +101,13 @@ def _plant(path, kind):
             return np.zeros(3).view(TrapArray)
         return np.array([Trap()], dtype=object)
 
-    for module in (handler, subtask):
-        module.kept, module.run_subtask = module.run_subtask, evil
+    Weights.kept, Weights.run = Weights.run, evil
 
 
 def _lift():
-    from fcdcc_keras.worker import handler, subtask
+    from fcdcc_keras.worker.weights import Weights
 
-    for module in (handler, subtask):
-        module.run_subtask = module.kept
+    Weights.run = Weights.kept
 
 
 _TRAPS = {

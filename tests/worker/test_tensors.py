@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import KernelShare, run_subtask
+from fcdcc_keras.coding.compute import CLIENT_ENGINE
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.worker.tensors import aligned_empty, as_array, as_tensor
+from fcdcc_keras.worker.weights import Weights
 
 _SHAPE = (2, 5, 7, 3)
 
@@ -104,10 +106,9 @@ def test_what_a_graph_hands_over_stays_as_it_is() -> None:
 def test_a_result_is_sent_from_the_memory_it_was_computed_in() -> None:
     from distributed.protocol import deserialize, serialize
 
-    share = KernelShare(np.ones((1, 1, 3, 4), np.float32))
-    conv = Convolution((1, 1), (1, 1), ((0, 0), (0, 0)))
-    array = run_subtask(share, _aligned(), conv)
-    assert array is not None
+    share = Weights(np.ones((1, 1, 3, 4), np.float32))
+    program = convolution_program(ConvGeometry((4, 4), 3, 4, (1, 1)), "float32")
+    array = share.run(_aligned(), program, CLIENT_ENGINE)
     assert array.flags.c_contiguous
     header, frames = serialize(array)
     (frame,) = frames
@@ -117,7 +118,6 @@ def test_a_result_is_sent_from_the_memory_it_was_computed_in() -> None:
 
 def test_a_share_is_held_once() -> None:
     array = _aligned()
-    share = KernelShare(array)
-    assert np.shares_memory(as_array(share.tensor()), array)
-    assert np.shares_memory(share.array, array)
-    assert share.tensor() is share.tensor()
+    (held,) = Weights(array).arrays
+    assert held is array
+    assert np.shares_memory(as_array(as_tensor(held)), array)
