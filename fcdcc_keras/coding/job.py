@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from fcdcc_keras.codes import Code
-from fcdcc_keras.codes.certificate import TYPICAL_TERMS
 from fcdcc_keras.coding.finite import NOT_FINITE, all_finite
+from fcdcc_keras.programs.exactness import TYPICAL_TERMS
 from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.subtask import Reply
 from fcdcc_keras.worker.tensors import Allocate

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.execution import local
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.programs.exactness import plain_error
 from fcdcc_keras.worker.operation import Convolution
 from fcdcc_keras.worker.subtask import convolve, run_subtask
 
