@@ -102,6 +102,14 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> fl
     help="Watch over the worker by a second process, which starts it anew.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(("auto", "light", "tensorflow")),
+    default="auto",
+    show_default=True,
+    help="What computes: LiteRT, in a tenth of the memory, or TensorFlow. auto: "
+    "TensorFlow with --gpu, and else LiteRT where it is installed.",
+)
+@click.option(
     "--gpu",
     type=click.IntRange(min=0),
     metavar="INDEX",

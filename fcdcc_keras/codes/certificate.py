@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fcdcc_keras.checks import record
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.programs.exactness import TYPICAL_TERMS, plain_error
+from fcdcc_keras.programs.program import DTYPES
 
-_LEAST_ERROR = {"float64": 3.7e-16, "float32": 2e-7}
-"""Relative error of a plain convolution whose sums are blocked."""
-_PER_ROOT_TERM = {"float64": 0.0, "float32": 2.0**-25}
-"""Half a unit roundoff: by it, times the root of the number of terms, grows the error
-of sums that are not blocked, as oneDNN's are on some CPUs and in float32 only."""
-TYPICAL_TERMS = 3 * 3 * 256
 _UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Half a unit in the last place: results of these types are rounded to them once."""
-
-
-def plain_error(dtype: str, terms: int = TYPICAL_TERMS) -> float:
-    """Returns the relative error of a plain convolution, on CPUs that sum worst.
-
-    Where sums are blocked it is three to ten times less; what decoding does to it is
-    the same everywhere.
-
-    Args:
-        dtype: float32 or float64.
-        terms: Products in the sum of one output, K_H·K_W·C.
-
-    Returns:
-        Expected largest error in units of the largest output.
-    """
-    return max(_LEAST_ERROR[dtype], _PER_ROOT_TERM[dtype] * math.sqrt(terms))
 
 
 @dataclass(frozen=True)
@@ -82,14 +61,14 @@ class Certificate:
         Raises:
             PlanError: No prediction is made for the type.
         """
-        if dtype not in _LEAST_ERROR and dtype not in _UNIT:
-            known = ", ".join((*_LEAST_ERROR, *_UNIT))
+        if dtype not in DTYPES and dtype not in _UNIT:
+            known = ", ".join((*DTYPES, *_UNIT))
             raise PlanError(
                 f"`dtype` must be one of {known}. Received: dtype={dtype!r}. Choose "
                 "the type that the layer computes in."
             )
         alpha = self.amplification_worst if worst else self.amplification_99
-        coded_in = dtype if dtype in _LEAST_ERROR else "float32"
+        coded_in = dtype if dtype in DTYPES else "float32"
         return alpha * plain_error(coded_in, terms) + _UNIT.get(dtype, 0.0)
 
     def to_dict(self) -> dict[str, Any]:

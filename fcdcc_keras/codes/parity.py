@@ -21,7 +21,7 @@ from itertools import combinations
 import numpy as np
 
 from fcdcc_keras.codes.base import Code
-from fcdcc_keras.codes.certificate import plain_error
+from fcdcc_keras.programs.exactness import plain_error
 
 FALSE_ALARM = 1e-9
 """Probability with which true results of one layer may be taken for contradictory,

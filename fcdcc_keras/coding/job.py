@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from fcdcc_keras.codes import Code
-from fcdcc_keras.codes.certificate import TYPICAL_TERMS
 from fcdcc_keras.coding.finite import NOT_FINITE, all_finite
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.programs import Program
+from fcdcc_keras.programs.exactness import TYPICAL_TERMS
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import Allocate
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.coding.job import Verify
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.planning import check_tolerance
+from fcdcc_keras.programs.exactness import plain_error
 
 Fallback = Literal["local", "raise"]
 FALLBACKS: tuple[Fallback, ...] = ("local", "raise")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.observe.plotting import (
     BLACK,
     BLUE,
@@ -22,6 +21,7 @@ from fcdcc_keras.observe.plotting import (
 )
 from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
 from fcdcc_keras.planning.search import TOLERANCE
+from fcdcc_keras.programs.exactness import plain_error
 
 _LIMIT = TOLERANCE["float32"] / plain_error("float32")
 """α with which a float32 layer has the largest error that is tolerated by default."""

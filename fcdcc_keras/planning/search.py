@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from fcdcc_keras import codes
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code, certify
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.codes.certify import check_certifiable, screen
 from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
@@ -17,6 +16,7 @@ from fcdcc_keras.planning.cost import Prices, layer_cost
 from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
+from fcdcc_keras.programs.exactness import plain_error
 
 AUTO = "auto"
 TOLERANCE = {"float32": 1e-4, "float64": 3e-14}

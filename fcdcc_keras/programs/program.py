@@ -21,7 +21,7 @@ from fcdcc_keras.programs.operation import (
 
 VERSION = 1
 """Of programs as they are written here; those of later ones are refused."""
-DTYPES = ("float32", "float64")
+DTYPES = ("float64", "float32")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fcdcc_keras.worker.address import check_address
+from fcdcc_keras.worker.engines.choice import ENGINE, resolve
 
 WAIT = 300.0
 """Seconds that a worker waits for its scheduler: boards boot before the head node."""
@@ -31,18 +32,22 @@ ALLOCATOR = {
 """Environment for glibc's allocator, read when a process starts."""
 
 
-def environment(nthreads: int = 1, gpu: int | None = None) -> dict[str, str]:
+def environment(
+    nthreads: int = 1, gpu: int | None = None, engine: str = "auto"
+) -> dict[str, str]:
     """Returns the environment that a worker process is started with.
 
     Args:
-        nthreads: Threads for TensorFlow's kernels.
+        nthreads: Threads for the engine's kernels.
         gpu: Index of the worker's only GPU; None leaves the choice to TensorFlow.
+        engine: What is to compute; see ``engines.choice.resolve``.
 
     Returns:
         This process's environment with the worker's settings added.
     """
     settings = {
         **ALLOCATOR,
+        ENGINE: engine,
         "OMP_NUM_THREADS": str(nthreads),
         "OPENBLAS_NUM_THREADS": str(nthreads),
         "TF_NUM_INTRAOP_THREADS": str(nthreads),
@@ -76,7 +81,7 @@ def command(
     Args:
         address: Address of the scheduler, as ``tcp://host:8786``.
         name: Name of the worker; default: made by Dask.
-        nthreads: Threads for TensorFlow's kernels; subtasks run one at a time.
+        nthreads: Threads for the engine's kernels; subtasks run one at a time.
         memory_limit: As for ``dask worker``; "0" for no limit.
         nanny: Whether a second process restarts the worker when it dies.
     """
@@ -118,14 +123,23 @@ def lasting_command(
 
 
 def serve(
-    address: str | None, *, nthreads: int = 1, gpu: int | None = None, **options: Any
+    address: str | None,
+    *,
+    nthreads: int = 1,
+    gpu: int | None = None,
+    engine: str = "auto",
+    **options: Any,
 ) -> None:
     """Becomes a worker until it is told to end; see ``lasting_command`` for arguments.
 
     The process is replaced, for the allocator and TensorFlow read their settings
     only once.
+
+    Raises:
+        ClusterError: The address is none, or there is no engine.
     """
+    engine = resolve(engine, gpu is not None)
     if address is not None:
         check_address(address)
     line = lasting_command(address, nthreads=nthreads, **options)
-    os.execve(line[0], line, environment(nthreads, gpu))
+    os.execve(line[0], line, environment(nthreads, gpu, engine))

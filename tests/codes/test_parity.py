@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import CRME, Code, Replication
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.codes.parity import FALSE_ALARM, parity, redundant, rounding_limit
+from fcdcc_keras.programs.exactness import plain_error
 
 EXACT = 1e-11
 

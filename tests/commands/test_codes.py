@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 from fcdcc_keras import cli, codes
 from fcdcc_keras.codes import Certificate
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.planning.comparison import Comparison
 from fcdcc_keras.planning.curves import over_stragglers, over_workers
+from fcdcc_keras.programs.exactness import plain_error
 
 
 def run(*arguments: str) -> Result:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.programs.exactness import plain_error
 from fcdcc_keras.worker.weights import Weights
 
 BOUND = {"float32": 4e-6, "float64": 1e-13}

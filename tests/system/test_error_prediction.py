@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fcdcc_keras import codes
-from fcdcc_keras.codes.certificate import plain_error
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan, plan_layer
+from fcdcc_keras.programs.exactness import plain_error
 
 VGG_LAYER = ConvGeometry((28, 28), 256, 256, (3, 3), padding="same")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.programs import Program
+from fcdcc_keras.programs.exactness import plain_error
 from fcdcc_keras.worker.engines.lowering import lower
 
 Sizes = tuple[int, ...]
@@ -104,6 +105,10 @@ class Engine(ABC):
         Raises:
             PlanError: The weights are not the program's, or it lacks something.
         """
+
+    def plain_error(self, dtype: str, terms: int) -> float:
+        """Returns the relative error of a plain convolution; see ``exactness``."""
+        return plain_error(dtype, terms, self.name)
 
     def check(self, program: Program) -> None:
         """Checks that it can compute a program.

@@ -13,9 +13,7 @@ from fcdcc_keras.worker.engines.light import LightEngine
 from fcdcc_keras.worker.engines.numpy import NumPyEngine
 from fcdcc_keras.worker.engines.tensorflow import TensorFlowEngine
 
-CHOICES = ("auto", "light", "tensorflow")
-"""What ``fcdcc-keras worker --engine`` takes."""
-VARIABLE = "FCDCC_ENGINE"
+ENGINE = "FCDCC_ENGINE"
 """Where a worker's process finds its own choice, in its environment."""
 _NEEDS = {"light": "ai_edge_litert", "tensorflow": "tensorflow"}
 
@@ -24,8 +22,9 @@ def resolve(choice: str, gpu: bool = False) -> str:
     """Returns the engine that a choice comes to on this machine.
 
     Args:
-        choice: One of ``CHOICES``. "auto" is TensorFlow where a GPU is asked for, and
-            otherwise the light one where that is installed.
+        choice: "light", "tensorflow", or "auto":
+            TensorFlow where a GPU is asked for, and otherwise the light one where that
+            is installed.
         gpu: Whether one is asked for.
 
     Raises:
@@ -51,7 +50,7 @@ def own_engines() -> tuple[Engine, ...]:
     NumPy computes what the light one lacks.
     """
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")
-    if resolve(os.environ.get(VARIABLE, "auto"), gpu) == "tensorflow":
+    if resolve(os.environ.get(ENGINE, "auto"), gpu) == "tensorflow":
         return (TensorFlowEngine(),)
     return LightEngine(), NumPyEngine()
 
