@@ -39,6 +39,8 @@ class SubtaskRecord:
     bytes_received: int = 0
     detail: str = ""
     """Why it failed."""
+    engine: str = ""
+    """What the worker computed it by, as it says."""
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,7 @@ class Call:
             if lost:
                 self._executor.shares.forget(self.job.placement, subtask.share)
             if wrong is None:
+                self.collector.records[slot].engine = reply.engine
                 times = reply.started, reply.finished
                 self.tell(Answered(slot, worker, reply.array, arrived, *times))
             else:

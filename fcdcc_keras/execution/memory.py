@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NEEDED = 600e6
 """Bytes of a worker that has loaded TensorFlow, without kernels."""
+LIGHT_NEEDED = 120e6
+"""The same of one with LiteRT."""
 _SAID_WITHIN = 2.0
 """Seconds that a nanny gets to say so after its worker has left."""
 
@@ -69,4 +71,7 @@ class Memory:
         if limit >= NEEDED:
             return said
         lack = bytes_text(NEEDED - limit)
-        return f"{said}, and lacks {lack}: TensorFlow takes {bytes_text(NEEDED)}"
+        return (
+            f"{said}, and lacks {lack}: with TensorFlow it takes {bytes_text(NEEDED)}, "
+            f"with --engine light {bytes_text(LIGHT_NEEDED)}"
+        )

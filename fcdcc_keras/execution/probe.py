@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 PROBE_TIMEOUT = 30.0
 """Seconds that each of them gets to say what it has installed."""
 WARM_UP_TIMEOUT = 180.0
-"""Seconds that the workers get to load TensorFlow, all at once on one machine."""
+"""Seconds that the workers get to load their engines, all at once on one machine."""
 _LOOK_EVERY = 0.5
 """Seconds between looks at which workers are there still."""
 
@@ -109,16 +109,16 @@ async def _check_software(
     if wrong:
         raise ClusterError(
             f"Scheduler and workers must have fcdcc_keras {__version__}, as this "
-            "client has, and the workers TensorFlow. Received: "
+            "client has, and the workers an engine. Received: "
             f"{_listed(wrong)}. Install the same version there (`pip install "
-            "fcdcc_keras[cpu]`) and start them again."
+            "'fcdcc-keras[worker]'`, or [cpu] for TensorFlow) and start them again."
         )
 
 
 async def _warm_up(
     memory: Memory, tasks: TaskTransport, addresses: Sequence[str]
 ) -> None:
-    """Has every worker load TensorFlow and convolve once.
+    """Has every worker load its engine and convolve once.
 
     It takes a weak machine tens of seconds, which would count as straggling.
     """
@@ -184,7 +184,7 @@ def _listed(wrong: Mapping[str, str]) -> str:
     return "; ".join(f"{where}: {said}" for where, said in wrong.items())
 
 
-def _make_probe(needs_tensorflow: bool) -> Callable[[], bytes]:
+def _make_probe(needs_engine: bool) -> Callable[[], bytes]:
     # A function made inside a function travels by value: it runs even where the
     # package is missing, and can say so.
     def probe() -> bytes:
@@ -192,8 +192,9 @@ def _make_probe(needs_tensorflow: bool) -> Callable[[], bytes]:
 
         if find_spec("fcdcc_keras") is None:
             return b"fcdcc_keras is not installed"
-        if needs_tensorflow and find_spec("tensorflow") is None:
-            return b"TensorFlow is not installed"
+        engines = "ai_edge_litert", "tensorflow"
+        if needs_engine and not any(map(find_spec, engines)):
+            return b"neither LiteRT nor TensorFlow is installed"
         from fcdcc_keras.version import __version__ as version
 
         return version.encode()

@@ -25,7 +25,7 @@ from fcdcc_keras.dask_internals import (
 )
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
-from fcdcc_keras.worker.weights import Weights
+from fcdcc_keras.worker.weights import Weights, replied
 
 HANDLER = "fcdcc_compute"
 ATTACH = "fcdcc_attach"
@@ -144,16 +144,18 @@ def _run(
 ) -> dict[str, Any]:
     """Returns the answer to a request, whatever happens: the client waits for it."""
 
-    def work() -> np.ndarray:
+    def inputs() -> np.ndarray:
         shape, dtype, offset = request["shape"], request["dtype"], 0
         if "input" in request:
             *_, offset = request["input"]
         coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
         if isinstance(data, mmap.mmap):
             coded = np.asarray(_Unprotected(coded))
-        return weights.run(coded, request["program"])
+        taken: np.ndarray = coded
+        return taken
 
-    return _answer(Reply.of(work, None if target is None else memoryview(target)))
+    memory = None if target is None else memoryview(target)
+    return _answer(replied(weights, inputs, request["program"], memory))
 
 
 class _Unprotected:

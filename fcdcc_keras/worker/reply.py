@@ -21,6 +21,8 @@ _ALIGNMENT = 64
 MOST_TEXT = 1 << 20
 """Bytes of text that may come with a result."""
 _MOST_AXES = 8
+_LONGEST = 32
+"""Letters of an engine's name."""
 _NONSENSE = (ValueError, TypeError, KeyError, RecursionError, OverflowError)
 _TYPES = tuple(np.dtype(name).str for name in ("float32", "float64"))
 _LENGTH = 8
@@ -38,6 +40,8 @@ class Reply:
     started: float = 0.0
     """By the worker's clock, as ``finished``; 0: it never was."""
     finished: float = 0.0
+    engine: str = ""
+    """What has computed it."""
     shared: bool = False
     """Whether the result is in memory that client and worker have in common."""
 
@@ -67,7 +71,7 @@ class Reply:
                 shared = True
                 target = np.frombuffer(memory, array.dtype, array.size)
                 target.reshape(array.shape)[...] = array
-            return cls(array, None, started, finished, shared)
+            return cls(array, None, started, finished, shared=shared)
         except BaseException as error:
             return cls(error=text_of(error), started=started, finished=finished)
 
@@ -79,6 +83,7 @@ class Reply:
                 "started": self.started,
                 "finished": self.finished,
                 "error": self.error,
+                "engine": self.engine,
                 "shape": None if array is None else array.shape,
                 "dtype": None if array is None else array.dtype.str,
                 "shared": self.shared,
@@ -108,7 +113,7 @@ class Reply:
                 raise ValueError(f"{len(text)} bytes of it")
             said = json.loads(text)
             error, shape, name = said["error"], said["shape"], said["dtype"]
-            shared = said["shared"] is True
+            shared, engine = said["shared"] is True, str(said["engine"])[:_LONGEST]
             times = float(said["started"]), float(said["finished"])
             if not all(map(math.isfinite, times)):
                 raise ValueError(f"the times {times}")
@@ -128,7 +133,7 @@ class Reply:
             raise ValueError(
                 f"result of shape {shape} and type {dtype} in place of {nbytes} bytes"
             )
-        return cls(find(shape, dtype, shared), None, *times, shared)
+        return cls(find(shape, dtype, shared), None, *times, engine, shared)
 
     def to_bytes(self) -> bytearray:
         """Returns the reply as one run of bytes, its result aligned within."""

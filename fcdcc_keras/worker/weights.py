@@ -6,7 +6,8 @@ the workers import it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -85,4 +86,24 @@ def answer(weights: Weights, inputs: np.ndarray, program: str) -> bytearray:
     Returns:
         Its reply as bytes: Dask pickles what a task returns otherwise.
     """
-    return Reply.of(lambda: weights.run(inputs, program)).to_bytes()
+    return replied(weights, lambda: inputs, program).to_bytes()
+
+
+def replied(
+    weights: Weights,
+    inputs: Callable[[], np.ndarray],
+    program: str,
+    memory: memoryview | None = None,
+) -> Reply:
+    """Runs a subtask, and returns its reply, whatever happens.
+
+    Args:
+        weights: What is computed with.
+        inputs: Gives what it is computed from.
+        program: Its text.
+        memory: See ``Reply.of``.
+    """
+    reply = Reply.of(lambda: weights.run(inputs(), program), memory)
+    if reply.array is None:
+        return reply
+    return replace(reply, engine=weights.prepared(program)[0].name)
