@@ -111,8 +111,8 @@ def test_error_is_predicted_for_each_type():
     assert certificate.error("float64") == pytest.approx(50 * 3.7e-16)
     assert certificate.error("bfloat16", **few) == pytest.approx(1e-5 + 2**-8)
     assert certificate.error("float16", **few) == pytest.approx(1e-5 + 2**-11)
-    # Half a unit roundoff for each root of a term.
-    assert certificate.error(terms=4096) == pytest.approx(50 * 64 * 2**-25)
+    # A unit roundoff for each root of a term, on the least exact engine.
+    assert certificate.error(terms=4096) == pytest.approx(50 * 64 * 2**-24)
     with pytest.raises(PlanError, match=r"`dtype` must be one of.*'int8'"):
         certificate.error("int8")
 

@@ -120,7 +120,7 @@ def test_narrow_types_are_coded_in_float32(dtype):
     x = images()
     y = coded(x)
     assert y.dtype == plain(x).dtype
-    sent = coded.layers[-1].session.executor.placements[0].held[0].array
+    sent = coded.layers[-1].session.executor.placements[0].held[0].arrays[0]
     assert sent.dtype == np.float32
     reference = keras.layers.Conv2D(10, dtype="float64", **LAYERS[1])
     reference.build((None, 17, 14, 3))

@@ -141,7 +141,7 @@ def test_results_come_in_the_type_of_the_layer(name: str, dtype: str) -> None:
     inputs = keras.Input(shape, dtype=layer.compute_dtype)
     plain = keras.Model(inputs, layer(inputs))
     coded = fk.distribute(plain, executor, fallback="raise", dense=True)
-    held = executor.placements[0].held[0].array
+    held = executor.placements[0].held[0].arrays[0]
     assert held.dtype == np.float32
     x = np.random.default_rng(0).normal(size=(2, *shape))
     y = coded(x)
