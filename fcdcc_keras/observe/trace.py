@@ -78,3 +78,6 @@ class Trace:
         from fcdcc_keras.observe.trace_plot import plot_trace
 
         plot_trace(list(self.records), path)
+
+
+trace = Trace
