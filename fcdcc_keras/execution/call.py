@@ -15,6 +15,8 @@ import numpy as np
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.verify import collector_for
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import DISTRUSTED, Crew
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
@@ -65,6 +67,9 @@ class Executing(Protocol):
     def closed(self) -> bool:
         """Whether nothing can be asked of workers any more."""
 
+    def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
+        """Returns what decides for a layer."""
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Starts something on the client's loop."""
 
@@ -79,24 +84,14 @@ class Call:
     """Made in any thread; ``run`` and what follows it are used on the client's loop."""
 
     def __init__(self, job: Job, executor: Executing) -> None:
-        shares, placement = executor.shares, job.placement
         self.job = job
         self.collector = collector_for(job, executor.crew.roster.addresses)
         self.collector.epoch = time.time() - time.monotonic()
-        self._round = Round(
-            self.collector,
-            executor.crew,
-            # It must not refer to this call, or results would wait for the garbage
-            # collector.
-            lambda slot, worker: shares.held((placement, slot, worker)) is not None,
-            kind=job.kind,
-            timeout=job.timeout,
-            hedged=job.hedged,
-        )
+        self._round = executor.round_of(job, self.collector)
         self._executor = executor
         self._over = asyncio.Event()
         self._inputs: dict[int, np.ndarray] = {}
-        """Coded inputs that are about to be sent, by slot."""
+        """Coded inputs that are ready to be sent, by slot."""
         self._timer: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
@@ -193,10 +188,8 @@ class Call:
         expected = math.prod(self.job.result_shape) * self.job.dtype.itemsize
         subtasks = []
         for slot, worker in ((send.slot, send.worker) for send in sends):
-            coded, share = (
-                self._inputs.pop(slot),
-                self._executor.shares.held(self._key(slot, worker)),
-            )
+            coded = self._inputs[slot]
+            share = self._executor.shares.held(self._key(slot, worker))
             self.collector.records[slot].bytes_sent += coded.nbytes
             subtasks.append(Subtask(worker, share, coded, expected))
         tasks = self._executor.transport.start(

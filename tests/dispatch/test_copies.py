@@ -7,6 +7,7 @@ from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import PATIENCE, CopyingRound
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import (
+    Abandoned,
     Answered,
     CrewChanged,
     Encode,
@@ -109,3 +110,12 @@ def test_time_is_up():
     assert layer.wake_at() == 2.0
     assert layer.handle(Tick(), 2.0) == [Finish()]
     assert layer.handle(Tick(), 3.0) == []
+
+
+def test_abandoned_is_over_at_once():
+    layer, _, _ = begin()
+    assert layer.handle(Abandoned("the model was closed"), 1.0) == [Finish()]
+    assert layer.collector.abandoned == "the model was closed"
+    assert layer.handle(Abandoned(None), 1.0) == []
+    assert answer(layer, 0, "a", 2.0) == [Free("a")]
+    assert layer.wake_at() == 60.0
