@@ -250,14 +250,12 @@ class Round:
 
     def _begin(self, now: float) -> Commands:
         self._started = True
-        for slot, why in self._crew.gone().items():
-            self.collector.failed(slot, now, why)
         yield self._encode(self._targets(now))
 
     def _targets(self, now: float) -> list[int]:
         """Returns whom to send to at once, and notes whether others may follow."""
         free = self._crew.accepting(now)
-        if self._hedged and self.collector.enough(free):
+        if self._hedged:
             paces = {s: self._crew.of(s).pace(self._kind, now) for s in free}
             known = {slot: pace.mean for slot, pace in paces.items() if pace}
             # Until it is known how long they take, nobody can be said to be late.

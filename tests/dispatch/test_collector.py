@@ -137,10 +137,22 @@ def test_a_part_is_tried_again_by_another_worker() -> None:
 
 def test_one_worker_counts_once() -> None:
     collector = _collector()
-    for _ in range(4):
-        collector.answered(1, 3.0, _array(1))
+    for again in range(4):
+        collector.answered(1, 3.0 + again, _array(1 + again))
     assert collector.survivors == (1,)
     assert not collector.complete
+    # The first answer is the one.
+    assert collector.records[1].received == 3.0
+    np.testing.assert_array_equal(collector.results[0], _array(1))
+
+
+def test_what_comes_once_collecting_has_ended_is_not_used() -> None:
+    collector = _collector()
+    collector.stop()
+    collector.answered(1, 3.0, _array(1))
+    assert collector.survivors == ()
+    assert collector.records[1].received == 3.0
+    assert collector.records[1].outcome == "late"
 
 
 def test_failures_are_erasures_with_a_reason() -> None:
