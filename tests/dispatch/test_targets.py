@@ -125,7 +125,7 @@ def test_sets_that_decode_to_noise_are_the_last_choice():
 
 
 class Unequal:
-    """Three do, or two others."""
+    """Three do, or two others, which amplify more."""
 
     plain_workers = 0
 
@@ -133,7 +133,7 @@ class Unequal:
         return {0, 1, 2} <= set(workers) or {3, 4} <= set(workers)
 
     def decoder(self, workers):
-        return SimpleNamespace(amplification=len(workers))
+        return SimpleNamespace(amplification=1 / len(workers))
 
 
 def test_as_few_as_there_may_be():
