@@ -51,11 +51,11 @@ class SpeculativeExecutor(DaskExecutor):
         self._rounds[collector] = made
         return made
 
-    def run(self, job: Job) -> Collector:
+    def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Sends every part to one worker, and copies of late ones to others."""
-        collector = super().run(job)
+        collector, results = super().run(job)
         self._copies.append(self._rounds.pop(collector).copies)
-        return collector
+        return collector, results
 
     def close(self) -> None:
         """Frees all shares; the client and its connections are another's."""

@@ -92,7 +92,7 @@ class CopyingRound:
         self.collector.answered(
             slot,
             event.arrived,
-            event.result,
+            event.nbytes,
             event.started,
             event.finished,
             event.worker,
@@ -189,4 +189,5 @@ class CopyingRound:
     def _finish(self) -> Commands:
         if not self.over:
             self.over = True
+            self.collector.stop()
             yield Finish()

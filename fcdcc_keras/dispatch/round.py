@@ -152,7 +152,7 @@ class Round:
         else:
             times = event.started, event.finished
             self.collector.answered(
-                event.slot, event.arrived, event.result, *times, event.worker
+                event.slot, event.arrived, event.nbytes, *times, event.worker
             )
             yield from self._conclude(now)
         yield Free(event.worker)
@@ -366,14 +366,17 @@ class Round:
             return
         if self.collector.complete:
             yield from self._finish()
-        elif not self._judging and self.collector.question() is not None:
+            return
+        given = None if self._judging else self.collector.question()
+        if given is not None:
             self._judging = True
-            yield Judge()
+            yield Judge(given)
 
     def _finish(self, given_up: bool = False) -> Commands:
         if self.over:
             return
         self.over = True
+        self.collector.stop()
         # What is still unfinished, nobody waits for any more.
         for slot, address in self._unfinished:
             if address in self._crew.health:

@@ -110,13 +110,13 @@ class DaskExecutor(Executor):
             raise
         return placement
 
-    def run(self, job: Job) -> Collector:
+    def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
         call = Call(job, self)
         if self.closed or not self._ran(call):
             for slot in self.crew.slots:
                 call.collector.failed(slot, time.monotonic(), CLOSED)
-        return call.collector
+        return call.collector, call.take_results()
 
     def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
         """Returns what decides for a layer."""

@@ -20,10 +20,6 @@ from fcdcc_keras.dispatch.messages import (
 )
 
 
-class Result:
-    nbytes = 8
-
-
 def begin(crew=None, now=0.0, timeout=60.0):
     crew = crew or Crew("abcd")
     collector = Collector(Uncoded(4, 1, 4), "abcd")
@@ -34,7 +30,7 @@ def begin(crew=None, now=0.0, timeout=60.0):
 
 
 def answer(layer, slot, worker, now):
-    return layer.handle(Answered(slot, worker, Result(), now), now)
+    return layer.handle(Answered(slot, worker, 8, now), now)
 
 
 def test_each_part_goes_to_its_own_worker_and_all_are_needed():

@@ -14,6 +14,8 @@ from fcdcc_keras.dispatch.messages import (
     Judged,
 )
 
+GIVEN = {"whoever": frozenset({0})}
+
 
 def free(*workers):
     return [Free(worker) for worker in workers]
@@ -26,7 +28,7 @@ class Witnessed(Collector):
     verdict = None
 
     def question(self):
-        return (lambda: None) if len(self._answers) >= 5 and not self.complete else None
+        return GIVEN if len(self._answers) >= 5 and not self.complete else None
 
     def judged(self, verdict):
         if verdict.agreeing == verdict.asked:
@@ -47,7 +49,7 @@ def test_answers_are_compared_once_at_a_time(paper):
     layer = paper(collector=Witnessed(CRME(4, 4, 6), "abcdef"))
     layer.begin()
     assert layer.answer(0, 1, 2, 3, now=1.0) == free(*"abcd")
-    assert layer.answer(4, now=1.0) == [Judge(), *free("e")]
+    assert layer.answer(4, now=1.0) == [Judge(GIVEN), *free("e")]
     assert layer.answer(5, now=1.1) == free("f")
     everyone = frozenset(range(5))
     assert layer.round.handle(Judged(Verdict(everyone, everyone)), 1.2) == [Finish()]
@@ -59,7 +61,7 @@ def test_who_lied_is_not_used_any_more(paper):
     layer.answer(0, 1, 2, 3, 4, 5, now=1.0)
     everyone = frozenset(range(6))
     commands = layer.round.handle(Judged(Verdict(everyone, everyone - {2})), 1.2)
-    assert commands == [Distrusted("c"), Judge()]
+    assert commands == [Distrusted("c"), Judge(GIVEN)]
     assert layer.crew.gone() == {2: DISTRUSTED}
     assert not layer.crew.of(2).accepts(1.2)
 
@@ -70,7 +72,7 @@ def test_who_contradicts_each_other_are_joined_by_one_more(paper, sends, learnt)
     )
     first = [slot for slot, _ in sends(layer.begin())]
     (missing,) = set(range(6)) - set(first)
-    assert Judge() in layer.answer(*first, now=1.0)
+    assert Judge(GIVEN) in layer.answer(*first, now=1.0)
     nobody = Verdict(frozenset(first), frozenset(first[1:]))
     liar = layer.crew.roster.address(first[0])
     commands = layer.round.handle(Judged(nobody), 1.1)
@@ -120,5 +122,5 @@ def test_a_liars_slot_goes_to_a_worker_without_one(paper):
     layer.answer(0, 1, 2, 3, 4, 5, now=1.0)
     everyone = frozenset(range(6))
     commands = layer.round.handle(Judged(Verdict(everyone, everyone - {2})), 1.2)
-    assert commands == [Distrusted("c"), Fill(2), Judge()]
+    assert commands == [Distrusted("c"), Fill(2), Judge(GIVEN)]
     assert layer.crew.roster.address(2) == "x"

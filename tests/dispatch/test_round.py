@@ -103,7 +103,6 @@ def test_a_late_answer_frees_its_worker_and_changes_nothing(paper):
     layer = paper()
     layer.begin()
     layer.answer(0, 1, 2, 3, now=1.0)
-    layer.round.collector.settle()
     assert layer.crew.of(4).state(1.0) == "late"
     assert layer.answer(4, now=9.0) == free("e")
     assert layer.crew.of(4).state(9.0) == "back"
