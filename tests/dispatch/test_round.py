@@ -218,6 +218,22 @@ def test_an_answer_shows_that_a_worker_is_there(paper):
     assert layer.crew.of(0).state(1.0) == "back"
 
 
+def test_a_silent_cluster_takes_one_timeout(paper):
+    layer = paper(timeout=3.0)
+    layer.begin()
+    assert layer.round.handle(Tick(), 3.0) == [Finish()]
+    # The next one does not wait for those again.
+    after = paper(crew=layer.crew, timeout=3.0)
+    assert after.round.start(3.1) == [Look()]
+    assert after.round.handle(CrewChanged(), 3.2) == [Finish()]
+    silent = "the worker does not answer"
+    assert {r.detail for r in after.round.collector.records} == {silent}
+    # Once they answer they are sent to.
+    layer.answer(0, 1, 2, 3, now=4.0)
+    again = paper(crew=layer.crew, timeout=3.0)
+    assert again.round.start(4.1)[-1] == Encode((0, 1, 2, 3))
+
+
 def test_who_owes_an_answer_is_asked_now_and_then(paper):
     layer = paper()
     layer.begin()
