@@ -89,7 +89,7 @@ def test_every_public_name_is_there() -> None:
         # Coded layers have Keras's names for Keras, which names weights by them.
         own = getattr(value, "__qualname__", getattr(value, "__name__", name))
         own = own.rpartition(".")[2]
-        assert own == ("Trace" if name == "trace" else name)
+        assert own == name
 
 
 def test_the_backend_is_checked_for_every_name_that_needs_keras() -> None:
