@@ -97,6 +97,8 @@ def test_time_is_up(paper):
         "late"
     ] * 3
     assert [h.given_up for h in layer.crew.health.values()] == [False] * 3 + [True] * 3
+    layer.answer(3, now=3.1)  # too late to be used
+    assert layer.round.collector.survivors == (0, 1, 2)
 
 
 def test_a_late_answer_frees_its_worker_and_changes_nothing(paper):

@@ -55,8 +55,11 @@ def test_who_lied_is_named_and_its_answer_is_none():
 
 def test_a_disagreement_is_no_answer_until_one_more_has_come():
     made = collector(0, 1, 2, 3, 4)
+    assert made.enough(range(5))
     assert judged(made, range(5), ()) == ()
     assert made.disputed
+    assert not made.enough(range(5))  # to tell who lies
+    assert made.enough(range(6))
     assert not made.complete
     assert made.question() is None  # those have been compared
     assert not made.hopeless
