@@ -246,6 +246,8 @@ class Call:
         return wrong
 
     async def _judge(self, given: Mapping[str, frozenset[int]]) -> None:
+        if self._round.over:
+            return  # results may have been taken
         results = {
             slot: self._results[slot, worker]
             for worker, slots in given.items()
