@@ -70,6 +70,17 @@ def test_a_disagreement_is_no_answer_until_one_more_has_come():
     assert not made.complete
 
 
+def test_those_that_agree_are_no_answer_where_they_amplify_too_much():
+    code = CRME(4, 4, 6)
+    six, five = (code.decoder(range(n)).amplification for n in (6, 5))
+    made = VerifiedCollector(code, "abcdef", limit=(six + five) / 2)
+    for slot in range(6):
+        made.answered(slot, 1.0, 8)
+    assert judged(made, range(6), range(5)) == ("f",)
+    assert not made.complete
+    assert made.hopeless
+
+
 def test_one_worker_answers_for_all_its_slots():
     made = VerifiedCollector(CRME(4, 1, 6), "abcdbe")
     for slot in range(6):
