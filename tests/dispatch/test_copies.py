@@ -135,6 +135,8 @@ def test_time_is_up():
     assert layer.wake_at() == 2.0
     assert layer.handle(Tick(), 2.0) == [Finish()]
     assert layer.handle(Tick(), 3.0) == []
+    assert answer(layer, 0, "a", 3.0) == [Free("a")]
+    assert layer.collector.survivors == ()
 
 
 def test_abandoned_is_over_at_once():
