@@ -16,7 +16,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -96,8 +95,7 @@ def one_pass(
         first = 0 if answering == "first" else code.stragglers
         survivors = tuple(range(first, first + code.recovery_threshold))
         results = [memory.take(stages.result_shape) for _ in survivors]
-        collector = SimpleNamespace(survivors=survivors, results=results)
-        outputs = timed("decode", lambda s=stages, c=collector: s.decode(c))
+        outputs = timed("decode", partial(stages.decode, survivors, results))
         moved += outputs.nbytes + sum(result.nbytes for result in results)
         del outputs
         source = memory.take((moved // 8,))

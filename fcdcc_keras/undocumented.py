@@ -2,8 +2,8 @@
 
 Keras, Dask and TensorFlow have parts that their documentation does not promise. What is
 used of them stands in one module for each: ``rewriting.keras_internals``,
-``execution.dask_internals``, ``layers.tensorflow_internals``. Each function there wraps
-one assumption, and ``tests/test_assumptions.py`` has a test of each.
+``dask_internals``, ``layers.tensorflow_internals``. Each function there wraps
+one assumption, and ``tests/assumptions`` has a test of each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """What importing the package brings with it, and what it needs."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,12 +83,26 @@ def test_what_needs_no_keras_does_not_import_it(name: str) -> None:
 
 def test_every_public_name_is_there() -> None:
     assert sorted(fk.__all__) == dir(fk)
+    assert len(fk.__all__) == len(set(fk.__all__)) > 30
     for name in fk.__all__:
         value = getattr(fk, name)
         # Coded layers have Keras's names for Keras, which names weights by them.
         own = getattr(value, "__qualname__", getattr(value, "__name__", name))
         own = own.rpartition(".")[2]
-        assert own == ("Trace" if name == "trace" else name)
+        assert own == name
+
+
+def test_the_backend_is_checked_for_every_name_that_needs_keras() -> None:
+    stub = ast.parse(Path(fk.__file__).with_suffix(".pyi").read_text())
+    homes = {
+        name.name: (each.module or "").partition(".")[0]
+        for each in stub.body
+        if isinstance(each, ast.ImportFrom)
+        for name in each.names
+    }
+    assert homes.keys() == set(fk.__all__)
+    rooms = {"layers", "rewriting", "observe"}
+    assert fk._NEED_KERAS == {name for name in homes if homes[name] in rooms}
 
 
 def test_the_contract_of_names() -> None:
@@ -122,7 +138,7 @@ def test_keras_knows_the_coded_layers(imports: str) -> None:
 
 
 def test_unknown_names_are_attribute_errors() -> None:
-    with pytest.raises(AttributeError, match=r"fcdcc_keras.* no attribute 'turbo'"):
+    with pytest.raises(AttributeError, match="No fcdcc_keras attribute turbo"):
         _ = fk.turbo
 
 
@@ -146,6 +162,8 @@ def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(FcdccError, match=r"backend. Received: the backend 'jax'"):
         check_backend()
+    # What has been asked for before is there.
+    monkeypatch.delitem(vars(fk), "distribute", raising=False)
     with pytest.raises(FcdccError, match=r"KERAS_BACKEND=tensorflow"):
         _ = fk.distribute
 

@@ -34,7 +34,6 @@ from examples.paper import experiment
 from fcdcc_keras.codes import Certificate, Code
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.coding.compute import convolve
-from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.observe.plotting import canvas, check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
@@ -97,10 +96,8 @@ class Answers:
         self.results = [convolve(coded, share, conv) for coded, share in pairs]
 
     def decode(self, survivors: Sequence[int]) -> np.ndarray:
-        collector = Collector(self.stages.code, [""] * len(self.results))
-        for worker in survivors:
-            collector.answered(worker, 0.0, self.results[worker])
-        return self.stages.decode(collector)
+        survivors = sorted(survivors)
+        return self.stages.decode(survivors, [self.results[w] for w in survivors])
 
 
 def errors(

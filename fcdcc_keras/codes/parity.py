@@ -37,15 +37,6 @@ class Parity:
     norms: np.ndarray
     """g_m, shape ``(m,)``."""
 
-    @property
-    def visibility(self) -> np.ndarray:
-        """Part of an error of one result, in units of g_m, that the residual shows.
-
-        Shape ``(m,)``, from 0, where the result alone tells of some block, to 1.
-        """
-        seen: np.ndarray = np.linalg.norm(self.matrix, axis=1) * self.norms
-        return seen
-
 
 def parity(code: Code, workers: Iterable[int]) -> Parity:
     """Returns the parity equations of some workers, from a bounded cache.

@@ -14,7 +14,6 @@ from fcdcc_keras.coding.decoding import decode
 from fcdcc_keras.coding.encoding import encode
 from fcdcc_keras.coding.magnitudes import scales
 from fcdcc_keras.coding.recipe import decode_recipe, encode_recipe
-from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.partition import (
     IMAGES,
     ChannelPartition,
@@ -75,40 +74,53 @@ class LayerCodec:
         return coded.reshape(len(workers), self.result_shape[0], *size, channels)
 
     def decode(
-        self, collector: Collector, output: np.ndarray | None = None
+        self,
+        survivors: Sequence[int],
+        results: Sequence[np.ndarray],
+        output: np.ndarray | None = None,
     ) -> np.ndarray:
         """Returns the layer's output: ``(B, H', W', N)``, ready to be a tensor.
 
         Args:
-            collector: What the survivors answered.
+            survivors: Workers whose results these are, in ascending order.
+            results: Of ``result_shape`` each.
             output: Where to put it; None: into new memory.
         """
         if output is None:
             output = output_memory(self._geometry, self._inputs)
         with single_threaded_blas():
             if isinstance(self.parts, Cut):
-                self._decode_cut(self.parts, collector, output)
+                self._decode_cut(self.parts, survivors, results, output)
             else:
-                self._decode_grid(self.parts, collector, output)
+                self._decode_grid(self.parts, survivors, results, output)
         if self._scales is not None:
             output *= self._scales[1]
         return output
 
-    def _decode_cut(self, cut: Cut, collector: Collector, output: np.ndarray) -> None:
+    def _decode_cut(
+        self,
+        cut: Cut,
+        survivors: Sequence[int],
+        results: Sequence[np.ndarray],
+        output: np.ndarray,
+    ) -> None:
         code, along = self.code, cut.partition
         recipe = decode_recipe(
-            code, collector.survivors, along.filled_parts, self._channels.filled_parts
+            code, survivors, along.filled_parts, self._channels.filled_parts
         )
         outer, _, inner = cut.output_view
         shape = (code.ell_a, outer, along.output_rows, inner, code.ell_b, -1)
-        results = [result.reshape(shape) for result in collector.results]
         seen = output.reshape(*cut.output_view, self._geometry.filters)
-        decode(recipe, along, results, seen)
+        decode(recipe, along, [r.reshape(shape) for r in results], seen)
         if not np.may_share_memory(seen, output):  # it is a slice that has no such view
             output[...] = seen.reshape(output.shape)
 
     def _decode_grid(
-        self, grid: Grid, collector: Collector, output: np.ndarray
+        self,
+        grid: Grid,
+        survivors: Sequence[int],
+        results: Sequence[np.ndarray],
+        output: np.ndarray,
     ) -> None:
         code, size = self.code, grid.part.output_size
         shape = (
@@ -119,9 +131,9 @@ class LayerCodec:
             code.ell_b,
             self._channels.block_filters,
         )
-        in_order = np.moveaxis(np.stack(collector.results).reshape(shape), -2, 2)
-        results = in_order.reshape(-1, *in_order.shape[3:])
-        blocks = code.decoder(collector.survivors).decode(results)
+        in_order = np.moveaxis(np.stack(results).reshape(shape), -2, 2)
+        flat = in_order.reshape(-1, *in_order.shape[3:])
+        blocks = code.decoder(survivors).decode(flat)
         grid.merge(blocks.reshape(code.k_a, code.k_b, *blocks.shape[1:]), output)
 
 

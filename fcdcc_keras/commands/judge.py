@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fcdcc_keras.commands.faults import Fault, take_due
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.observe.summary import Summary
-from fcdcc_keras.observe.trace import Trace
+from fcdcc_keras.observe.trace import trace
 from fcdcc_keras.rewriting.distribute import sessions
 
 Images = NDArray[np.float32]
@@ -101,7 +101,7 @@ def judge(
     recent: deque[list[LayerRecord]] = deque()
     slowest, longest = None, 0.0
     strikes = _Strikes(strike)
-    with Trace(coded) as trace, _listening(coded, strikes):
+    with trace(coded) as watched, _listening(coded, strikes):
         for number, (batch, labels) in enumerate(itertools.chain([first], batches)):
             plain_scores, plain_time = _timed(plain, batch)
             now = take_due(left, verdict.images + len(batch), images)
@@ -112,8 +112,8 @@ def judge(
             if len(batch) == full:  # another size is another graph to build
                 verdict.plain_seconds.append(plain_time)
                 verdict.coded_seconds.append(coded_time)
-            records = trace.records.copy()
-            del trace.records[: len(records)]
+            records = watched.records.copy()
+            del watched.records[: len(records)]
             recent.append(records)
             if (number == 0 or now) and len(verdict.scenes) < _MOST_SCENES:
                 told = "; ".join(fault.text for fault in now) or "before any fault"

@@ -1,21 +1,18 @@
-"""Collecting the answers of one layer: pure bookkeeping, no I/O, no clock.
+"""Which answers of one layer there are, and whether they suffice.
 
-Both executors feed it what happened and when, and ask it what to do.
+Pure bookkeeping: no I/O, no clock, and of results it knows but who gave them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.dispatch.targets import choose_few
 from fcdcc_keras.errors import DecodeError
-
-_WORTHWHILE = 0.9
-"""Part of the error amplification that must be left for spare results to be used."""
 
 Outcome = Literal["used", "late", "failed", "skipped"]
 
@@ -72,9 +69,9 @@ class Collector:
         """
         self._code = code
         self._limit = limit
-        self._complete = self._settled = False
-        self._answers: dict[int, Any] = {}
-        self._spare: dict[int, Any] = {}
+        self._complete = self._stopped = False
+        self._answers: dict[int, str] = {}
+        """Who gave the answer that is used for each worker's share."""
         self.epoch = 0.0
         """What the times of records are later than those that it is told, in seconds:
         where those are of a clock that does not begin with 1970."""
@@ -98,9 +95,9 @@ class Collector:
         return tuple(sorted(self._answers))
 
     @property
-    def results(self) -> list[Any]:
-        """The answers of the survivors, in their order."""
-        return [self._answers[w] for w in self.survivors]
+    def answers(self) -> list[tuple[int, str]]:
+        """The survivors, in their order, each with the address that answered."""
+        return sorted(self._answers.items())
 
     @property
     def code(self) -> Code:
@@ -136,17 +133,17 @@ class Collector:
         self,
         worker: int,
         now: float,
-        array: Any,
+        nbytes: int,
         started: float | None = None,
         finished: float | None = None,
         address: str | None = None,
     ) -> None:
-        """Notes a worker's result; once the answers are settled, only when it came.
+        """Notes a worker's result; once collecting has ended, only when it came.
 
         Args:
             worker: Index of the worker.
             now: Seconds.
-            array: Its result.
+            nbytes: Size of its result.
             started: When it began, by its clock.
             finished: When it ended, by its clock.
             address: Who answered, where another may meanwhile be in its place.
@@ -154,25 +151,24 @@ class Collector:
         record = self.records[worker]
         if worker in self._answers or record.outcome == "failed":
             return
-        if self._settled and record.outcome != "late":
+        ended = self._complete or self._stopped
+        if ended and record.outcome != "late":
             return
-        record.received, record.bytes_received = now + self.epoch, array.nbytes
+        record.received, record.bytes_received = now + self.epoch, nbytes
         record.started, record.finished = started, finished
         record.address = record.address if address is None else address
-        if self._settled:
+        if ended:
             return
-        if self._complete:
-            self._spare[worker] = array
-            return
-        self._answers[worker] = array
+        self._answers[worker] = record.address
         record.outcome = "used"
         self._complete = self._suffices()
 
-    def question(self) -> Callable[[], Verdict] | None:
-        """Returns what must be found out about the answers before they are complete.
+    def question(self) -> Mapping[str, frozenset[int]] | None:
+        """Returns whose answers must be compared before they are complete, if any.
 
-        It may take long, and may run in any thread; ``judged`` is to be given what
-        it returns.
+        Returns:
+            The shares that each address has answered for. ``judged`` is to be given
+            what comes of it.
         """
         return None
 
@@ -185,29 +181,8 @@ class Collector:
         return ()
 
     def stop(self) -> None:
-        """Ends collecting: what comes from now on only is noted to have come.
-
-        Whoever reads the answers in one thread while another notes them needs this
-        first, in that other thread.
-        """
-        self._settled = True
-
-    def settle(self) -> None:
-        """Ends collecting: what came on top is used where it lowers the error.
-
-        To be called once, before the results are decoded.
-        """
-        self.stop()
-        spare, self._spare = self._spare, {}
-        if not spare or not self._complete:
-            return
-        both = {**self._answers, **spare}
-        alone = self._amplification(self._answers)
-        # A plain convolution's own rounding is not worth decoding more for.
-        if alone > 1 and self._amplification(both) < _WORTHWHILE * alone:
-            self._answers = both
-            for worker in spare:
-                self.records[worker].outcome = "used"
+        """Ends collecting: what comes from now on only is noted to have come."""
+        self._stopped = True
 
     def failed(self, worker: int, now: float, why: str) -> None:
         """Notes that a worker will not answer."""

@@ -16,6 +16,7 @@ from functools import singledispatchmethod
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import (
+    Abandoned,
     Answered,
     Command,
     CrewChanged,
@@ -91,7 +92,7 @@ class CopyingRound:
         self.collector.answered(
             slot,
             event.arrived,
-            event.result,
+            event.nbytes,
             event.started,
             event.finished,
             event.worker,
@@ -118,6 +119,12 @@ class CopyingRound:
             health = [self._crew.health[a] for a in self._on[slot]]
             if all(h.lost for h in health):
                 yield from self._copy(slot, now, (), "its worker left the cluster")
+
+    @_react.register
+    def _(self, event: Abandoned, now: float) -> Commands:
+        if not self.over:
+            self.collector.abandoned = event.why or self.collector.abandoned
+            yield from self._finish()
 
     @_react.register
     def _(self, event: Tick, now: float) -> Commands:
@@ -182,4 +189,5 @@ class CopyingRound:
     def _finish(self) -> Commands:
         if not self.over:
             self.over = True
+            self.collector.stop()
             yield Finish()

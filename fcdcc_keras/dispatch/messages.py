@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from fcdcc_keras.dispatch.collector import Verdict
 
@@ -21,8 +21,8 @@ class Answered:
 
     slot: int
     worker: str
-    result: Any
-    """Has ``nbytes``; nothing else is looked at."""
+    nbytes: int
+    """Size of the result."""
     arrived: float
     """When it came, before it was checked."""
     started: float | None = None
@@ -143,6 +143,9 @@ class Look:
 @dataclass(frozen=True)
 class Judge:
     """Compare the results so far; then ``Judged``."""
+
+    given: Mapping[str, frozenset[int]]
+    """The slots that each worker has given a result for."""
 
 
 @dataclass(frozen=True)

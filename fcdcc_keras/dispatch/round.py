@@ -152,7 +152,7 @@ class Round:
         else:
             times = event.started, event.finished
             self.collector.answered(
-                event.slot, event.arrived, event.result, *times, event.worker
+                event.slot, event.arrived, event.nbytes, *times, event.worker
             )
             yield from self._conclude(now)
         yield Free(event.worker)
@@ -250,14 +250,12 @@ class Round:
 
     def _begin(self, now: float) -> Commands:
         self._started = True
-        for slot, why in self._crew.gone().items():
-            self.collector.failed(slot, now, why)
         yield self._encode(self._targets(now))
 
     def _targets(self, now: float) -> list[int]:
         """Returns whom to send to at once, and notes whether others may follow."""
         free = self._crew.accepting(now)
-        if self._hedged and self.collector.enough(free):
+        if self._hedged:
             paces = {s: self._crew.of(s).pace(self._kind, now) for s in free}
             known = {slot: pace.mean for slot, pace in paces.items() if pace}
             # Until it is known how long they take, nobody can be said to be late.
@@ -368,14 +366,17 @@ class Round:
             return
         if self.collector.complete:
             yield from self._finish()
-        elif not self._judging and self.collector.question() is not None:
+            return
+        given = None if self._judging else self.collector.question()
+        if given is not None:
             self._judging = True
-            yield Judge()
+            yield Judge(given)
 
     def _finish(self, given_up: bool = False) -> Commands:
         if self.over:
             return
         self.over = True
+        self.collector.stop()
         # What is still unfinished, nobody waits for any more.
         for slot, address in self._unfinished:
             if address in self._crew.health:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+
 from fcdcc_keras.coding.job import Encode, Job, Placement
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.partition.micro_batches import NEAR, Batching
@@ -56,11 +58,12 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def run(self, job: Job) -> Collector:
+    def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Sends a layer's coded inputs and collects until they can be decoded.
 
         Returns:
-            The collector; not complete where too few workers answered in time.
+            The collector, not complete where too few workers answered in time, and
+            the results of its survivors, in their order.
         """
 
     @abstractmethod

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,7 +14,9 @@ import numpy as np
 
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Job
-from fcdcc_keras.coding.verify import collector_for
+from fcdcc_keras.coding.verify import collector_for, judge
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import DISTRUSTED, Crew
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
@@ -65,6 +67,9 @@ class Executing(Protocol):
     def closed(self) -> bool:
         """Whether nothing can be asked of workers any more."""
 
+    def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
+        """Returns what decides for a layer."""
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Starts something on the client's loop."""
 
@@ -79,24 +84,16 @@ class Call:
     """Made in any thread; ``run`` and what follows it are used on the client's loop."""
 
     def __init__(self, job: Job, executor: Executing) -> None:
-        shares, placement = executor.shares, job.placement
         self.job = job
         self.collector = collector_for(job, executor.crew.roster.addresses)
         self.collector.epoch = time.time() - time.monotonic()
-        self._round = Round(
-            self.collector,
-            executor.crew,
-            # It must not refer to this call, or results would wait for the garbage
-            # collector.
-            lambda slot, worker: shares.held((placement, slot, worker)) is not None,
-            kind=job.kind,
-            timeout=job.timeout,
-            hedged=job.hedged,
-        )
+        self._round = executor.round_of(job, self.collector)
         self._executor = executor
         self._over = asyncio.Event()
         self._inputs: dict[int, np.ndarray] = {}
-        """Coded inputs that are about to be sent, by slot."""
+        """Coded inputs that are ready to be sent, by slot."""
+        self._results: dict[tuple[int, str], np.ndarray] = {}
+        """The results so far, by slot and worker."""
         self._timer: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
@@ -138,6 +135,14 @@ class Call:
             self._stop_timer()
             self._timer = loop.call_at(at, self._tick)
 
+    def take_results(self) -> list[np.ndarray]:
+        """Returns the survivors' results, which are let go of, once it has ended.
+
+        Subtasks that are late keep the call, for as long as their workers are silent.
+        """
+        results, self._results = self._results, {}
+        return [results[answer] for answer in self.collector.answers]
+
     def close(self) -> None:
         """Ends the layer, as its model or client is closed."""
         for slot in range(len(self.collector.records)):
@@ -165,8 +170,8 @@ class Call:
                         self.close()
                     else:
                         self._start(self._executor.members.look, workers)
-                case Judge():
-                    self._start(self._judge)
+                case Judge(given):
+                    self._start(self._judge, given)
                 case Distrusted(worker):
                     logger.warning("%s is not used any more: %s", worker, DISTRUSTED)
                 case Fill(slot):
@@ -184,7 +189,6 @@ class Call:
     def _finish(self) -> None:
         self._stop_timer()
         self._inputs.clear()
-        self.collector.stop()
         self._over.set()
 
     def _send(self, sends: Sequence[Send]) -> None:
@@ -193,10 +197,8 @@ class Call:
         expected = math.prod(self.job.result_shape) * self.job.dtype.itemsize
         subtasks = []
         for slot, worker in ((send.slot, send.worker) for send in sends):
-            coded, share = (
-                self._inputs.pop(slot),
-                self._executor.shares.held(self._key(slot, worker)),
-            )
+            coded = self._inputs[slot]
+            share = self._executor.shares.held(self._key(slot, worker))
             self.collector.records[slot].bytes_sent += coded.nbytes
             subtasks.append(Subtask(worker, share, coded, expected))
         tasks = self._executor.transport.start(
@@ -223,8 +225,11 @@ class Call:
                 self._executor.shares.forget(self.job.placement, subtask.share)
             if wrong is None:
                 self.collector.records[slot].engine = reply.engine
-                times = reply.started, reply.finished
-                self.tell(Answered(slot, worker, reply.array, arrived, *times))
+                assert reply.array is not None  # or that would be wrong
+                times, nbytes = (reply.started, reply.finished), reply.array.nbytes
+                if not self._round.over:
+                    self._results.setdefault((slot, worker), reply.array)
+                self.tell(Answered(slot, worker, nbytes, arrived, *times))
             else:
                 began = bool(reply.started)
                 self.tell(Failed(slot, worker, wrong, arrived, lost, began))
@@ -240,10 +245,16 @@ class Call:
                 self.abandon(UNBOUNDED)
         return wrong
 
-    async def _judge(self) -> None:
-        question = self.collector.question()
-        if question is not None:
-            self.tell(Judged(await asyncio.to_thread(question)))
+    async def _judge(self, given: Mapping[str, frozenset[int]]) -> None:
+        if self._round.over:
+            return  # results may have been taken
+        results = {
+            slot: self._results[slot, worker]
+            for worker, slots in given.items()
+            for slot in slots
+        }
+        verdict = await asyncio.to_thread(judge, self.job, given, results)
+        self.tell(Judged(verdict))
 
     async def _place(self, slot: int, worker: str) -> None:
         shares, key = self._executor.shares, self._key(slot, worker)

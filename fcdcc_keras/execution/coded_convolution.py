@@ -105,7 +105,7 @@ class CodedConvolution:
         """Has the workers convolve a micro-batch, and puts the result into place."""
         stages = LayerCodec(self.plan.code, geometry, inputs)
         dtype, policy = inputs.dtype, self._policy
-        collector = executor.run(
+        collector, results = executor.run(
             Job(
                 name=self.plan.path,
                 code=self.plan.code,
@@ -122,7 +122,6 @@ class CodedConvolution:
                 bounded=lambda: bounded(self.plan.code, geometry, inputs, kernel),
             )
         )
-        collector.settle()
         collected = time.time()
         record = replace(
             record,
@@ -145,7 +144,7 @@ class CodedConvolution:
             output[...] = self._local(inputs, kernel, geometry, record, reason)
             return
         record = replace(record, too_few=self._too_few(executor.left(), collector))
-        stages.decode(collector, output)
+        stages.decode(collector.survivors, results, output)
         decode = time.time() - collected
         self._emit(replace(record, decode=decode, survivors=collector.survivors))
 

@@ -12,10 +12,11 @@ import numpy as np
 from fcdcc_keras.coding.job import Encode, Job, Placement
 from fcdcc_keras.dask_internals import run_on_loop
 from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
 from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
-from fcdcc_keras.dispatch.round import PLACING
+from fcdcc_keras.dispatch.round import PLACING, Round
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.call import CLOSED, Call
 from fcdcc_keras.execution.members import Members
@@ -109,13 +110,27 @@ class DaskExecutor(Executor):
             raise
         return placement
 
-    def run(self, job: Job) -> Collector:
+    def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
         call = Call(job, self)
         if self.closed or not self._ran(call):
             for slot in self.crew.slots:
                 call.collector.failed(slot, time.monotonic(), CLOSED)
-        return call.collector
+        return call.collector, call.take_results()
+
+    def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
+        """Returns what decides for a layer."""
+        # It must not refer to its call, or results would wait for the garbage
+        # collector.
+        shares, placement = self.shares, job.placement
+        return Round(
+            collector,
+            self.crew,
+            lambda slot, worker: shares.held((placement, slot, worker)) is not None,
+            kind=job.kind,
+            timeout=job.timeout,
+            hedged=job.hedged,
+        )
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""

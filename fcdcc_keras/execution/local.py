@@ -14,7 +14,7 @@ from fcdcc_keras.coding.compute import CLIENT_ENGINE
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Encode as EncodeShares
 from fcdcc_keras.coding.job import Job, Placement
-from fcdcc_keras.coding.verify import collector_for
+from fcdcc_keras.coding.verify import collector_for, judge
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import (
@@ -96,7 +96,7 @@ class LocalExecutor(Executor):
         self.placements.append(placement)
         return placement
 
-    def run(self, job: Job) -> Collector:
+    def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Computes answers in the order of their delays until they suffice."""
         with self._lock:
             call = self._calls
@@ -111,7 +111,7 @@ class LocalExecutor(Executor):
             crew.distrust(address, 0.0)
         layer = _Layer(job, crew, dict(zip(self.addresses, faults, strict=True)))
         self._distrusted.update(layer.run())
-        return layer.collector
+        return layer.collector, layer.results
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares."""
@@ -152,6 +152,12 @@ class _Layer:
         self._arrivals: list[tuple[float, int, str]] = []
         """A heap of when answers come: time, slot, worker."""
         self._distrusted: set[str] = set()
+        self._results: dict[int, np.ndarray] = {}
+
+    @property
+    def results(self) -> list[np.ndarray]:
+        """The survivors' results."""
+        return [self._results[slot] for slot in self.collector.survivors]
 
     def run(self) -> set[str]:
         """Runs it to its end, and returns who is not to be used any more."""
@@ -185,10 +191,10 @@ class _Layer:
                     self.collector.records[slot].bytes_sent += nbytes
                     arrival = self._now + self._faults[worker].delay
                     heappush(self._arrivals, (arrival, slot, worker))
-                case Judge():
-                    question = self.collector.question()
-                    assert question is not None  # or it would not be asked
-                    self._tell(Judged(question()))
+                case Judge(given):
+                    asked = [slot for slots in given.values() for slot in slots]
+                    results = {slot: self._results[slot] for slot in asked}
+                    self._tell(Judged(judge(self._job, given, results)))
                 case Distrusted(worker):
                     self._distrusted.add(worker)
 
@@ -208,7 +214,9 @@ class _Layer:
         if wrong == NOT_FINITE and not job.bounded():
             yield Abandoned(UNBOUNDED)
         if wrong is None:
+            assert reply.array is not None  # or that would be wrong
+            self._results[slot] = reply.array  # each slot is sent to once
             times = reply.started, reply.finished
-            yield Answered(slot, worker, reply.array, now, *times)
+            yield Answered(slot, worker, reply.array.nbytes, now, *times)
         else:
             yield Failed(slot, worker, wrong or "no result", now)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class Trace:
+class trace:
     """The records of every coded layer that is called within a ``with`` block."""
 
     def __init__(self, model: keras.Model) -> None:
@@ -28,7 +28,7 @@ class Trace:
         one), in the order of their ends. When a late answer came is added when it
         comes."""
 
-    def __enter__(self) -> Trace:
+    def __enter__(self) -> trace:
         for policy in self._policies:
             policy.listeners.append(self.records.append)
         return self

@@ -71,9 +71,8 @@ class AnyOf(Collector):
 
 @dataclass(frozen=True)
 class Answer:
-    """A result, of which only the size counts. Times in seconds."""
+    """When a result was on its way, in seconds."""
 
-    nbytes: int
     sent: float
     there: float
     """When the worker had the input."""
@@ -298,13 +297,12 @@ class LayerCall:
         if machine.dies <= env.now:
             passes.tally.lost += 1
             return
-        answer = Answer(load.answer, sent, there, finished)
         record = self._round.collector.records[slot]
         useful = not self._round.over and record.outcome == "late"
         if useful:
-            self._last = answer
+            self._last = Answer(sent, there, finished)
         passes.tally.came(load.answer, useful)
-        self.tell(Answered(slot, worker, answer, env.now))
+        self.tell(Answered(slot, worker, load.answer, env.now))
 
     def _place(self, slot: int, worker: str) -> Waiting:
         """Gives a worker another's kernel share."""

@@ -24,7 +24,8 @@ from fcdcc_keras.coding.agreement import agree, residuals_of
 from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.job import Job
-from fcdcc_keras.coding.verify import VerifiedCollector
+from fcdcc_keras.coding.verify import judge
+from fcdcc_keras.dispatch.verified import VerifiedCollector
 from fcdcc_keras.execution.local import LocalExecutor
 from fcdcc_keras.partition import ConvGeometry
 
@@ -174,13 +175,13 @@ def test_a_thousand_lies_are_found_and_their_authors_named() -> None:
                 before[liar],
             )
             for kind, lie in enumerate(lies):
-                collector = VerifiedCollector(job, [str(w) for w in results])
+                collector = VerifiedCollector(job.code, [str(w) for w in results])
                 for worker in workers:
-                    answer = lie if worker == liar else results[worker]
-                    collector.answered(worker, 0.0, answer)
-                question = collector.question()
-                assert question is not None
-                named = collector.judged(question())
+                    collector.answered(worker, 0.0, lie.nbytes)
+                given = collector.question()
+                assert given is not None
+                answers = {w: results[w] for w in workers} | {liar: lie}
+                named = collector.judged(judge(job, given, answers))
                 assert named == (str(liar),), (code, geometry, dtype, workers, kind)
                 assert collector.complete
                 used = {r.worker for r in collector.records if r.outcome == "used"}

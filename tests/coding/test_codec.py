@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -183,8 +182,7 @@ def test_a_part_of_a_larger_output_is_filled_in(reference: Any, rows: slice) -> 
     assert layer.stages.parts.index == 1
     assert layer.inputs.shape[1] == len(range(9)[taken])
     results, whole = layer.results((0, 2)), np.zeros((2, 9, 40, 4))
-    collector: Any = SimpleNamespace(survivors=(0, 2), results=results)
-    layer.stages.decode(collector, whole[:, rows])
+    layer.stages.decode((0, 2), results, whole[:, rows])
     np.testing.assert_array_equal(whole[:, rows], layer.decode((0, 2), results))
     assert not np.delete(whole, range(9)[rows], 1).any()
 
@@ -204,7 +202,6 @@ def test_a_grid_of_parts_where_the_map_is_small(
     survivors = tuple(range(2, 38))
     results = layer.results(survivors)
     whole = np.zeros((2, *geometry.output_size, 6))
-    collector: Any = SimpleNamespace(survivors=survivors, results=results)
-    layer.stages.decode(collector, whole[:, rows])
+    layer.stages.decode(survivors, results, whole[:, rows])
     terms = int(np.abs(code.decoder(survivors).matrix).sum(axis=0).max())
     assert_close(whole[:, rows], layer.decoded(survivors, results), terms)

@@ -1,7 +1,5 @@
 """A round on workers that only exist on paper, at times that are set by hand."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from fcdcc_keras.codes import CRME
@@ -12,7 +10,7 @@ from fcdcc_keras.dispatch.round import Round
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
 WORKERS = "abcdef"
-RESULT = SimpleNamespace(nbytes=8)
+NBYTES = 8
 
 
 class Paper:
@@ -44,7 +42,7 @@ class Paper:
         commands = []
         for slot in slots:
             worker = worker or self.crew.roster.address(slot)
-            event = Answered(slot, worker, RESULT, now)
+            event = Answered(slot, worker, NBYTES, now)
             commands += self.round.handle(event, now)
             worker = None
         return commands

@@ -2,17 +2,11 @@
 
 import math
 
-import numpy as np
-import pytest
-
-from fcdcc_keras.codes import CRME, Chebyshev, Systematic, Uncoded
+from fcdcc_keras.codes import CRME, Chebyshev, Uncoded
 from fcdcc_keras.dispatch.collector import Collector, Verdict
 
 CODE = CRME(4, 4, 6)  # any 4 of 6
-
-
-def _array(worker: int) -> np.ndarray:
-    return np.full((2, 2), float(worker))
+SIZE = 32
 
 
 def _collector(sent: int = 6) -> Collector:
@@ -36,7 +30,7 @@ def test_nothing_has_happened_at_first() -> None:
     assert not collector.complete
     assert not collector.hopeless
     assert collector.survivors == ()
-    assert collector.results == []
+    assert collector.answers == []
 
 
 def test_sending_is_noted() -> None:
@@ -52,16 +46,16 @@ def test_complete_exactly_at_the_recovery_threshold() -> None:
     complete = []
     for worker in (5, 0, 3, 2):
         complete.append(collector.complete)
-        collector.answered(worker, 3.0, _array(worker))
+        collector.answered(worker, 3.0, SIZE)
     assert complete == [False] * 4
     assert collector.complete
     assert collector.survivors == (0, 2, 3, 5)
-    assert [r[0, 0] for r in collector.results] == [0.0, 2.0, 3.0, 5.0]
+    assert collector.answers == [(0, "w0"), (2, "w2"), (3, "w3"), (5, "w5")]
 
 
 def test_answers_are_recorded() -> None:
     collector = _collector()
-    collector.answered(3, 9.0, _array(3), started=5.0, finished=6.0)
+    collector.answered(3, 9.0, SIZE, started=5.0, finished=6.0)
     record = collector.records[3]
     assert (record.outcome, record.received) == ("used", 9.0)
     assert (record.started, record.finished) == (5.0, 6.0)
@@ -69,16 +63,14 @@ def test_answers_are_recorded() -> None:
     assert record.bytes_sent == 103
 
 
-def test_answers_after_settling_are_late_and_not_used() -> None:
+def test_answers_after_it_is_complete_are_late_and_not_used() -> None:
     collector = _collector()
     for worker in range(4):
-        collector.answered(worker, 3.0, _array(worker))
-    collector.settle()
-    collector.answered(4, 4.0, _array(4), started=3.1, finished=3.2)
-    collector.answered(0, 4.0, _array(9))
+        collector.answered(worker, 3.0, SIZE)
+    collector.answered(4, 4.0, SIZE, started=3.1, finished=3.2)
+    collector.answered(0, 4.0, SIZE)
     collector.failed(5, 4.0, "too late to matter")
     assert collector.survivors == (0, 1, 2, 3)
-    assert collector.results[0][0, 0] == 0.0
     assert _outcomes(collector) == ["used"] * 4 + ["late"] * 2
     late = collector.records[4]  # when it came is known all the same
     assert (late.started, late.finished, late.received) == (3.1, 3.2, 4.0)
@@ -86,39 +78,6 @@ def test_answers_after_settling_are_late_and_not_used() -> None:
     assert collector.records[0].received == 3.0
     assert collector.records[5].received is None
     assert collector.records[5].detail == ""
-
-
-def test_results_that_are_there_anyway_are_used_where_they_lower_the_error() -> None:
-    collector = _collector()
-    for worker in (0, 1, 2, 3):
-        collector.answered(worker, 3.0, _array(worker))
-    collector.answered(5, 3.1, _array(5))
-    collector.settle()
-    assert collector.survivors == (0, 1, 2, 3, 5)
-    assert [r[0, 0] for r in collector.results] == [0.0, 1.0, 2.0, 3.0, 5.0]
-    assert _outcomes(collector) == ["used"] * 4 + ["late", "used"]
-    alone, both = (
-        CODE.decoder(s).amplification for s in ((0, 1, 2, 3), (0, 1, 2, 3, 5))
-    )
-    assert both < alone
-    collector.answered(4, 4.0, _array(4))
-    assert collector.survivors == (0, 1, 2, 3, 5)
-
-
-def test_results_that_would_not_help_are_left_alone() -> None:
-    collector = Collector(Systematic(4, 1, 6), [f"w{i}" for i in range(6)])
-    for worker in (0, 1, 2, 3, 4):
-        collector.answered(worker, 3.0, _array(worker))
-    collector.settle()  # the plain blocks are there: nothing is decoded
-    assert collector.survivors == (0, 1, 2, 3)
-
-
-def test_nothing_is_settled_before_it_is_complete() -> None:
-    collector = _collector()
-    collector.answered(0, 3.0, _array(0))
-    collector.settle()
-    assert collector.survivors == (0,)
-    assert not collector.complete
 
 
 def test_a_part_is_tried_again_by_another_worker() -> None:
@@ -129,7 +88,7 @@ def test_a_part_is_tried_again_by_another_worker() -> None:
     collector.sent(2, 3.0, 50, "elsewhere")
     assert collector.records[2].address == "elsewhere"
     assert collector.records[2].bytes_sent == 152
-    collector.answered(2, 4.0, _array(2))
+    collector.answered(2, 4.0, SIZE)
     assert collector.survivors == (2,)
     collector.again(2)
     assert collector.records[2].outcome == "used"
@@ -137,10 +96,22 @@ def test_a_part_is_tried_again_by_another_worker() -> None:
 
 def test_one_worker_counts_once() -> None:
     collector = _collector()
-    for _ in range(4):
-        collector.answered(1, 3.0, _array(1))
+    for again in range(4):
+        collector.answered(1, 3.0 + again, SIZE, address=f"w{again}")
     assert collector.survivors == (1,)
     assert not collector.complete
+    # The first answer is the one.
+    assert collector.records[1].received == 3.0
+    assert collector.answers == [(1, "w0")]
+
+
+def test_what_comes_once_collecting_has_ended_is_not_used() -> None:
+    collector = _collector()
+    collector.stop()
+    collector.answered(1, 3.0, SIZE)
+    assert collector.survivors == ()
+    assert collector.records[1].received == 3.0
+    assert collector.records[1].outcome == "late"
 
 
 def test_failures_are_erasures_with_a_reason() -> None:
@@ -152,14 +123,14 @@ def test_failures_are_erasures_with_a_reason() -> None:
         4.0,
         "it died",
     )
-    collector.answered(2, 5.0, _array(2))
+    collector.answered(2, 5.0, SIZE)
     assert collector.survivors == ()
     assert record.outcome == "failed"
 
 
 def test_a_failure_takes_no_answer_back() -> None:
     collector = _collector()
-    collector.answered(2, 4.0, _array(2))
+    collector.answered(2, 4.0, SIZE)
     collector.failed(2, 5.0, "it died afterwards")
     assert collector.survivors == (2,)
     assert collector.records[2].outcome == "used"
@@ -191,13 +162,13 @@ def test_a_failed_worker_may_be_sent_to_again() -> None:
     collector.sent(0, 3.0, 7)
     assert not collector.hopeless
     assert collector.records[0].outcome == "late"
-    collector.answered(0, 4.0, _array(0))
+    collector.answered(0, 4.0, SIZE)
     assert collector.survivors == (0,)
 
 
 def test_uncoded_is_hopeless_after_one_failure() -> None:
     collector = Collector(Uncoded(2, 1, 2), ["a", "b"])
-    collector.answered(0, 1.0, _array(0))
+    collector.answered(0, 1.0, SIZE)
     assert not collector.hopeless
     collector.failed(1, 1.0, "it died")
     assert collector.hopeless
@@ -209,9 +180,9 @@ def test_an_answer_that_amplifies_too_much_is_not_enough() -> None:
     for limit, complete in ((alone, True), (math.nextafter(alone, 0), False)):
         collector = Collector(CODE, "abcdef", limit)
         for worker in range(4):
-            collector.answered(worker, 1.0, _array(worker))
+            collector.answered(worker, 1.0, SIZE)
         assert collector.complete == complete
-        collector.answered(4, 1.0, _array(4))
+        collector.answered(4, 1.0, SIZE)
         assert collector.complete
     assert better < alone
     collector = Collector(CODE, "abcdef", better)
@@ -225,8 +196,8 @@ def test_an_answer_that_amplifies_too_much_is_not_enough() -> None:
 
 def test_a_replaced_worker_is_named_in_the_record() -> None:
     collector = _collector()
-    collector.answered(1, 3.0, _array(1), address="elsewhere")
-    collector.answered(2, 3.0, _array(2))
+    collector.answered(1, 3.0, SIZE, address="elsewhere")
+    collector.answered(2, 3.0, SIZE)
     assert [r.address for r in collector.records[1:3]] == ["elsewhere", "w2"]
     assert collector.records[2].started is collector.records[2].finished is None
 
@@ -243,35 +214,14 @@ def test_sending_again_forgets_what_came_of_it_before() -> None:
     assert (record.outcome, record.detail) == ("skipped", "")
 
 
-def test_only_what_was_sent_is_late_after_settling() -> None:
+def test_only_what_was_sent_is_late_once_it_is_complete() -> None:
     collector = _collector(sent=5)
     for worker in range(4):
-        collector.answered(worker, 3.0, _array(worker))
-    collector.settle()
-    collector.answered(5, 4.0, _array(5))  # nobody had asked
+        collector.answered(worker, 3.0, SIZE)
+    collector.answered(5, 4.0, SIZE)  # nobody had asked
     assert collector.records[5].received is None
     assert collector.records[5].outcome == "skipped"
-    collector.settle()
     assert collector.survivors == (0, 1, 2, 3)
-
-
-@pytest.mark.parametrize(
-    ("alone", "both", "used"),
-    [(10.0, 9.0, False), (10.0, 8.9, True), (1.0, 0.5, False), (1.1, 0.5, True)],
-)
-def test_spare_answers_are_used_where_a_tenth_of_the_error_goes(
-    alone: float, both: float, used: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collector = _collector()
-    for worker in range(5):
-        collector.answered(worker, 3.0, _array(worker))
-    found = {4: alone, 5: both}
-    monkeypatch.setattr(
-        collector, "_amplification", lambda workers: found[len(workers)]
-    )
-    collector.settle()
-    assert (4 in collector.survivors) == used
-    assert collector.records[4].outcome == ("used" if used else "late")
 
 
 def test_plain_answers_are_no_question_and_expose_nobody() -> None:
@@ -289,7 +239,7 @@ def test_plain_answers_are_no_question_and_expose_nobody() -> None:
 def test_a_failure_after_completion_is_of_no_interest() -> None:
     collector = _collector()
     for worker in range(4):
-        collector.answered(worker, 3.0, _array(worker))
+        collector.answered(worker, 3.0, SIZE)
     collector.failed(5, 4.0, "it died")
     assert _outcomes(collector) == ["used"] * 4 + ["late"] * 2
 

@@ -4,9 +4,10 @@ import pytest
 
 from fcdcc_keras.codes import Uncoded
 from fcdcc_keras.dispatch.collector import Collector
-from fcdcc_keras.dispatch.copies import PATIENCE, CopyingRound
+from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import (
+    Abandoned,
     Answered,
     CrewChanged,
     Encode,
@@ -19,10 +20,6 @@ from fcdcc_keras.dispatch.messages import (
 )
 
 
-class Result:
-    nbytes = 8
-
-
 def begin(crew=None, now=0.0, timeout=60.0):
     crew = crew or Crew("abcd")
     collector = Collector(Uncoded(4, 1, 4), "abcd")
@@ -33,7 +30,7 @@ def begin(crew=None, now=0.0, timeout=60.0):
 
 
 def answer(layer, slot, worker, now):
-    return layer.handle(Answered(slot, worker, Result(), now), now)
+    return layer.handle(Answered(slot, worker, 8, now), now)
 
 
 def test_each_part_goes_to_its_own_worker_and_all_are_needed():
@@ -59,17 +56,46 @@ def test_late_ones_are_copied_once_half_are_done():
     answer(layer, 0, "a", 1.0)
     assert layer.wake_at() == 60.0
     answer(layer, 1, "b", 2.0)
-    usual = 1.5  # the median of what was done
-    assert layer.wake_at() == PATIENCE * usual
-    assert layer.handle(Tick(), PATIENCE * usual - 0.1) == []
+    # Three times the median of what was done.
+    assert layer.wake_at() == 4.5
+    assert layer.handle(Tick(), 4.4) == []
     # Of those with the least to do: one copy each, on another worker.
-    assert layer.handle(Tick(), PATIENCE * usual) == [Send(2, "a"), Send(3, "b")]
+    assert layer.handle(Tick(), 4.5) == [Send(2, "a"), Send(3, "b")]
     assert layer.copies == 2
     assert layer.wake_at() == 60.0
     assert answer(layer, 2, "a", 5.0) == [Free("a")]
     assert answer(layer, 2, "c", 5.5) == [Free("c")]  # the first counted
     assert answer(layer, 3, "d", 6.0) == [Finish(), Free("d")]
     assert answer(layer, 3, "b", 7.0) == [Free("b")]
+
+
+def test_a_part_is_copied_on_another_worker_though_its_own_has_less_to_do():
+    layer, crew, _ = begin()
+    answer(layer, 0, "a", 1.0)
+    answer(layer, 1, "b", 1.0)
+    for address in "ab":
+        for item in range(2):
+            crew.health[address].begin(item, 1.0, None)
+    assert layer.handle(Tick(), 3.0) == [Send(2, "d"), Send(3, "c")]
+
+
+def test_a_part_goes_to_its_own_worker_among_those_with_as_little_to_do():
+    crew = Crew("abcd")
+    crew.seen("bcdx", 0.0)
+    crew.admitted("x", "", 0.0)
+    _, _, sent = begin(crew)
+    assert sent == [Send(slot, worker) for slot, worker in enumerate("xbcd")]
+
+
+def test_what_another_still_computes_is_not_copied_when_it_fails():
+    layer, _, _ = begin()
+    for slot, worker in enumerate("ab"):
+        answer(layer, slot, worker, 1.0)
+    assert Send(2, "a") in layer.handle(Tick(), 3.0)
+    assert layer.handle(Failed(2, "c", "it raised", 4.0), 4.0) == [Free("c")]
+    again, free = layer.handle(Failed(2, "a", "it raised", 5.0), 5.0)
+    assert (again.slot, free) == (2, Free("a"))
+    assert again.worker != "a"
 
 
 def test_what_failed_is_tried_elsewhere_at_once():
@@ -109,3 +135,14 @@ def test_time_is_up():
     assert layer.wake_at() == 2.0
     assert layer.handle(Tick(), 2.0) == [Finish()]
     assert layer.handle(Tick(), 3.0) == []
+    assert answer(layer, 0, "a", 3.0) == [Free("a")]
+    assert layer.collector.survivors == ()
+
+
+def test_abandoned_is_over_at_once():
+    layer, _, _ = begin()
+    assert layer.handle(Abandoned("the model was closed"), 1.0) == [Finish()]
+    assert layer.collector.abandoned == "the model was closed"
+    assert layer.handle(Abandoned(None), 1.0) == []
+    assert answer(layer, 0, "a", 2.0) == [Free("a")]
+    assert layer.wake_at() == 60.0

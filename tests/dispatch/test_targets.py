@@ -1,13 +1,14 @@
 """Whom a layer is sent to."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import pytest
 
 from fcdcc_keras.codes import CRME, Chebyshev, Replication, Systematic
 from fcdcc_keras.codes.parity import redundant
 from fcdcc_keras.dispatch.collector import Collector
-from fcdcc_keras.dispatch.targets import plain_copies
+from fcdcc_keras.dispatch.targets import choose_few, plain_copies
 
 
 def few(code, free=None, usual=None, limit=float("inf")):
@@ -121,3 +122,20 @@ def test_slow_is_relative():
 
 def test_sets_that_decode_to_noise_are_the_last_choice():
     assert len(few(Chebyshev(32, 1, 60))) == 32
+
+
+class Unequal:
+    """Three do, or two others, which amplify more."""
+
+    plain_workers = 0
+
+    def decodable(self, workers):
+        return {0, 1, 2} <= set(workers) or {3, 4} <= set(workers)
+
+    def decoder(self, workers):
+        return SimpleNamespace(amplification=1 / len(workers))
+
+
+def test_as_few_as_there_may_be():
+    usual = dict.fromkeys(range(5), 1.0)
+    assert choose_few(Unequal(), usual, 0, Unequal().decodable) == [3, 4]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -137,8 +136,7 @@ class Layer:
         self, survivors: tuple[int, ...], results: list[np.ndarray]
     ) -> np.ndarray:
         """Returns what is decoded without copies."""
-        collector: Any = SimpleNamespace(survivors=survivors, results=results)
-        return self.stages.decode(collector)
+        return self.stages.decode(survivors, results)
 
     def decoded(
         self, survivors: tuple[int, ...], results: list[np.ndarray]

@@ -109,7 +109,10 @@ def run(executor, encode=encode_zeros, **options):
         dtype=RESULT.dtype,
         **{"timeout": 5.0, **options},
     )
-    return executor.run(job)
+    collector, results = executor.run(job)
+    assert len(results) == len(collector.survivors)
+    collector.results = results
+    return collector
 
 
 @pytest.fixture
@@ -252,7 +255,7 @@ def test_once_its_time_is_up_nothing_changes_a_layers_answers(checked):
     collector = run(executor, timeout=0.1, verify=checked)
     assert collector.survivors == (0, 1)
     for slot in (2, 3):
-        collector.answered(slot, time.time(), RESULT)
+        collector.answered(slot, time.time(), RESULT.nbytes)
     collector.judged(Verdict(frozenset(range(4)), frozenset(range(4))))
     assert collector.survivors == (0, 1)
     assert not collector.complete

@@ -35,7 +35,8 @@ def _job(executor: LocalExecutor, timeout: float = 10.0) -> Job:
 
 
 def _run(executor: LocalExecutor, timeout: float = 10.0) -> Collector:
-    return executor.run(_job(executor, timeout))
+    collector, _ = executor.run(_job(executor, timeout))
+    return collector
 
 
 @pytest.fixture
@@ -54,11 +55,11 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_without_faults_the_first_suffice(computed: list[float]) -> None:
     executor = LocalExecutor(6)
-    collector = _run(executor)
+    collector, results = executor.run(_job(executor))
     assert executor.workers == 6
     assert [r.address for r in collector.records] == list(executor.addresses)
     assert collector.survivors == (0, 1, 2, 3)
-    assert [r.flat[0] for r in collector.results] == [0.0, 1.0, 2.0, 3.0]
+    assert [r.flat[0] for r in results] == [0.0, 1.0, 2.0, 3.0]
     assert [r.outcome for r in collector.records] == ["used"] * 4 + ["late"] * 2
     assert computed == [0.0, 1.0, 2.0, 3.0]  # nothing that would come too late
     assert all(r.sent == 0.0 and r.bytes_sent == 48 for r in collector.records)
@@ -134,8 +135,9 @@ def test_the_script_may_be_replaced_between_calls() -> None:
 
 def test_runs_are_all_the_same() -> None:
     script = {0: LocalFault(delay=2.0), 1: LocalFault(error="no"), 4: LOST}
-    runs = [_run(LocalExecutor(6, script)) for _ in range(2)]
-    first, second = ([r.tobytes() for r in run.results] for run in runs)
+    executors = [LocalExecutor(6, script) for _ in range(2)]
+    runs, results = zip(*(e.run(_job(e)) for e in executors), strict=True)
+    first, second = ([r.tobytes() for r in each] for each in results)
     assert first == second
     fates = [[(r.outcome, r.received) for r in run.records] for run in runs]
     assert fates[0] == fates[1]
@@ -154,7 +156,7 @@ def test_a_share_of_something_else_is_an_erasure(share: np.ndarray) -> None:
     executor = LocalExecutor(6)
     job = _job(executor)
     job.placement.held[1] = Weights(share)
-    collector = executor.run(job)
+    collector, _ = executor.run(job)
     assert collector.survivors == (0, 2, 3, 4)
     assert collector.records[1].outcome == "failed"
     assert collector.records[1].detail.startswith("PlanError: The weights")

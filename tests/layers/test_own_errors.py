@@ -93,9 +93,9 @@ def test_nothing_stays_alive_after_an_error():
 
     class Watched(fk.LocalExecutor):
         def run(self, job):
-            collector = super().run(job)
+            collector, results = super().run(job)
             collectors.append(weakref.ref(collector))
-            return collector
+            return collector, results
 
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
     coded = fk.distribute(model, Watched(4, GONE), fallback="raise")

@@ -40,13 +40,7 @@ class Answers:
         return abs(outputs - self.expected).max() / abs(self.expected).max()
 
     def decoded(self, survivors):
-        class Answered:
-            pass
-
-        answered = Answered()
-        answered.survivors = survivors
-        answered.results = [self._all[w] for w in survivors]
-        return self._stages.decode(answered)
+        return self._stages.decode(survivors, [self._all[w] for w in survivors])
 
 
 def random_sets(code, count):

@@ -1,0 +1,125 @@
+"""What is assumed of Keras beyond its documentation; one test for each assumption."""
+
+from collections import Counter
+
+import keras
+import pytest
+
+from fcdcc_keras.rewriting import keras_internals
+
+
+class Preset(keras.layers.Conv2D):
+    def __init__(self, width, **options):
+        super().__init__(2 * width, 3, **options)
+
+
+class Holding(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.held = keras.layers.Dense(1)
+        self.listed = [self.held]
+
+
+def sequential():
+    return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3)])
+
+
+def test_a_functional_model_of_keras_has_the_class():
+    x = keras.Input((2,))
+    kind = type(keras.Model(x, x))
+    assert kind is keras_internals.Functional, "keras: `keras.src.models.Functional`"
+
+    class Own(kind):
+        def __init__(self, size):
+            x = keras.Input((size,))
+            super().__init__(x, x)
+
+    assert keras_internals.takes_graph(kind)
+    assert not keras_internals.takes_graph(Own)
+
+
+def test_configurations_of_keras_with_code_are_read_in_a_scope():
+    config = keras.saving.serialize_keras_object(keras.layers.Lambda(lambda x: 2 * x))
+    read = keras.saving.deserialize_keras_object
+    with pytest.raises(ValueError, match="lambda"):
+        read(config, safe_mode=True)
+    kind, config = keras.layers.Lambda, config["config"]
+    with keras_internals.trusting():
+        assert kind.from_config(config).function(3) == 6
+
+
+def test_keras_lists_the_layers_inside():
+    model = sequential()
+    conv = model.layers[0]
+    first, *others = keras_internals.layers_inside(model)
+    # Of what is built the input comes first, which `layers` leaves out.
+    assert isinstance(first, keras.layers.InputLayer)
+    assert others[0] is conv
+    around = keras.Sequential([keras.Input((4, 4, 1)), model])
+    assert conv not in keras_internals.layers_inside(around)
+    assert conv in keras_internals.layers_inside(around, recursive=True)
+    holding = Holding()
+    assert keras_internals.layers_inside(holding) == [holding.held]
+
+
+def test_keras_lists_what_attributes_have_in_its_own_lists():
+    holding = Holding()
+    where = [
+        name
+        for name, value in vars(holding).items()
+        if value is holding.held or (isinstance(value, list) and holding.held in value)
+    ]
+    found = Counter(keras_internals.is_own_list(name) for name in where)
+    assert found[False] == 2, f"keras: {where} have the layer"
+    assert {"held", "listed"} <= set(where)
+
+
+def test_keras_notes_each_use_of_a_layer():
+    layer = keras.layers.Conv2D(2, 3)
+    for size in (4, 6):
+        layer(keras.Input((size, size, 1)))
+    shapes = [(i.shape[1], o.shape[1]) for (i,), (o,) in keras_internals.uses(layer)]
+    assert shapes == [(4, 2), (6, 4)], "keras: `Layer._inbound_nodes`"
+
+
+def test_a_tensor_of_keras_knows_its_layer():
+    layer = keras.layers.Dense(1)
+    inputs = keras.Input((2,))
+    assert keras_internals.origin(layer(inputs)) is layer
+    assert isinstance(keras_internals.origin(inputs), keras.layers.InputLayer)
+
+
+def test_keras_notes_the_arguments_of_layers_and_compile():
+    layer = Preset(3, activation="relu")
+    assert keras_internals.noted_arguments(layer) == {"width": 3, "activation": "relu"}
+    assert keras_internals.noted_arguments(Preset(3, bias_constraint=abs)) is None
+    model = sequential()
+
+    def loss(y, z):
+        return y - z
+
+    model.compile("sgd", loss)
+    assert keras_internals.compile_arguments(model)["loss"] is loss
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(2, 3, activation="relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dense(1, kernel_regularizer="l2"),
+        keras.layers.Bidirectional(keras.layers.LSTM(2)),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_a_configuration_of_keras_is_read_from_attributes(layer):
+    double = object.__new__(type(layer))
+    vars(double).update(vars(layer))
+    assert double.get_config() == layer.get_config()
+
+
+def test_keras_wraps_no_other_methods_of_layers():
+    layer = keras.layers.Conv2D(2, 3)
+    own = {name for name, x in vars(layer).items() if callable(x)}
+    methods = {name for name in own if callable(getattr(type(layer), name, None))}
+    assert methods <= {"build", "quantize"}, "keras: wrapped methods of a layer"
