@@ -46,7 +46,7 @@ _SIDE = 224
 
 
 @dataclass(frozen=True)
-class Subject:
+class DemoModel:
     """A trained model and the images it is to be judged by."""
 
     name: str
@@ -98,24 +98,24 @@ def run(
     return DemoResult(tuple(results), time.perf_counter() - began)
 
 
-def _subject(name: str, weights: str, stages: Stages) -> Subject:
+def _subject(name: str, weights: str, stages: Stages) -> DemoModel:
     keras.utils.set_random_seed(_SEED)
     if name == "resnet":
         with stages.stage("Train a ResNet on handwritten digits", _EPOCHS) as step:
             data = load_digits(_SEED)
             model = build_resnet(side=8)
             train(model, data, epochs=_EPOCHS, on_epoch=step)
-        return Subject(
+        return DemoModel(
             "ResNet, digits", model, data.test_images, data.test_labels, batch_size=50
         )
     with stages.stage(f"Build VGG16 with {weights} weights"):
         model = build_vgg16(weights)
         images = load_photos()
-    return Subject("VGG16, photographs", model, images, None, batch_size=1)
+    return DemoModel("VGG16, photographs", model, images, None, batch_size=1)
 
 
 def study(
-    subject: Subject, client: Any, stages: Stages, *, workers: int, stragglers: int
+    subject: DemoModel, client: Any, stages: Stages, *, workers: int, stragglers: int
 ) -> ModelResult:
     """Runs a model in all three modes and compares them.
 
@@ -171,7 +171,7 @@ def study(
 
 
 def _timed(
-    coded_model: keras.Model, subject: Subject, step: Callable[[int], None]
+    coded_model: keras.Model, subject: DemoModel, step: Callable[[int], None]
 ) -> tuple[float, int]:
     """Returns the seconds an image takes, and how many workers' answers were used."""
     with fk.trace(coded_model) as trace:
@@ -182,7 +182,7 @@ def _timed(
 
 def logits(
     model: keras.Model,
-    subject: Subject,
+    subject: DemoModel,
     after_batch: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
     """Returns a model's (I, N) logits for all of a subject's images.
@@ -197,7 +197,7 @@ def logits(
 
 def seconds_per_image(
     model: keras.Model,
-    subject: Subject,
+    subject: DemoModel,
     repeats: int,
     after_batch: Callable[[int], None] = lambda done: None,
 ) -> float:

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.commands import demo_run
-from fcdcc_keras.commands.demo_run import Subject, logits, seconds_per_image
+from fcdcc_keras.commands.demo_run import DemoModel, logits, seconds_per_image
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def subject() -> DemoModel:
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
     images = np.arange(20, dtype=np.float32).reshape(5, 2, 2, 1)
-    return Subject("flat", model, images, None, batch_size=2)
+    return DemoModel("flat", model, images, None, batch_size=2)
 
 
-def test_logits_are_those_of_all_images_in_order(subject: Subject) -> None:
+def test_logits_are_those_of_all_images_in_order(subject: DemoModel) -> None:
     done: list[int] = []
     outputs = logits(subject.model, subject, done.append)
     np.testing.assert_array_equal(outputs, subject.images.reshape(5, 4))
@@ -26,7 +26,7 @@ def test_logits_are_those_of_all_images_in_order(subject: Subject) -> None:
 
 
 def test_timing_takes_one_batch_more_than_it_times(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    subject: DemoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[int] = []
     clock = accumulate([0, 90, 0, 2, 0, 4, 0, 6, 0, 8])  # began and ended, in turn
