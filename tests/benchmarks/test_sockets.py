@@ -6,7 +6,7 @@ import pytest
 from benchmarks.figures.sockets import SocketPeers
 
 
-@pytest.mark.parametrize("batching", ["streams", "calls"])
+@pytest.mark.parametrize("way", ["streams", "calls"])
 def test_as_many_bytes_come_back_as_are_asked_for(way) -> None:
     children = set(psutil.Process().children())
     with SocketPeers(2, 300_000, 5, way) as peers:
@@ -16,7 +16,7 @@ def test_as_many_bytes_come_back_as_are_asked_for(way) -> None:
     assert set(psutil.Process().children()) <= children
 
 
-@pytest.mark.parametrize("batching", ["streams", "calls"])
+@pytest.mark.parametrize("way", ["streams", "calls"])
 def test_an_interrupt_leaves_nothing(way, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 

@@ -75,7 +75,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("batching", WAYS)
+@pytest.mark.parametrize("way", WAYS)
 def test_gives_what_the_plain_model_gives(way, pair):
     plain, coded = pair
     x, y = _data(plain)

@@ -23,7 +23,7 @@ CASES = {mixed: (5, ("first", "inner/deep", "inner/deeper")), subclassed: (5, ()
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-@pytest.mark.parametrize("batching", ["keras", "fk"])
+@pytest.mark.parametrize("way", ["keras", "fk"])
 def test_saved_and_loaded_it_computes_locally_until_attached(make, way, tmp_path):
     count, in_graphs = CASES[make]
     plain = make()

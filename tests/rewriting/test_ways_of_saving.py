@@ -82,7 +82,7 @@ def test_older_format_of_keras(make, coded, plain, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "batching",
+    "way",
     [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy],
     ids=["pickle", "deepcopy", "copy"],
 )
@@ -120,7 +120,7 @@ if "max_shard_size" not in keras.Model.save_weights.__code__.co_varnames:
     WEIGHTS.pop("sharded")
 
 
-@pytest.mark.parametrize("batching", WEIGHTS)
+@pytest.mark.parametrize("way", WEIGHTS)
 @pytest.mark.parametrize("written_by", ["plain", "coded"])
 def test_weights_go_both_ways(way, written_by, make, coded, plain, expected, tmp_path):
     path = tmp_path / "model.weights.h5"
@@ -187,7 +187,7 @@ EXPORTS = {
 }
 
 
-@pytest.mark.parametrize("batching", EXPORTS)
+@pytest.mark.parametrize("way", EXPORTS)
 def test_what_is_exported_computes_locally(way, coded, expected, tmp_path):
     coded.predict(images(), verbose=0)
     EXPORTS[way](coded, str(tmp_path))

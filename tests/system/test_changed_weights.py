@@ -93,7 +93,7 @@ def predictions(changed):
 
 # Keras writes weights so that NumPy 2 warns.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
-@pytest.mark.parametrize("batching", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("where", ["local", "direct"])
 def test_weights_change(request, tmp_path, way, where):
     cluster = fk.LocalExecutor(4)

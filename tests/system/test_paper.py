@@ -73,7 +73,7 @@ def test_per_layer(tmp_path):
 @pytest.mark.usefixtures("no_new_cluster")
 def test_stragglers(tmp_path):
     rows = run(stragglers, tmp_path)
-    cases = [(row["batching"], row["late"]) for row in rows]
+    cases = [(row["way"], row["late"]) for row in rows]
     assert cases == [("coded", 0), ("coded", 1), ("uncoded", 0), ("uncoded", 1)]
     for row in rows:
         check_coded(row)
