@@ -23,7 +23,7 @@ from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, LayerPlan, Objective, plan_layer
-from fcdcc_keras.planning.optimum import landscape
+from fcdcc_keras.planning.search import landscape
 
 DEVICES, STRAGGLERS = 6, 2
 _CONTENDING = 1.5

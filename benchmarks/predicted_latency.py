@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.figures.lab import isolate, weak_devices
-from fcdcc_keras.execution.records import LayerRecord, Redundancy
+from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.planning import Calibration
 
 DEVICES = 6
@@ -31,7 +31,7 @@ class Configuration:
     workers: int
     stragglers: int
     code: str
-    redundancy: Redundancy
+    redundancy: Literal["eager", "hedged"]
 
 
 CONFIGURATIONS = (

@@ -51,6 +51,19 @@ def check_type(name: str, value: object, kind: type, advice: str) -> None:
         )
 
 
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Checks an argument that is one of a few words.
+
+    Raises:
+        PlanError: It is none of them.
+    """
+    if value not in allowed:
+        raise PlanError(
+            f"`{name}` must be one of {allowed}. Received: {name}={value!r}. Choose "
+            "one of them."
+        )
+
+
 def check_output(path: str | Path) -> None:
     """Checks that a file can be written, before the time that its content takes.
 

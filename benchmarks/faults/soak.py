@@ -80,7 +80,7 @@ def soak(
         calm: Inferences before the storm.
     """
     witness, before = Witness(), Answers(subject, coded)
-    (listeners,) = {id(p): p.listeners for p in _policies(coded)}.values()
+    (listeners,) = {id(p): p.listeners for p in _notes(coded)}.values()
     listeners.append(witness)
     for _ in range(calm):
         before.predict()
@@ -185,7 +185,7 @@ def _layer_to_json(record: LayerRecord) -> dict[str, Any]:
     }
 
 
-def _policies(coded: Any) -> list[Any]:
+def _notes(coded: Any) -> list[Any]:
     from fcdcc_keras.rewriting.distribute import sessions
 
-    return [session.policy for session in sessions(coded)]
+    return [session.notes for session in sessions(coded)]

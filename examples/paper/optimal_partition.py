@@ -18,6 +18,7 @@ workers; it may choose a smaller δ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,6 @@ from fcdcc_keras.observe.plotting import check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, Prices
 from fcdcc_keras.planning.cost import layer_cost
-from fcdcc_keras.planning.optimum import optimal_k_a
 from fcdcc_keras.text import table
 
 CODE = "crme"
@@ -48,6 +48,38 @@ PLANNED = "planned"
 PLANES = 2
 """ℓ of a coded side: CRME's blocks are rotations of the plane."""
 _WARM_UP = 2
+
+
+def optimal_k_a(
+    geometry: ConvGeometry,
+    threshold: int,
+    *,
+    communication: float,
+    storage: float,
+    ell_a: int = 2,
+    images: int = 1,
+) -> float:
+    """Returns k_A*, for which U = λ_comm·upload + λ_store·storage is least.
+
+    With k_A·k_B = ℓ_A·ℓ_B·δ, and the rows that parts have in common left out, a worker
+    is sent ℓ_A·B·C·H'·s·W/k_A numbers and holds K_H·K_W·C·N·k_A/(ℓ_A·δ), so that
+
+        k_A* = ℓ_A·√(δ·λ_comm·B·W·H'·s / (λ_store·N·K_H·K_W)):
+
+    FCDCC (arXiv:2411.01579). It is to be rounded to a k_A that a code has.
+
+    Args:
+        geometry: Sizes of a convolution in two dimensions.
+        threshold: δ.
+        communication: λ_comm, what sending a number to a worker costs.
+        storage: λ_store, what holding one costs.
+        ell_a: ℓ_A.
+        images: B.
+    """
+    sent = images * geometry.input_size[1] * geometry.output_size[0]
+    sent *= geometry.strides[0]
+    kept = geometry.filters * math.prod(geometry.kernel_size)
+    return ell_a * math.sqrt(threshold * communication * sent / (storage * kept))
 
 
 def pairs(workers: int, threshold: int) -> list[Code]:

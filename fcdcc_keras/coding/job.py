@@ -19,7 +19,6 @@ from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import Allocate
 
 Verify = Literal["off", "finite", "parity"]
-VERIFY: tuple[Verify, ...] = ("off", "finite", "parity")
 
 Encode = Callable[[Sequence[int]], np.ndarray]
 """Gives what some workers get, coded: shape ``(len(workers), …)``."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
+
+from fcdcc_keras.commands.side_by_side import Comparison
 
 WORKERS = 6
 STRAGGLERS = 2
@@ -23,11 +24,39 @@ class Mode:
     top1_agreement: float
     """Share of images given the same class as by the plain model."""
     largest_deviation: float
-    """max |logits - plain logits| / max |plain logits|."""
+    """max |logits - plain logits| / max |plain logits| of a batch."""
     seconds_per_image: float
     """Median over batches, after one to warm up."""
     workers_used: int
     """Workers of which at least one answer was used in the timed batches."""
+
+    @classmethod
+    def of_plain(cls, found: Comparison, batch_size: int, *, labelled: bool) -> Mode:
+        """Returns the mode of the plain model."""
+        accuracy = found.plain_right / found.images if labelled else None
+        seconds = statistics.median(found.plain_seconds) / batch_size
+        return cls(accuracy, 1.0, 0.0, seconds, 0)
+
+    @classmethod
+    def of_coded(
+        cls, found: Comparison, timed: Comparison, batch_size: int, *, labelled: bool
+    ) -> Mode:
+        """Returns the mode of the coded model.
+
+        Args:
+            found: What its predictions are judged by.
+            timed: What its time is taken from.
+            batch_size: Images a batch.
+            labelled: Whether the classes of the images are known.
+        """
+        outcomes = timed.summary.outcomes.values()
+        return cls(
+            accuracy=found.coded_right / found.images if labelled else None,
+            top1_agreement=1 - len(found.differences) / found.images,
+            largest_deviation=found.deviation,
+            seconds_per_image=statistics.median(timed.coded_seconds) / batch_size,
+            workers_used=sum(counts["used"] > 0 for counts in outcomes),
+        )
 
     @property
     def identical_predictions(self) -> bool:
@@ -95,33 +124,6 @@ class DemoResult:
             "identical_predictions": self.identical_predictions,
             "seconds": self.seconds,
         }
-
-
-def compare(
-    outputs: NDArray[np.float32],
-    plain: NDArray[np.float32],
-    labels: NDArray[np.int64] | None,
-    seconds_per_image: float,
-    workers_used: int = 0,
-) -> Mode:
-    """Compares one way of running a model with running it plainly.
-
-    Args:
-        outputs: Its logits, of shape (I, N) for I images and N classes.
-        plain: The plain model's logits, of the same shape.
-        labels: The true classes, of shape (I,), where known.
-        seconds_per_image: The time it took.
-        workers_used: Workers whose answers it used.
-    """
-    predicted = outputs.argmax(axis=1)
-    deviation = np.abs(outputs - plain).max() / np.abs(plain).max()
-    return Mode(
-        accuracy=None if labels is None else float((predicted == labels).mean()),
-        top1_agreement=float((predicted == plain.argmax(axis=1)).mean()),
-        largest_deviation=float(deviation),
-        seconds_per_image=seconds_per_image,
-        workers_used=workers_used,
-    )
 
 
 def table(result: DemoResult) -> Table:

@@ -106,9 +106,9 @@ def evaluate(as_json: bool, report: str | None, **options: Any) -> None:
     check_backend()
     from rich.console import Console
 
-    from fcdcc_keras.commands.evaluate_run import Options, run
+    from fcdcc_keras.commands.evaluate_run import EvaluateOptions, run
 
-    found = run(Console(stderr=True), Options(**options))
+    found = run(Console(stderr=True), EvaluateOptions(**options))
     if report is not None:
         from fcdcc_keras.commands.page import write_page
 

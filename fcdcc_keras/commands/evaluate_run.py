@@ -24,9 +24,9 @@ from fcdcc_keras.commands.faults import (
     parse,
     schedule,
 )
-from fcdcc_keras.commands.judge import judge
 from fcdcc_keras.commands.models import Candidate
 from fcdcc_keras.commands.progress import Stages
+from fcdcc_keras.commands.side_by_side import compare
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.embedded import (
     default_workers,
@@ -37,7 +37,7 @@ from fcdcc_keras.rewriting.distribute import sessions
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateOptions:
     """What is to be evaluated, and how; see the command's help."""
 
     model: str
@@ -54,7 +54,7 @@ class Options:
     inject: str = ""
 
 
-def run(console: Console, options: Options) -> Evaluation:
+def run(console: Console, options: EvaluateOptions) -> Evaluation:
     """Judges a model plainly and over workers, on the same images in turn.
 
     Args:
@@ -104,7 +104,7 @@ def run(console: Console, options: Options) -> Evaluation:
             text = f"Predict {dataset.images} images, plainly and over the workers"
             began = time.perf_counter()
             with stages.stage(text, -(-dataset.images // size)) as step:
-                verdict = judge(
+                comparison = compare(
                     plain,
                     coded,
                     _prepared(candidate, dataset, size),
@@ -120,13 +120,15 @@ def run(console: Console, options: Options) -> Evaluation:
                 workers=sessions(coded)[0].executor.workers,
                 stragglers=options.stragglers,
                 labels_known=dataset.classes in (None, plain.output_shape[1]),
-                verdict=verdict,
+                comparison=comparison,
                 layers=str(fk.report(coded)),
                 seconds=time.perf_counter() - began,
             )
 
 
-def _load(options: Options, on_epoch: Callable[[], None]) -> tuple[Candidate, Dataset]:
+def _load(
+    options: EvaluateOptions, on_epoch: Callable[[], None]
+) -> tuple[Candidate, Dataset]:
     side = options.image_size
     own = options.preprocess and models.function(options.preprocess)
     candidate = models.load(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fcdcc_keras.commands.judge import Verdict
+from fcdcc_keras.commands.side_by_side import Comparison
 from fcdcc_keras.text import bytes_text, table
 
 _PERCENTILES = (50, 90, 95, 99)
@@ -29,7 +29,7 @@ class Evaluation:
     """γ, how many may be missing."""
     labels_known: bool
     """Whether the classes of the data are those of the model."""
-    verdict: Verdict
+    comparison: Comparison
     layers: str
     """Every layer, coded or why not: a table."""
     seconds: float
@@ -38,20 +38,20 @@ class Evaluation:
     @property
     def accuracy_plain(self) -> float | None:
         """Share of images that the plain model gets right, where that is known."""
-        return self._share(self.verdict.plain_right)
+        return self._share(self.comparison.plain_right)
 
     @property
     def accuracy_coded(self) -> float | None:
         """Share of images that the coded model gets right, where that is known."""
-        return self._share(self.verdict.coded_right)
+        return self._share(self.comparison.coded_right)
 
     def _share(self, right: int) -> float | None:
-        return right / self.verdict.images if self.labels_known else None
+        return right / self.comparison.images if self.labels_known else None
 
     def to_json(self) -> dict[str, Any]:
         """Returns what was found as JSON values."""
-        verdict, summary = self.verdict, self.verdict.summary
-        deviation = verdict.deviation
+        found, summary = self.comparison, self.comparison.summary
+        deviation = found.deviation
         return {
             "model": self.model,
             "data": self.data,
@@ -59,40 +59,40 @@ class Evaluation:
             "stragglers": self.stragglers,
             "accuracy_plain": self.accuracy_plain,
             "accuracy_coded": self.accuracy_coded,
-            "predictions": verdict.images,
-            "predictions_differing": len(verdict.differences),
-            "differences": list(map(asdict, verdict.differences[:_MOST_DIFFERENCES])),
+            "predictions": found.images,
+            "predictions_differing": len(found.differences),
+            "differences": list(map(asdict, found.differences[:_MOST_DIFFERENCES])),
             "largest_deviation": deviation if math.isfinite(deviation) else None,
-            "latency_ms": percentiles(verdict.coded_seconds),
-            "latency_ms_plain": percentiles(verdict.plain_seconds),
+            "latency_ms": percentiles(found.coded_seconds),
+            "latency_ms_plain": percentiles(found.plain_seconds),
             "bytes_sent": sum(summary.bytes_sent.values()),
             "bytes_received": sum(summary.bytes_received.values()),
             "convolutions": summary.calls,
             "local_convolutions": summary.local,
-            "workers": worker_rows(verdict),
+            "workers": worker_rows(found),
             "layers": [
                 {"layer": path, "calls": len(layer.calls)}
                 | {f"{k}_ms": s * 1e3 for k, s in asdict(layer.median).items()}
                 for path, layer in summary.layers.items()
             ],
             "faults": [
-                {"fault": fault.text, "batch": batch} for fault, batch in verdict.struck
+                {"fault": fault.text, "batch": batch} for fault, batch in found.struck
             ],
             "seconds": self.seconds,
         }
 
     def figures(self) -> list[tuple[str, str]]:
         """Returns the main figures as texts, each with what it is."""
-        verdict, summary = self.verdict, self.verdict.summary
-        plain, coded = map(percentiles, (verdict.plain_seconds, verdict.coded_seconds))
+        found, summary = self.comparison, self.comparison.summary
+        plain, coded = map(percentiles, (found.plain_seconds, found.coded_seconds))
         return [
             ("accuracy, plain", _percent(self.accuracy_plain)),
             ("accuracy, coded", _percent(self.accuracy_coded)),
             (
                 "predictions that differ",
-                f"{len(verdict.differences)} of {verdict.images}",
+                f"{len(found.differences)} of {found.images}",
             ),
-            ("largest deviation", f"{verdict.deviation:.1e}"),
+            ("largest deviation", f"{found.deviation:.1e}"),
             *(
                 (f"ms a batch of {self.batch_size}, {name}", _times(found))
                 for name, found in (("plain", plain), ("coded", coded))
@@ -108,7 +108,7 @@ class Evaluation:
         rows = [
             [*(str(row[name]) for name in counts)]
             + [bytes_text(row[f"bytes_{way}"]) for way in ("sent", "received")]
-            for row in worker_rows(self.verdict)
+            for row in worker_rows(self.comparison)
         ]
         return [*counts, "sent", "received"], rows
 
@@ -128,12 +128,12 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return found | {"mean": float(times.mean()), "max": float(times.max())}
 
 
-def worker_rows(verdict: Verdict) -> list[dict[str, Any]]:
+def worker_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Returns what became of each worker's results, by number and address.
 
     A worker that was restarted has a new address under its old number.
     """
-    summary = verdict.summary
+    summary = comparison.summary
     return [
         {
             "worker": share,

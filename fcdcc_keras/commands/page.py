@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from fcdcc_keras.commands.evaluation import Evaluation, worker_rows
-from fcdcc_keras.commands.judge import Verdict
+from fcdcc_keras.commands.side_by_side import Comparison
 from fcdcc_keras.observe.plotting import BLACK, BLUE, GREEN, RED, bare, canvas
 from fcdcc_keras.observe.trace_plot import OUTCOMES, gantt_figure, split_figure
 from fcdcc_keras.version import __version__
@@ -37,7 +37,7 @@ def page(found: Evaluation) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(template).render(
         found=found,
-        verdict=found.verdict,
+        comparison=found.comparison,
         differences=[d.values() for d in found.to_json()["differences"]],
         version=__version__,
         embedded=embedded,
@@ -48,13 +48,13 @@ def page(found: Evaluation) -> str:
     )
 
 
-def latency(verdict: Verdict, batch_size: int) -> Any:
+def latency(comparison: Comparison, batch_size: int) -> Any:
     """Returns the time of every batch, plain and coded, with the faults marked."""
     figure = canvas(13, 3.4)
     axis = figure.subplots()
     for name, seconds, colour in (
-        ("coded", verdict.coded_seconds, GREEN),
-        ("plain", verdict.plain_seconds, BLUE),
+        ("coded", comparison.coded_seconds, GREEN),
+        ("plain", comparison.plain_seconds, BLUE),
     ):
         times = np.array(seconds) * 1e3
         step = -(-len(times) // _MOST_POINTS)
@@ -62,7 +62,7 @@ def latency(verdict: Verdict, batch_size: int) -> Any:
         done = (np.arange(len(highest)) * step + 1) * batch_size
         axis.plot(done, highest, color=colour, lw=1.2, marker=".", ms=4, label=name)
         axis.axhline(np.median(times), color=colour, lw=0.8, ls=":")
-    for fault, batch in verdict.struck:
+    for fault, batch in comparison.struck:
         at = (batch + 0.5) * batch_size
         axis.axvline(at, color=RED, lw=1.2, ls="--")
         axis.annotate(
@@ -82,9 +82,9 @@ def latency(verdict: Verdict, batch_size: int) -> Any:
     return figure
 
 
-def outcomes(verdict: Verdict) -> Any:
+def outcomes(comparison: Comparison) -> Any:
     """Returns what became of each worker's results, as bars."""
-    rows = worker_rows(verdict)
+    rows = worker_rows(comparison)
     figure = canvas(13, 1.2 + 0.32 * len(rows))
     axis = figure.subplots()
     left = np.zeros(len(rows))

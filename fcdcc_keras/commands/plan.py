@@ -69,12 +69,6 @@ def _bytes(
     "auto chooses for each layer.",
 )
 @click.option(
-    "--speeds",
-    metavar="S,S,…",
-    help="Speeds of unequal workers, 1 is the device's: fast ones have several of the "
-    "n shares.",
-)
-@click.option(
     "--memory-limit",
     callback=_bytes,
     metavar="BYTES",
@@ -108,7 +102,6 @@ def plan(
     device: str | None,
     straggling: str,
     objective: str | None,
-    speeds: str | None,
     image_size: int | None,
     as_json: bool,
     plot: str | None,
@@ -129,7 +122,6 @@ def plan(
         check_output(output)
     known = None if device is None else profile(device)
     slowed = from_spec(straggling)
-    options["speeds"] = _speeds(speeds)
     # Read when TensorFlow is loaded.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from fcdcc_keras.backend import check_backend
@@ -156,18 +148,8 @@ def plan(
         from fcdcc_keras.observe.plan_plot import plot_plan
 
         prices = Prices() if known is None else known.prices
-        goal = Objective(prices, known, slowed, by, options["speeds"])
+        goal = Objective(prices, known, slowed, by)
         plot_plan(made, goal, plot)
-
-
-def _speeds(text: str | None) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in (text or "").split(",") if word)
-    except ValueError as error:
-        raise click.BadParameter(
-            "Speeds must be numbers with commas between them. Received: "
-            f"{text!r}. Write for example --speeds 2,1,1,1."
-        ) from error
 
 
 def _architecture(name: str, side: int | None) -> keras.Model:

@@ -21,7 +21,7 @@ from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.calibrate_client import client_speed, random_layer
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.connect import connect
-from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import NEAR
 from fcdcc_keras.planning import AUTO, LayerPlan, plan_layer
@@ -177,8 +177,8 @@ class _Runs:
             hedged=alone is not None,
         )
         records: list[LayerRecord] = []
-        policy = Policy(listeners=[records.append], timeout=_PATIENCE)
-        coded = CodedConvolution(self.plan, executor, policy)
+        policy, notes = Policy(timeout=_PATIENCE), Notes([records.append])
+        coded = CodedConvolution(self.plan, executor, policy, notes)
         inputs, kernel = random_layer(geometry)
         try:
             coded.place(kernel, wait=True)

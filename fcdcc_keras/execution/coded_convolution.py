@@ -29,7 +29,7 @@ from fcdcc_keras.errors import (
 )
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.lanes import in_lanes
-from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
@@ -41,10 +41,17 @@ _calls = count()
 class CodedConvolution:
     """A convolution whose kernel is on the workers; call it with inputs."""
 
-    def __init__(self, plan: LayerPlan, executor: Executor, policy: Policy) -> None:
+    def __init__(
+        self,
+        plan: LayerPlan,
+        executor: Executor,
+        policy: Policy,
+        notes: Notes | None = None,
+    ) -> None:
         self.plan = plan
         self._executor: Executor | None = executor
         self._policy = policy
+        self._notes = Notes() if notes is None else notes
         # Noted together and afterwards: whatever interrupts placing a kernel, the
         # next call finds that it is not placed.
         self._placed: tuple[np.ndarray, Placement] | None = None
@@ -116,7 +123,7 @@ class CodedConvolution:
                 dtype=dtype,
                 timeout=policy.timeout,
                 limit=policy.amplification_limit(dtype.name, geometry.terms),
-                hedged=policy.redundancy == "hedged" or self.plan.hedged,
+                hedged=self.plan.hedged,
                 verify=policy.verify,
                 terms=geometry.terms,
                 bounded=lambda: bounded(self.plan.code, geometry, inputs, kernel),
@@ -256,11 +263,11 @@ class CodedConvolution:
         """Warns once of each subject."""
         mine = object()
         # Two lanes may come to it at the same time.
-        if self._policy.warned.setdefault(subject, mine) is mine:
+        if self._notes.warned.setdefault(subject, mine) is mine:
             try:
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
             except BaseException:
-                del self._policy.warned[subject]
+                del self._notes.warned[subject]
                 raise
 
     def _local(
@@ -277,7 +284,7 @@ class CodedConvolution:
         return outputs
 
     def _emit(self, record: LayerRecord) -> None:
-        for listener in tuple(self._policy.listeners):
+        for listener in tuple(self._notes.listeners):
             listener(record)
 
 

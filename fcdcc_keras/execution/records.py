@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from fcdcc_keras.checks import check_choice, is_number
 from fcdcc_keras.coding.job import Verify
 from fcdcc_keras.dispatch.collector import SubtaskRecord
+from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning import check_tolerance
+from fcdcc_keras.planning.objective import TIMEOUT
 from fcdcc_keras.programs.exactness import plain_error
 
 Fallback = Literal["local", "raise"]
-FALLBACKS: tuple[Fallback, ...] = ("local", "raise")
-Redundancy = Literal["eager", "hedged"]
-REDUNDANCIES: tuple[Redundancy, ...] = ("eager", "hedged")
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,24 @@ class LayerRecord:
     """Why the client computed the layer itself, or None: the workers did."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Policy:
-    """What one distributed model does when things go wrong."""
+    """What one distributed model does when things go wrong; see ``fk.distribute``."""
 
     fallback: Fallback = "local"
-    """Too few workers: "local" computes in the client, "raise" raises."""
-    timeout: float = 60.0
-    """Seconds for one layer before the fallback."""
+    timeout: float = TIMEOUT
     tolerance: float | None = None
-    """Largest predicted relative error of a decoded layer; None: ``TOLERANCE``."""
-    redundancy: Redundancy = "eager"
-    """"eager" sends to all workers at once; "hedged" to as many as needed, and to the
-    others when one is late."""
     verify: Verify = "finite"
-    """How results are checked, beyond their shape and type."""
-    listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
-    """Called with the record of every call of every layer."""
-    warned: dict[str, object] = field(default_factory=dict)
-    """What has been warned of: each is once."""
+
+    def __post_init__(self) -> None:
+        check_choice("fallback", self.fallback, get_args(Fallback))
+        check_choice("verify", self.verify, get_args(Verify))
+        check_tolerance(self.tolerance, "float32")
+        if not is_number(self.timeout, least=math.ulp(0.0)):
+            raise PlanError(
+                "`timeout` must be a positive number of seconds. Received: "
+                f"timeout={self.timeout!r}. Give for example 60."
+            )
 
     def amplification_limit(self, dtype: str, terms: int) -> float:
         """Returns the largest α with which a layer may be decoded.
@@ -76,3 +76,13 @@ class Policy:
             terms: Products in the sum of one output, K_H·K_W·C.
         """
         return check_tolerance(self.tolerance, dtype) / plain_error(dtype, terms)
+
+
+@dataclass
+class Notes:
+    """What is noted while one distributed model runs."""
+
+    listeners: list[Callable[[LayerRecord], None]] = field(default_factory=list)
+    """Called with the record of every call of every layer."""
+    warned: dict[str, object] = field(default_factory=dict)
+    """What has been warned of: each is once."""

@@ -15,7 +15,7 @@ import numpy as np
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.records import Policy
+from fcdcc_keras.execution.records import Notes, Policy
 from fcdcc_keras.planning import LayerPlan
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Session:
     ) -> None:
         self.executor = executor
         self.policy = policy
+        self.notes = Notes()
         self.not_coded: tuple[tuple[str, str], ...] = ()
         """(path, reason) of each layer that was not converted."""
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
@@ -51,7 +52,7 @@ class Session:
 
         Once the session is closed it computes in the client.
         """
-        layer = CodedConvolution(plan, self.executor, self.policy)
+        layer = CodedConvolution(plan, self.executor, self.policy, self.notes)
         with self._closing:
             if self.closed:
                 layer.detach()

@@ -7,7 +7,7 @@ from typing import Any
 
 from fcdcc_keras.observe.plotting import bare, canvas, check_plotting
 from fcdcc_keras.planning import LayerPlan, Objective, Plan
-from fcdcc_keras.planning.optimum import landscape
+from fcdcc_keras.planning.search import landscape
 
 _MOST, _COLUMNS = 12, 4
 _WORST = 3.0

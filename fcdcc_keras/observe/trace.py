@@ -22,20 +22,20 @@ class trace:
         Raises:
             PlanError: The model has no coded layer.
         """
-        self._policies = [session.policy for session in sessions(model)]
+        self._notes = [session.notes for session in sessions(model)]
         self.records: list[LayerRecord] = []
         """One for each micro-batch of each call of a coded layer (most calls have but
         one), in the order of their ends. When a late answer came is added when it
         comes."""
 
     def __enter__(self) -> trace:
-        for policy in self._policies:
-            policy.listeners.append(self.records.append)
+        for each in self._notes:
+            each.listeners.append(self.records.append)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        for policy in self._policies:
-            policy.listeners.remove(self.records.append)
+        for each in self._notes:
+            each.listeners.remove(self.records.append)
 
     @property
     def distributed_convolutions(self) -> int:

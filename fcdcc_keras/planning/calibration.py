@@ -8,10 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from fcdcc_keras.checks import is_number, record
-from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning.cost import LayerCost, Prices, narrowness
+from fcdcc_keras.planning.cost import Prices
 
 _MAY_BE_ZERO = ("message", "call", "head_start", "client_operation")
 
@@ -74,43 +72,6 @@ class Calibration:
         """What this cluster charges; storage as by default."""
         return Prices(
             communication=1 / self.bandwidth, computation=1 / self.worker_rate
-        )
-
-    def local_seconds(self, geometry: ConvGeometry) -> float:
-        """Returns how long the client itself takes for a layer and one image."""
-        work = geometry.multiply_adds / narrowness(geometry.group_filters)
-        return work / self.client_rate
-
-    def distributed_seconds(
-        self, cost: LayerCost, code: Code, geometry: ConvGeometry, itemsize: int = 4
-    ) -> float:
-        """Returns how long the workers take for a layer and one image.
-
-        ``layer_time`` knows more: that large layers are cut into bands, which overlap.
-
-        Args:
-            cost: What the layer costs under the code.
-            code: The code.
-            geometry: Sizes of the layer.
-            itemsize: Bytes of one float.
-        """
-        sent = code.workers * cost.upload
-        coded = sent + math.prod(geometry.input_size) * geometry.channels
-        coded += cost.download + math.prod(geometry.output_size) * geometry.filters
-        channels = geometry.group_filters * code.ell_b / code.k_b
-        each = cost.upload + cost.download / code.recovery_threshold
-        there = (
-            self.call
-            + (sent + cost.download) * itemsize / self.bandwidth
-            + each * itemsize / self.worker_bandwidth
-            + cost.multiply_adds / narrowness(channels) / self.worker_rate
-            + cost.storage * itemsize / self.kernel_rate
-        )
-        return (
-            self.latency
-            + self.message * code.workers
-            + coded * itemsize / self.coding_rate
-            + max(0.0, there - self.head_start)
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fcdcc_keras.text import table
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CodeComparison:
     """Codes for the same n and γ, the most exact first."""
 
     workers: int
@@ -73,7 +73,7 @@ def compare_codes(
     partition: tuple[int, int] | None = None,
     samples: int = 10_000,
     done: Callable[[Code, int], None] = lambda design, number: None,
-) -> Comparison:
+) -> CodeComparison:
     """Certifies the codes with recovery threshold n − γ.
 
     Args:
@@ -98,7 +98,7 @@ def compare_codes(
         rows.append((design, certify(design, samples=samples)))
         done(design, len(designs))
     rows.sort(key=lambda row: (row[1].amplification_99, row[1].amplification_worst))
-    return Comparison(workers, stragglers, tuple(rows))
+    return CodeComparison(workers, stragglers, tuple(rows))
 
 
 def _of_partition(

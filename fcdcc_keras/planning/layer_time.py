@@ -58,6 +58,34 @@ class LayerTime:
         return self.fixed + (self.upload + self.download) / self.bands
 
 
+@dataclass(frozen=True)
+class Load:
+    """What one band of a layer asks of the client, the links and the workers."""
+
+    upload: int
+    """Bytes sent to each worker."""
+    answer: int
+    """Bytes that each returns."""
+    share: int
+    """Bytes of its kernel share."""
+    encode_first: float
+    """Seconds for reading the input, however many parts are encoded from it."""
+    encode_each: float
+    """Seconds of the client for each coded input."""
+    convolution: float
+    """Seconds of a worker at its usual speed, with what it does for each call."""
+    decode: float
+    """Seconds of the client for the output."""
+    share_encode: float
+    """Seconds of the client for one kernel share."""
+    head_start: float
+    """Seconds by which a worker that is free is sooner."""
+
+    def encode_seconds(self, parts: int) -> float:
+        """Returns the client's time for some coded inputs."""
+        return self.encode_first + self.encode_each * parts if parts else 0.0
+
+
 @lru_cache(maxsize=65536)
 def layer_time(
     geometry: ConvGeometry,
@@ -76,34 +104,67 @@ def layer_time(
         itemsize: Bytes of one float.
         hedged: Whether only as many workers as needed are sent to.
     """
-    geometry = geometry.condensed
     able, delta = calibration, code.recovery_threshold
     sent = delta if hedged else code.workers
-    encode = upload = convolution = download = decode = 0.0
-    bands = micro_bands(geometry, code, able.near, itemsize)
-    rate = narrowness(call_filters(geometry, code)) * able.worker_rate
-    for band in bands:
-        cost = layer_cost(band, code, Prices(), itemsize, hedged=hedged)
-        to_each, answer = cost.upload * itemsize, cost.download * itemsize / delta
-        read = math.prod(band.input_size) * band.channels * itemsize
-        written = math.prod(band.output_size) * band.filters * itemsize
-        encode += (sent * to_each + read) / able.coding_rate
-        upload += to_each / able.worker_bandwidth + sent * to_each / able.bandwidth
-        convolution += cost.multiply_adds / rate
-        convolution += cost.storage * itemsize / able.kernel_rate + able.call
-        download += answer / able.worker_bandwidth + delta * answer / able.bandwidth
-        decode += (delta * answer + written) / able.coding_rate
+    bands = loads(geometry, code, able, itemsize, hedged=hedged)
+    upload, answer = sum(b.upload for b in bands), sum(b.answer for b in bands)
     return LayerTime(
         fixed=able.latency,
-        encode=encode,
-        upload=upload,
-        convolution=convolution,
-        download=download,
-        decode=decode,
+        encode=sum(band.encode_seconds(sent) for band in bands),
+        upload=upload / able.worker_bandwidth + sent * upload / able.bandwidth,
+        convolution=sum(band.convolution for band in bands),
+        download=answer / able.worker_bandwidth + delta * answer / able.bandwidth,
+        decode=sum(band.decode for band in bands),
         messages=able.message * sent * len(bands),
         bands=len(bands),
         head_start=able.head_start,
     )
+
+
+def loads(
+    geometry: ConvGeometry,
+    code: Code,
+    calibration: Calibration,
+    itemsize: int = 4,
+    *,
+    hedged: bool = False,
+) -> tuple[Load, ...]:
+    """Returns what each of a layer's bands asks for; see ``layer_time``.
+
+    A client encodes and decodes at the speed of its memory, but for codes that mix so
+    many parts that their multiply-adds take longer.
+    """
+    geometry = geometry.condensed
+    able, delta = calibration, code.recovery_threshold
+    sent = delta if hedged else code.workers
+    rate = narrowness(call_filters(geometry, code)) * able.worker_rate
+
+    def coding(floats: float, multiply_adds: float) -> float:
+        by_memory = floats * itemsize / able.coding_rate
+        return max(by_memory, multiply_adds / able.client_rate)
+
+    def load(band: ConvGeometry, *, first: bool) -> Load:
+        cost = layer_cost(band, code, Prices(), itemsize, hedged=hedged)
+        plain = min(code.plain_workers, sent)
+        encoding = 0 if code.k_a == 1 else (sent - plain) * code.k_a * cost.upload
+        read = math.prod(band.input_size) * band.channels
+        written = math.prod(band.output_size) * band.filters
+        return Load(
+            upload=cost.upload * itemsize,
+            answer=cost.download // delta * itemsize,
+            share=cost.storage * itemsize,
+            encode_first=coding(read, 0),
+            encode_each=coding(cost.upload, encoding / sent),
+            convolution=cost.multiply_adds / rate
+            + cost.storage * itemsize / able.kernel_rate
+            + able.call,
+            decode=coding(cost.download + written, max(0, cost.coding - encoding)),
+            share_encode=coding(cost.storage * code.k_b / code.ell_b, 0),
+            head_start=able.head_start if first else 0.0,
+        )
+
+    bands = micro_bands(geometry, code, able.near, itemsize)
+    return tuple(load(band, first=band is bands[0]) for band in bands)
 
 
 def micro_bands(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
-from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code
 from fcdcc_keras.dispatch.health import Pace
 from fcdcc_keras.errors import PlanError
@@ -35,22 +32,14 @@ class Objective:
     """What predictions are made by; None: there are none."""
     straggling: Straggling = field(default_factory=NoStraggling)
     by: By = "price"
-    speeds: tuple[float, ...] = ()
-    """Of each worker, 1 is the calibrated one; empty: there are n of those."""
 
     def __post_init__(self) -> None:
-        if self.by not in OBJECTIVES:
-            raise PlanError(
-                f"`objective` must be one of {OBJECTIVES}. Received: "
-                f"objective={self.by!r}. Choose one of them."
-            )
         if self.by == "latency" and self.calibration is None:
             raise PlanError(
                 "objective='latency' needs to know the cluster. Received: no "
                 "calibration. Pass calibration=fk.calibrate(cluster), or figures of "
                 "known devices from `fcdcc_keras.planning.devices`."
             )
-        check_speeds(self.speeds)
 
     def rank(
         self, geometry: ConvGeometry, code: Code, itemsize: int, hedged: bool
@@ -86,59 +75,9 @@ class Objective:
             code,
             self.calibration,
             self.straggling,
-            shares_of(self.speeds, code.workers, code.stragglers),
             itemsize,
             hedged,
         )
-
-
-def check_speeds(speeds: Any) -> tuple[float, ...]:
-    """Returns speeds of workers as numbers.
-
-    Raises:
-        PlanError: They are not a sequence of positive numbers.
-    """
-    several = isinstance(speeds, Iterable) and not isinstance(speeds, str | bytes)
-    numbers = tuple(speeds) if several else (speeds,)
-    if not several or not all(is_number(s, least=math.ulp(0.0)) for s in numbers):
-        raise PlanError(
-            "The workers' speeds must be positive numbers. Received: "
-            f"speeds={speeds!r}. 1 is the speed of a calibrated worker."
-        )
-    return tuple(map(float, numbers))
-
-
-def shares_of(
-    speeds: Sequence[float], shares: int, most: int
-) -> tuple[tuple[float, int], ...]:
-    """Returns how many of a layer's shares each worker is given, by its speed.
-
-    Each share goes to whoever would be done with it first.
-
-    Args:
-        speeds: Of each worker; empty: there are as many as shares, of speed 1.
-        shares: n, to be given away.
-        most: Of one worker; of more than γ the loss could not be borne.
-
-    Returns:
-        (speed, shares) of each worker.
-
-    Raises:
-        PlanError: They cannot be given away.
-    """
-    if not speeds:
-        return ((1.0, 1),) * shares
-    given = [0] * len(speeds)
-    for _ in range(shares):
-        free = [w for w in range(len(speeds)) if given[w] < max(most, 1)]
-        if not free:
-            raise PlanError(
-                "No worker may have more shares than may be missing. Received: "
-                f"{shares} shares for {len(speeds)} workers, of which each may have "
-                f"{max(most, 1)}. Use fewer shares (`workers`), or more workers."
-            )
-        given[min(free, key=lambda w: (given[w] + 1) / speeds[w])] += 1
-    return tuple(zip(map(float, speeds), given, strict=True))
 
 
 @lru_cache(maxsize=65536)
@@ -147,26 +86,16 @@ def _wait(
     code: Code,
     calibration: Calibration,
     straggling: Straggling,
-    shares: tuple[tuple[float, int], ...],
     itemsize: int,
     hedged: bool,
 ) -> Waiting:
     time = layer_time(geometry, code, calibration, itemsize, hedged=hedged)
     fixed, work = time.around_convolution(), time.convolution / time.bands
     late = Pace(fixed + work, 0.0, 0.0).late_after
-    kinds: dict[tuple[float, int], int] = {}
-    for kind in shares:
-        kinds[kind] = kinds.get(kind, 0) + (kind[1] > 0)
-    groups, first = [], code.recovery_threshold if hedged else code.workers
-    for (speed, number), workers in sorted(kinds.items(), reverse=True):
-        if not workers:
-            continue
-        # Those that are sent to at once are the fastest.
-        at_once = min(workers, -(-first // number))
-        first = max(0, first - at_once * number)
-        for count, after in ((at_once, 0.0), (workers - at_once, late)):
-            if count:
-                groups.append(Group(count, fixed, work / speed, after, number))
+    at_once = code.recovery_threshold if hedged else code.workers
+    groups = [Group(at_once, fixed, work)]
+    if at_once < code.workers:
+        groups.append(Group(code.workers - at_once, fixed, work, late))
     law = waiting(straggling, code.recovery_threshold, groups, TIMEOUT)
     slowdowns = (law.seconds - fixed) / work
     return Waiting(time.total(slowdowns), law.cdf)

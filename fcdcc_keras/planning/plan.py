@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fcdcc_keras import codes
 from fcdcc_keras.checks import json_value, record
@@ -15,13 +16,14 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import stragglers as straggler_models
 from fcdcc_keras.planning.calibration import Calibration
-from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
+from fcdcc_keras.planning.cost import LayerCost, layer_cost
 from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.prediction import ClientWork, Latency, model_latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.stragglers import Straggling
 
 _FORMAT = 1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,6 @@ class LayerPlan:
         path: str,
         geometry: ConvGeometry,
         code: Code,
-        prices: Prices | None = None,
         itemsize: int = 4,
         *,
         hedged: bool = False,
@@ -60,14 +61,13 @@ class LayerPlan:
             path: Name of the layer.
             geometry: Sizes of the layer.
             code: The code, with its split.
-            prices: What to weigh costs by; default ``Prices()``.
             itemsize: Bytes of one float.
             hedged: Whether only as many workers as needed are sent to at first.
-            objective: What its latency is predicted by; default: it is not.
+            objective: What costs are weighed and its latency is predicted by;
+                default: ``Prices()``, and it is not predicted.
         """
-        prices = prices or Prices()
         objective = objective or Objective()
-        cost = layer_cost(geometry, code, prices, itemsize, hedged=hedged)
+        cost = layer_cost(geometry, code, objective.prices, itemsize, hedged=hedged)
         latency = objective.latency(geometry, code, itemsize, hedged)
         return cls(path, geometry, code, cost, certify(code), hedged, latency)
 
@@ -97,13 +97,13 @@ class LayerPlan:
         """
         try:
             return cls(
-                path=_text(data["path"]),
+                path=_is(str, data["path"]),
                 geometry=ConvGeometry(**data["geometry"]),
                 code=codes.from_dict(data["code"]),
                 cost=record(LayerCost, data["cost"]),
                 certificate=Certificate.from_dict(data["certificate"]),
-                hedged=_truth(data.get("hedged", False)),
-                latency=_latency(data.get("latency")),
+                hedged=_is(bool, data.get("hedged", False)),
+                latency=_read(Latency.from_dict, data.get("latency")),
             )
         except PlanError:
             raise
@@ -136,6 +136,8 @@ class Plan:
     """What the latencies suppose of stragglers; None: there are none."""
     client: ClientWork | None = None
     """What the client computes itself, where latencies are predicted."""
+    made_by: Mapping[str, Any] | None = field(default=None, compare=False)
+    """Other options that it was made by, as JSON has them; None: it does not say."""
 
     def __post_init__(self) -> None:
         check_redundancy(self.workers, self.stragglers)
@@ -179,6 +181,8 @@ class Plan:
                 data[name] = value.to_dict()
         if self.client is not None:
             data["client"] = asdict(self.client)
+        if self.made_by is not None:
+            data["made_by"] = dict(self.made_by)
         text = json.dumps(data, indent=1)
         if path is not None:
             try:
@@ -203,28 +207,22 @@ class Plan:
             data = json_value(text)
             if data["format"] is True or data["format"] != _FORMAT:
                 raise KeyError("format")
-            measured, slowed = data.get("calibration"), data.get("straggling")
-            client = data.get("client")
+            not_coded = _is(list, data["not_coded"])
+            at_call = _is(list, data.get("at_call", []))
             return cls(
-                model=_text(data["model"]),
+                model=_is(str, data["model"]),
                 workers=data["workers"],
                 stragglers=data["stragglers"],
-                layers=tuple(LayerPlan.from_dict(d) for d in _list(data["layers"])),
+                layers=tuple(LayerPlan.from_dict(d) for d in _is(list, data["layers"])),
                 not_coded=tuple(
-                    (_text(path), _text(why)) for path, why in _list(data["not_coded"])
+                    (_is(str, path), _is(str, why)) for path, why in not_coded
                 ),
-                calibration=(
-                    None if measured is None else Calibration.from_dict(measured)
-                ),
-                at_call=tuple(
-                    (_text(path), ConvGeometry(**geometry))
-                    for path, geometry in _list(data.get("at_call", []))
-                ),
-                latency=_latency(data.get("latency")),
-                straggling=(
-                    None if slowed is None else straggler_models.from_dict(slowed)
-                ),
-                client=None if client is None else record(ClientWork, client),
+                calibration=_read(Calibration.from_dict, data.get("calibration")),
+                at_call=tuple((_is(str, p), ConvGeometry(**g)) for p, g in at_call),
+                latency=_read(Latency.from_dict, data.get("latency")),
+                straggling=_read(straggler_models.from_dict, data.get("straggling")),
+                client=_read(partial(record, ClientWork), data.get("client")),
+                made_by=_read(partial(_is, dict), data.get("made_by")),
             )
         except PlanError:
             raise
@@ -259,25 +257,13 @@ def plan_latency(
     )
 
 
-def _latency(data: Mapping[str, Any] | None) -> Latency | None:
-    return None if data is None else Latency.from_dict(data)
+def _read(read: Callable[[Any], T], data: Any) -> T | None:
+    return None if data is None else read(data)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return value
-
-
-def _truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
+def _is(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
     return value
 
 

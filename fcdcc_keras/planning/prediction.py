@@ -10,9 +10,12 @@ import numpy as np
 
 from fcdcc_keras.checks import record
 from fcdcc_keras.codes.figures import rounded
+from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.calibration import Calibration
+from fcdcc_keras.planning.cost import narrowness
 from fcdcc_keras.planning.waiting import Waiting
 
+_ITEMSIZE = 4
 _PASSES = 20_000
 """That the law of a whole pass is found by, where layers are independent."""
 
@@ -62,6 +65,16 @@ class ClientWork:
             + self.kernels / calibration.client_kernel_rate
             + self.work / calibration.client_rate
         )
+
+
+def convolution_work(geometry: ConvGeometry) -> ClientWork:
+    """Returns what a layer's convolution takes where the client computes it itself."""
+    work = geometry.multiply_adds / narrowness(geometry.group_filters)
+    # A matrix product of one row takes as long as reading the matrix.
+    return ClientWork(
+        kernels=geometry.kernel_floats * _ITEMSIZE,
+        work=0.0 if geometry.kind == "dense" else work,
+    )
 
 
 def layer_latency(usual: float, law: Waiting) -> Latency:

@@ -12,7 +12,7 @@ from fcdcc_keras.codes.certify import check_certifiable, screen
 from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning.cost import Prices, layer_cost
+from fcdcc_keras.planning.cost import layer_cost
 from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
@@ -88,7 +88,6 @@ def plan_layer(
     code: str | Code | type[Code] = AUTO,
     tolerance: float | None = None,
     dtype: str = "float32",
-    prices: Prices | None = None,
     hedged: bool | None = False,
     objective: Objective | None = None,
     holding: float = 0.0,
@@ -104,17 +103,16 @@ def plan_layer(
         tolerance: Largest relative error of the layer at the 99th percentile of
             survivor sets; default ``TOLERANCE``.
         dtype: Type in which the layer is coded: float32 or float64.
-        prices: What to weigh costs by; default ``Prices()``.
         hedged: Whether only as many workers as needed are sent to at first; None:
             whichever is better.
-        objective: What is to be little; default: the price by ``prices``.
+        objective: What is to be little; default: the price by ``Prices()``.
         holding: What each byte that a worker holds adds to that.
 
     Raises:
         PlanError: No code fits, or none is exact enough.
         UnsupportedLayerError: None codes only those sides that the layer allows.
     """
-    objective = objective or Objective(prices or Prices())
+    objective = objective or Objective()
     tolerance = check_tolerance(tolerance, dtype)
     itemsize = 8 if dtype == "float64" else 4
     limit = tolerance / plain_error(dtype, geometry.terms)
@@ -142,11 +140,39 @@ def plan_layer(
         path,
         geometry,
         design,
-        objective.prices,
         itemsize,
         hedged=late,
         objective=objective,
     )
+
+
+def landscape(
+    geometry: ConvGeometry,
+    *,
+    workers: int,
+    stragglers: int,
+    objective: Objective,
+    code: str | Code | type[Code] = AUTO,
+    hedged: bool = False,
+) -> dict[tuple[int, int], tuple[float, Code]]:
+    """Returns the best code of each split (k_A, k_B), with what it is ranked by.
+
+    Args:
+        geometry: Sizes of the layer.
+        workers: n.
+        stragglers: γ.
+        objective: What is to be little.
+        code: As for ``plan_layer``.
+        hedged: Whether only as many workers as needed are sent to.
+    """
+    found: dict[tuple[int, int], tuple[float, Code]] = {}
+    for design in candidates(code, workers, stragglers):
+        if suits(design, geometry):
+            rank = objective.rank(geometry, design, 4, hedged)
+            split = design.k_a, design.k_b
+            if split not in found or rank < found[split][0]:
+                found[split] = rank, design
+    return found
 
 
 def suits(code: Code, geometry: ConvGeometry) -> bool:

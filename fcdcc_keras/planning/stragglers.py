@@ -170,7 +170,7 @@ class OnOff(Straggling):
 
 
 @dataclass(frozen=True)
-class Trace(Straggling):
+class MeasuredTrace(Straggling):
     """What was measured: each factor is as likely as any other."""
 
     factors: tuple[float, ...]
@@ -200,7 +200,7 @@ _MODELS: tuple[type[Straggling], ...] = (
     ShiftedExponential,
     Pareto,
     OnOff,
-    Trace,
+    MeasuredTrace,
 )
 _BY_NAME = {model.name: model for model in _MODELS}
 
@@ -231,8 +231,8 @@ def from_spec(text: str) -> Straggling:
     """
     name, _, rest = text.partition(":")
     try:
-        if name == Trace.name:
-            return Trace(tuple(json_value(Path(rest).read_text("utf-8"))))
+        if name == MeasuredTrace.name:
+            return MeasuredTrace(tuple(json_value(Path(rest).read_text("utf-8"))))
         return _BY_NAME[name](*(float(word) for word in rest.split(",") if rest))
     except PlanError:
         raise

@@ -1,8 +1,8 @@
 """How long it takes until enough workers have answered: order statistics.
 
 With n independent workers of the same law F the time of the δ-th answer has the law
-P(T ≤ t) = P(Binomial(n, F(t)) ≥ δ). Workers that begin later or have several shares
-are counted in the same way, each with its own law.
+P(T ≤ t) = P(Binomial(n, F(t)) ≥ δ). Workers that begin later
+are counted in the same way, with their own law.
 """
 
 from __future__ import annotations
@@ -31,11 +31,9 @@ class Group:
     fixed: float
     """Seconds before and after the computation, which no slowdown changes."""
     work: float
-    """Seconds that a share's computation usually takes."""
+    """Seconds that the computation usually takes."""
     after: float = 0.0
     """Seconds after which they begin."""
-    shares: int = 1
-    """That each computes, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -62,51 +60,35 @@ class Waiting:
 def waiting(
     straggling: Straggling, needed: int, groups: Sequence[Group], limit: float
 ) -> Waiting:
-    """Returns the law of the time until enough shares are computed.
+    """Returns the law of the time until enough workers are done.
 
     Args:
         straggling: Law of each worker's slowdown.
-        needed: δ, shares that are enough.
+        needed: δ, workers that are enough.
         groups: The workers.
         limit: Seconds after which nobody is waited for.
     """
     chances = np.linspace(0, 1, _POINTS, endpoint=False)
     tail = 1 - np.geomspace(1 / _POINTS, 1e-9, _POINTS // 4)
     slowdowns = straggling.quantile(np.concatenate([chances, tail]))
-    points = [
-        group.after + group.fixed + share * group.work * slowdowns
-        for group in groups
-        for share in range(1, group.shares + 1)
-    ]
+    points = [group.after + group.fixed + group.work * slowdowns for group in groups]
     seconds = np.unique(np.concatenate(points))
     seconds = np.append(seconds[seconds < limit], limit)
-    # Rows: probability of each number of shares; the last: of that or more.
-    done: Floats | None = None
-    for group in groups:
-        law, times = _count(straggling, group, seconds)
-        for _ in range(times):
-            done = _cut(law, needed) if done is None else _added(done, law)
-    assert done is not None
+    # Rows: probability of each number of workers; the last: of that or more.
+    first, *others = (_count(straggling, group, seconds) for group in groups)
+    done = _cut(first, needed)
+    for law in others:
+        done = _added(done, law)
     # A quantile that the law just reaches must not fall beyond it by rounding.
     cdf = np.minimum(done[needed], 1.0).round(_DECIMALS)
     cdf[-1] = 1.0
     return Waiting(seconds, cdf)
 
 
-def _count(straggling: Straggling, group: Group, seconds: Floats) -> tuple[Floats, int]:
-    """Returns the law of the shares done by each time, and how often to add it.
-
-    A law has a row for each number.
-    """
+def _count(straggling: Straggling, group: Group, seconds: Floats) -> Floats:
+    """Returns the law of how many are done by each time: a row for each number."""
     since = seconds - group.after - group.fixed
-    done = [
-        straggling.cdf(since / (share * group.work) + _ROUNDING)
-        for share in range(1, group.shares + 1)
-    ]
-    if group.shares == 1:
-        return _binomial(group.workers, done[0]), 1
-    at_least = [np.ones_like(seconds), *done, np.zeros_like(seconds)]
-    return -np.diff(np.stack(at_least), axis=0), group.workers
+    return _binomial(group.workers, straggling.cdf(since / group.work + _ROUNDING))
 
 
 def _cut(law: Floats, needed: int) -> Floats:

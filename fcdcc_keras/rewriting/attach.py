@@ -10,26 +10,26 @@ import keras
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning import Plan
+from fcdcc_keras.rewriting.class_swap import coded_layers
+from fcdcc_keras.rewriting.deploy import deploy
 from fcdcc_keras.rewriting.eligibility import examine
-from fcdcc_keras.rewriting.exchange import coded_layers
-from fcdcc_keras.rewriting.hand_over import hand_over
-from fcdcc_keras.rewriting.options import Options
+from fcdcc_keras.rewriting.options import Options, complete, takes
 from fcdcc_keras.rewriting.walk import walk
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fcdcc_keras.rewriting.options import Keywords
 
-
+@takes(Options)
 def attach(
-    model: keras.Model, cluster: object = None, **options: Unpack[Keywords]
+    model: keras.Model, cluster: object = None, **options: Unpack[Options]
 ) -> keras.Model:
     """Has the coded layers of a model computed by a cluster, in place.
 
     For a coded model that was loaded, closed, or is to have another cluster: what it
     held before is freed; other layers of a cluster's stay where they are. Kernels are
-    planned and placed as by ``fk.distribute``. A ``tf.function`` of yours, or another
+    planned and placed as by ``fk.distribute``; ``layers`` chooses among the coded
+    layers, and others compute locally. A ``tf.function`` of yours, or another
     model with these layers, that was traced before the first time keeps computing
     locally: trace it again, or compile that model again.
 
@@ -37,9 +37,7 @@ def attach(
         model: A model with coded layers. Layers that a layer or model of a user's class
             made are coded too: their configuration cannot say what they were.
         cluster: As in ``fk.distribute``; None starts worker processes on this machine.
-        **options: ``workers``, ``stragglers`` and the other keyword arguments of
-            ``fk.distribute``. ``layers`` chooses among the coded layers; others
-            compute locally.
+        **options: As ``fk.distribute`` has them.
 
     Returns:
         The same model.
@@ -49,9 +47,9 @@ def attach(
         UnsupportedLayerError: A layer that was named cannot be coded.
         ClusterError: The cluster is unreachable, too small, or does not fit.
     """
-    chosen = _options(options)
-    verdicts = examine(model, in_place=True)
-    if not any(verdict.geometry is not None for verdict in verdicts):
+    complete(options)
+    examined = examine(model, in_place=True)
+    if not any(one.geometry is not None for one in examined):
         raise PlanError(
             "A model that is attached must have coded layers. Received: "
             f"{model.name!r}, without one. `fk.distribute(model, cluster)` makes a "
@@ -63,7 +61,7 @@ def attach(
     def here(plan: Plan) -> Mapping[str, Any]:
         return layers
 
-    session = hand_over(model.name, verdicts, cluster, chosen, here)
+    session = deploy(model, examined, cluster, options, here)
     for layer in before:
         if layer.session is not session:
             layer.detach()
@@ -72,6 +70,7 @@ def attach(
     return model
 
 
+@takes(Options)
 def load_model(
     path: str | PathLike[str],
     cluster: object = None,
@@ -79,7 +78,7 @@ def load_model(
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
-    **options: Unpack[Keywords],
+    **options: Unpack[Options],
 ) -> keras.Model:
     """Loads a coded model that was saved, and attaches it to a cluster if one is given.
 
@@ -90,7 +89,7 @@ def load_model(
         custom_objects: As in ``keras.models.load_model``.
         compile: As in ``keras.models.load_model``.
         safe_mode: As in ``keras.models.load_model``.
-        **options: As in ``fk.attach``.
+        **options: As ``fk.attach`` has them.
 
     Returns:
         The model.
@@ -100,7 +99,7 @@ def load_model(
         UnsupportedLayerError: As ``fk.attach``.
         ClusterError: As ``fk.attach``.
     """
-    _options(options)  # before the file is read
+    complete(options)  # before the file is read
     if cluster is None and options:
         raise PlanError(
             "Options need the cluster that they are for. Received: cluster=None, "
@@ -113,14 +112,3 @@ def load_model(
     if cluster is not None:
         return attach(model, cluster, **options)
     return model
-
-
-def _options(options: Mapping[str, Any]) -> Options:
-    unknown = options.keys() - Options.__dataclass_fields__.keys()
-    if unknown:
-        raise TypeError(
-            "Options must be keyword arguments of `fk.distribute`. Received: "
-            f"{', '.join(sorted(unknown))}. Use one of "
-            f"{', '.join(Options.__dataclass_fields__)}."
-        )
-    return Options(**options)

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from fcdcc_keras.planning import ClientWork
-from fcdcc_keras.planning.cost import narrowness
-from fcdcc_keras.rewriting.eligibility import Verdict
+from fcdcc_keras.planning.prediction import convolution_work
+from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.keras_internals import uses
 
 _ITEMSIZE = 4
@@ -19,38 +19,33 @@ _PASSED_ON = 4
 and compared with the one that the workers hold."""
 
 
-def client_work(verdicts: Sequence[Verdict], coded: Collection[str]) -> ClientWork:
+def client_work(examined: Sequence[Eligibility], coded: Collection[str]) -> ClientWork:
     """Returns the client's own work for one image.
 
     Layers whose sizes are not known count as operations only.
 
     Args:
-        verdicts: On the model's layers.
+        examined: The model's layers.
         coded: Paths of those that the workers convolve.
     """
     operations, moved, kernels, work = 0, 0, 0, 0.0
-    for verdict in verdicts:
-        if isinstance(verdict.layer, keras.layers.InputLayer):
+    for one in examined:
+        if isinstance(one.layer, keras.layers.InputLayer):
             continue
         operations += 1
-        read, written = _floats(verdict.layer)
-        geometry = verdict.geometry if verdict.sized else None
-        if verdict.path in coded:
+        read, written = _floats(one.layer)
+        if one.path in coded:
             # What the workers returned is read by bias and activation, each in turn.
-            steps = _steps(verdict.layer)
+            steps = _steps(one.layer)
             moved += 2 * steps * written
             operations += steps
         else:
             moved += read + written
-            if geometry is not None:
-                narrow = narrowness(geometry.group_filters)
-                # A matrix product of one row takes as long as reading the matrix.
-                if geometry.kind != "dense":
-                    work += geometry.multiply_adds / narrow
-        if verdict.geometry is not None:
-            times = _PASSED_ON if verdict.path in coded else 1
-            kernels += times * verdict.geometry.kernel_floats
-    return ClientWork(operations, moved * _ITEMSIZE, kernels * _ITEMSIZE, work)
+        if one.geometry is not None:
+            alone = convolution_work(one.geometry)
+            kernels += alone.kernels * (_PASSED_ON if one.path in coded else 1)
+            work += alone.work if one.sized and one.path not in coded else 0.0
+    return ClientWork(operations, moved * _ITEMSIZE, kernels, work)
 
 
 def _steps(layer: Any) -> int:

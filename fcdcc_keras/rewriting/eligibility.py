@@ -28,7 +28,7 @@ ON_REQUEST = "Dense is coded on request only: dense=True, or its name in `layers
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Eligibility:
     """Whether one layer can be coded."""
 
     path: str
@@ -50,8 +50,8 @@ class Verdict:
         return has_convolution(self.layer)
 
 
-def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
-    """Returns a verdict on every layer of a model, in order.
+def examine(model: keras.Model, *, in_place: bool = False) -> list[Eligibility]:
+    """Returns the eligibility of every layer of a model, in order.
 
     Models inside the model have none of their own; their layers have.
 
@@ -67,7 +67,7 @@ def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
     if not in_place:
         _check_copy(model)
     made_by = makers(model)
-    verdicts = []
+    examined = []
     for path, layer in walk(model):
         if is_graph(layer):
             continue
@@ -87,8 +87,8 @@ def examine(model: keras.Model, *, in_place: bool = False) -> list[Verdict]:
         # What is a coded layer in a model that is attached has been asked for.
         asked = in_place and isinstance(layer, CodedLayer)
         on_request = is_dense(layer) and not asked
-        verdicts.append(Verdict(path, layer, geometry, reason, sized, on_request))
-    return verdicts
+        examined.append(Eligibility(path, layer, geometry, reason, sized, on_request))
+    return examined
 
 
 def check_model(model: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.rewriting.exchange import plain_kind
+from fcdcc_keras.rewriting.class_swap import plain_kind
 from fcdcc_keras.rewriting.keras_internals import (
     Functional,
     is_own_list,

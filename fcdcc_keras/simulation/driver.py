@@ -34,10 +34,10 @@ from fcdcc_keras.dispatch.messages import (
 from fcdcc_keras.dispatch.round import PLACING, Round
 from fcdcc_keras.dispatch.targets import quick
 from fcdcc_keras.errors import NotEnoughWorkersError
+from fcdcc_keras.planning.layer_time import Load
 from fcdcc_keras.planning.objective import TIMEOUT
 from fcdcc_keras.simulation.cluster import Death, Machine
 from fcdcc_keras.simulation.links import Network, Waiting
-from fcdcc_keras.simulation.load import Load
 from fcdcc_keras.simulation.results import LayerTimes, Tally, layer_times
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ Redundancy = Literal["eager", "hedged", "speculative"]
 class Layer:
     """One layer: its micro-batches, and to whom they are sent."""
 
+    path: str
     code: Code
+    message: float
+    """Seconds of the client for each worker that it sends to."""
     loads: tuple[Load, ...]
     redundancy: Redundancy
 
@@ -181,7 +184,7 @@ class LayerCall:
                 collector,
                 crew,
                 lambda slot, worker: self._machine(worker).holds(self.number, slot),
-                kind=self.load,
+                kind=(self.layer.path, self.load),
                 timeout=TIMEOUT,
                 hedged=self.layer.redundancy == "hedged",
             )
@@ -198,7 +201,7 @@ class LayerCall:
                 commands = self._round.handle(CrewChanged(), env.now)
             targets = next((c.slots for c in commands if isinstance(c, Encode)), ())
             encode = load.encode_seconds(len(targets))
-            messages = load.message * len(targets)
+            messages = self.layer.message * len(targets)
             yield env.timeout(encode + messages)
         self.passes.calls.append(self)
         for command in commands:
@@ -212,7 +215,8 @@ class LayerCall:
         last = self._last
         if not collector.complete or last is None:
             raise NotEnoughWorkersError(
-                f"Layer {load.path!r} needs the results of {load.threshold} workers. "
+                f"Layer {self.layer.path!r} needs the results of "
+                f"{self.layer.code.recovery_threshold} workers. "
                 f"Received: {len(collector.survivors)}; the others have died, or are "
                 "stopped for good. Let fewer die or stop, or allow more stragglers."
             )
@@ -224,7 +228,7 @@ class LayerCall:
         convolution = last.finished - last.there
         busy = encode + transport + convolution + load.decode
         return LayerTimes(
-            path=load.path,
+            path=self.layer.path,
             encode=encode,
             transport=transport,
             waiting=max(0.0, total - busy),
@@ -276,7 +280,7 @@ class LayerCall:
 
     def _encode(self, slots: tuple[int, ...]) -> Waiting:
         load = self.load
-        seconds = load.encode_seconds(len(slots)) + load.message * len(slots)
+        seconds = load.encode_seconds(len(slots)) + self.layer.message * len(slots)
         yield self.passes.env.timeout(seconds)
         self.tell(Encoded(slots))
 

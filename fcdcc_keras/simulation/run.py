@@ -7,15 +7,16 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import get_args
 
+from fcdcc_keras.codes import Replication
 from fcdcc_keras.errors import FcdccError, PlanError
-from fcdcc_keras.planning import Calibration, Plan
+from fcdcc_keras.planning import Calibration, LayerPlan, Plan
+from fcdcc_keras.planning.layer_time import loads
 from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
 from fcdcc_keras.simulation.cluster import Death, machines
 from fcdcc_keras.simulation.driver import Layer, Passes, Redundancy
 from fcdcc_keras.simulation.links import Network
-from fcdcc_keras.simulation.load import loads_of
 from fcdcc_keras.simulation.results import Simulation, mean_times
-from fcdcc_keras.simulation.sketch import Sketch
+from fcdcc_keras.simulation.sketch import Sketch, SketchedLayer
 from fcdcc_keras.simulation.slowness import slowness
 
 
@@ -73,14 +74,7 @@ def simulate(
         )
     if between is None:
         between = 0.0 if plan.client is None else plan.client.seconds(device)
-    layers = [
-        Layer(
-            layer.code,
-            loads_of(layer.path, layer.geometry, layer.code, device),
-            redundancy or ("hedged" if layer.hedged else "eager"),
-        )
-        for layer in plan.layers
-    ]
+    layers = [_layer(layer, redundancy, device) for layer in plan.layers]
     _check(plan.workers, layers, passes, between, pause)
     env = simpy.Environment()
     law = straggling or plan.straggling or NoStraggling()
@@ -106,6 +100,14 @@ def simulate(
     )
 
 
+def _layer(
+    layer: LayerPlan | SketchedLayer, redundancy: Redundancy | None, device: Calibration
+) -> Layer:
+    how = redundancy or ("hedged" if layer.hedged else "eager")
+    bands = loads(layer.geometry, layer.code, device, hedged=how == "hedged")
+    return Layer(layer.path, layer.code, device.message, bands, how)
+
+
 def _check(
     workers: int, layers: Sequence[Layer], passes: int, between: float, pause: float
 ) -> None:
@@ -125,13 +127,18 @@ def _check(
             "`redundancy` must be 'eager', 'hedged' or 'speculative'. Received: "
             f"redundancy={redundancy!r}. Choose one of these."
         )
-    firsts = [layer.loads[0] for layer in layers]
-    coded = [load for load in firsts if load.threshold < workers]
+    for layer in layers:
+        if isinstance(layer.code, Replication):
+            raise PlanError(
+                "Codes can be simulated of which any δ answers suffice. Received: "
+                f"{layer.code} in layer {layer.path!r}. Use code='auto' or another one."
+            )
+    coded = [layer for layer in layers if layer.code.recovery_threshold < workers]
     if redundancy == "speculative" and coded:
         raise PlanError(
             "Copies of late parts are launched where every part is needed. Received: "
             f"redundancy='speculative', and layer {coded[0].path!r} which needs "
-            f"{coded[0].threshold} of {workers}. Use code='uncoded' and "
+            f"{coded[0].code.recovery_threshold} of {workers}. Use code='uncoded' and "
             "stragglers=0."
         )
     if not (passes >= 1 and between >= 0 and pause >= 0):

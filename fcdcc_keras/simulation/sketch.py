@@ -9,9 +9,9 @@ from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, ClientWork, Plan, check_redundancy
+from fcdcc_keras.planning.layer_time import layer_time
 from fcdcc_keras.planning.search import families, suits
 from fcdcc_keras.planning.stragglers import Straggling
-from fcdcc_keras.simulation.load import loads_of, usual_seconds
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,4 @@ def _quickest(
             "another code, or other numbers."
         )
 
-    def seconds(design: Code) -> float:
-        loads = loads_of(path, geometry, design, device)
-        return usual_seconds(loads, design.workers, device)
-
-    return min(suiting, key=seconds)
+    return min(suiting, key=lambda code: layer_time(geometry, code, device).total())

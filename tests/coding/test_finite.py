@@ -7,7 +7,7 @@ from fcdcc_keras.codes import CRME, Code, Systematic
 from fcdcc_keras.coding.finite import all_finite, bounded
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LocalExecutor, LocalFault
-from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
 
@@ -66,11 +66,10 @@ class Layer:
         script = {int(name[1:]): fault for name, fault in faults.items()}
         self.executor = LocalExecutor(6, script)
         self.records: list[LayerRecord] = []
-        policy = Policy(
-            fallback="raise", verify=verify, listeners=[self.records.append]
-        )
+        policy = Policy(fallback="raise", verify=verify)
+        notes = Notes([self.records.append])
         plan = LayerPlan.of("conv", GEOMETRY, code)
-        self.coded = CodedConvolution(plan, self.executor, policy)
+        self.coded = CodedConvolution(plan, self.executor, policy, notes)
 
     def check(self, x: np.ndarray, k: np.ndarray) -> LayerRecord:
         import tensorflow as tf

@@ -1,5 +1,7 @@
 """The guard: nothing is decoded from survivors that would exceed the tolerance."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -53,18 +55,24 @@ def test_code_that_exceeds_the_tolerance_is_refused_before_anything_runs():
     assert executor.placements == []
 
 
+def unsaid(plan):
+    """A plan that does not say by which tolerance it was made: the default guards."""
+    return replace(plan, made_by=None)
+
+
 def test_guard_off_and_on(neighbours):
     plain = model()
     plan = plan_with(CODE, plain, tolerance=1e30)
-    options = {"stragglers": 28, "plan": plan, "fallback": "raise"}
     off = fk.distribute(
-        plain, fk.LocalExecutor(60, neighbours), tolerance=1e30, **options
+        plain, fk.LocalExecutor(60, neighbours), plan=plan, fallback="raise"
     )
     wrong, record = deviation(plain, off)
     assert len(record.survivors) == 32
     assert record.survivors == tuple(sorted(FIRST))
     assert wrong > 1
-    on = fk.distribute(plain, fk.LocalExecutor(60, neighbours), **options)
+    on = fk.distribute(
+        plain, fk.LocalExecutor(60, neighbours), plan=unsaid(plan), fallback="raise"
+    )
     right, record = deviation(plain, on)
     assert len(record.survivors) > 32
     assert right < 1e-4
@@ -75,7 +83,7 @@ def test_never_an_unguarded_answer(neighbours):
     plain = model()
     plan = plan_with(CODE, plain, tolerance=1e30)
     only = {w: LocalFault() if w in FIRST else LOST for w in range(60)}
-    options = {"stragglers": 28, "plan": plan, "timeout": 5}
+    options = {"plan": unsaid(plan), "timeout": 5}
     coded = fk.distribute(plain, fk.LocalExecutor(60, only), **options)
     with pytest.warns(RuntimeWarning, match="exceed the tolerance. Received: 32"):
         error, record = deviation(plain, coded)
@@ -109,9 +117,10 @@ def test_the_tolerance_is_that_of_the_layers_own_number_of_terms(channels, answe
     inputs = keras.Input((24, 1, channels))
     plain = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs))
     in_turn = {w: LocalFault(delay=float(w)) for w in range(12)}
-    options = {"stragglers": 6, "fallback": "raise"}
-    plan = fk.plan(plain, workers=12, stragglers=6, code=code, tolerance=1e-3)
-    coded = fk.distribute(plain, fk.LocalExecutor(12, in_turn), plan=plan, **options)
+    plan = unsaid(fk.plan(plain, workers=12, stragglers=6, code=code, tolerance=1e-3))
+    coded = fk.distribute(
+        plain, fk.LocalExecutor(12, in_turn), plan=plan, fallback="raise"
+    )
     x = np.random.default_rng(0).normal(size=(1, 24, 1, channels)).astype("float32")
     with fk.trace(coded) as trace:
         y = coded.predict_on_batch(x)

@@ -14,7 +14,7 @@ from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import CorruptResultError, NotEnoughWorkersError
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
-from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
 
@@ -38,13 +38,20 @@ LIE = LocalFault(alter=_wrong)
 class Layer:
     """A coded convolution on a LocalExecutor, all of whose answers are checked."""
 
-    def __init__(self, code: Code = CODE, faults: Any = None, **policy: Any) -> None:
+    def __init__(
+        self,
+        code: Code = CODE,
+        faults: Any = None,
+        *,
+        hedged: bool = False,
+        **policy: Any,
+    ) -> None:
         self.executor = LocalExecutor(code.workers, faults)
         self.records: list[LayerRecord] = []
         policy = {"fallback": "raise", "verify": "parity", **policy}
-        self.policy = Policy(listeners=[self.records.append], **policy)
-        plan = LayerPlan.of("block/conv", GEOMETRY, code)
-        self.coded = CodedConvolution(plan, self.executor, self.policy)
+        plan = LayerPlan.of("block/conv", GEOMETRY, code, hedged=hedged)
+        notes = Notes([self.records.append])
+        self.coded = CodedConvolution(plan, self.executor, Policy(**policy), notes)
 
     def check(self) -> LayerRecord:
         import tensorflow as tf
@@ -73,17 +80,17 @@ def _job(code: Code) -> Job:
     return jobs[0]
 
 
-@pytest.mark.parametrize("redundancy", ["eager", "hedged"])
-def test_one_more_than_needed_is_waited_for_and_used(redundancy: str) -> None:
-    layer = Layer(redundancy=redundancy)
+@pytest.mark.parametrize("hedged", [False, True])
+def test_one_more_than_needed_is_waited_for_and_used(hedged: bool) -> None:
+    layer = Layer(hedged=hedged)
     record = layer.check()
     assert len(record.survivors) == 5
-    rest = "late" if redundancy == "eager" else "skipped"
+    rest = "skipped" if hedged else "late"
     assert sorted(layer.outcomes()) == sorted([*["used"] * 5, rest])
 
 
 def test_plain_blocks_and_one_parity_when_hedged() -> None:
-    layer = Layer(Systematic(2, 2, 6), redundancy="hedged")
+    layer = Layer(Systematic(2, 2, 6), hedged=True)
     # Nothing is decoded; the fifth is but a witness.
     assert layer.check().survivors == (0, 1, 2, 3)
     assert sorted(layer.outcomes()) == ["skipped", *["used"] * 5]
@@ -95,14 +102,14 @@ def test_copies_are_compared_and_one_of_each_is_taken() -> None:
     assert layer.outcomes() == ["used"] * 4 + ["late"] * 2
 
 
-@pytest.mark.parametrize("redundancy", ["eager", "hedged"])
+@pytest.mark.parametrize("hedged", [False, True])
 @pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
 def test_whoever_lies_is_named_left_out_and_distrusted(
-    code: Code, redundancy: str
+    code: Code, hedged: bool
 ) -> None:
-    honest = Layer(code, redundancy=redundancy).check()
+    honest = Layer(code, hedged=hedged).check()
     for liar in (s.worker for s in honest.subtasks if s.outcome == "used"):
-        layer = Layer(code, {liar: LIE}, redundancy=redundancy)
+        layer = Layer(code, {liar: LIE}, hedged=hedged)
         match = rf"local-{liar} gave a result of layer 'block/conv' that contradicts"
         with pytest.warns(RuntimeWarning, match=match) as caught:
             record = layer.check()

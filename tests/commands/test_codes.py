@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from fcdcc_keras import cli, codes
 from fcdcc_keras.codes import Certificate
-from fcdcc_keras.planning.comparison import Comparison
+from fcdcc_keras.planning.comparison import CodeComparison
 from fcdcc_keras.planning.curves import over_stragglers, over_workers
 from fcdcc_keras.programs.exactness import plain_error
 
@@ -104,7 +104,7 @@ def test_a_partition_keeps_other_splits_out():
 
 def test_infinite_figures_are_null():
     certificate = Certificate(math.inf, math.inf, 2.0, math.inf, 3.0, (0, 1), True, 6)
-    comparison = Comparison(4, 2, ((codes.Chebyshev(2, 1, 4), certificate),))
+    comparison = CodeComparison(4, 2, ((codes.Chebyshev(2, 1, 4), certificate),))
     (row,) = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
     assert row["amplification"] == {
         "median": 2.0,

@@ -1,22 +1,30 @@
 """What the demonstration reports, to people and to programs."""
 
 import json
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
-import pytest
 from rich.console import Console
 
 from fcdcc_keras.commands import demo_results as report
-from fcdcc_keras.commands.demo_results import DemoResult, ModelResult, compare
+from fcdcc_keras.commands.demo_results import DemoResult, Mode, ModelResult
+from fcdcc_keras.commands.side_by_side import Comparison, Difference
 
-_PLAIN = np.array([[2.0, -8.0, 1.0], [0.0, 1.0, 4.0]], np.float32)
+
+def found(size: int = 2, **what: Any) -> Comparison:
+    made = Comparison(images=2, plain_right=1, coded_right=1, deviation=1.2e-7)
+    made.plain_seconds, made.coded_seconds = [0.002 * size], [0.5 * size]
+    for name, value in what.items():
+        setattr(made, name, value)
+    return made
 
 
 def _result() -> DemoResult:
-    plain = compare(_PLAIN, _PLAIN, np.array([0, 1]), 0.002)
-    coded = compare(_PLAIN + 1e-6, _PLAIN, np.array([0, 1]), 0.5, 6)
-    unlabelled = compare(_PLAIN, _PLAIN, None, 0.25)
+    plain = Mode.of_plain(found(), 2, labelled=True)
+    coded = Mode.of_coded(found(), found(), 2, labelled=True)
+    quarter = found(plain_seconds=[0.25])
+    unlabelled = Mode.of_plain(quarter, 1, labelled=False)
     return DemoResult(
         (
             ModelResult("A", 2, plain, coded, coded, 0),
@@ -26,14 +34,18 @@ def _result() -> DemoResult:
     )
 
 
-def test_compare_measures_against_the_plain_model() -> None:
-    other = _PLAIN.copy()
-    other[1] = [4.0, 1.0, 2.0]
-    mode = compare(other, _PLAIN, np.array([0, 2]), 0.1)
-    assert mode.accuracy == 0.5
-    assert mode.top1_agreement == 0.5
+def test_a_mode_is_judged_by_one_pass_and_timed_by_another() -> None:
+    wrong = found(coded_right=0, deviation=0.5, differences=[Difference(1, 0, 2, 0)])
+    timed = found(coded_seconds=[9.0, 0.2, 0.1])
+    timed.summary.outcomes = {
+        "a": Counter(used=2, late=1),
+        "b": Counter(late=3),
+        "c": Counter(used=1),
+    }
+    mode = Mode.of_coded(wrong, timed, 4, labelled=True)
+    assert mode == Mode(0.0, 0.5, 0.5, 0.2 / 4, 2)
     assert not mode.identical_predictions
-    assert mode.largest_deviation == pytest.approx(4.0 / 8.0)
+    assert Mode.of_plain(timed, 4, labelled=True) == Mode(0.5, 1.0, 0.0, 0.001, 0)
 
 
 def test_json_has_the_promised_keys() -> None:

@@ -21,7 +21,7 @@ def test_the_table_says_how_long_it_takes(tmp_path) -> None:
     files = tmp_path / "plan.json", tmp_path / "plan.png"
     done = plan(
         *(*SMALL, "--device", "pi4", "--straggling", "exponential:0.5"),
-        *("--redundancy", "auto", "--memory-limit", "10MB", "--speeds", "2,1,1,1,1"),
+        *("--redundancy", "auto", "--memory-limit", "10MB"),
         *("--output", str(files[0]), "--plot", str(files[1])),
     )
     assert done.exit_code == 0, done.output
@@ -59,7 +59,6 @@ def test_no_weights_are_downloaded(monkeypatch) -> None:
         (["--objective", "latency"], 1, "Received: no calibration"),
         (["--memory-limit", "much"], 2, "or '200MB'"),
         (["--memory-limit", "1kB"], 1, "limit of 1 kB"),
-        (["--speeds", "fast"], 2, "--speeds 2,1,1,1"),
         (["--plot", "plan.txt"], 1, "must end in .png"),
     ],
 )

@@ -11,7 +11,7 @@ from fcdcc_keras.codes import CRME, Code, Uncoded
 from fcdcc_keras.errors import NotEnoughWorkersError
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
-from fcdcc_keras.execution.records import LayerRecord, Policy
+from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan
 from fcdcc_keras.worker.weights import Weights
@@ -36,8 +36,8 @@ class Layer:
         self.plan = LayerPlan.of("block/conv", geometry, code)
         self.executor = LocalExecutor(code.workers, faults)
         self.records: list[LayerRecord] = []
-        self.policy = Policy(listeners=[self.records.append], **policy)
-        self.coded = CodedConvolution(self.plan, self.executor, self.policy)
+        notes = Notes([self.records.append])
+        self.coded = CodedConvolution(self.plan, self.executor, Policy(**policy), notes)
 
     def check(self, x: np.ndarray = INPUTS, k: np.ndarray = KERNEL) -> LayerRecord:
         """Calls the layer; its result must be TensorFlow's, up to rounding."""

@@ -11,7 +11,7 @@ from fcdcc_keras.errors import NotEnoughWorkersError
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.lanes import in_lanes
 from fcdcc_keras.execution.local import LOST, LocalExecutor
-from fcdcc_keras.execution.records import Policy
+from fcdcc_keras.execution.records import Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import MOST, Batching, Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
@@ -86,9 +86,9 @@ class Layer:
         geometry = ConvGeometry((50, 10), 3, 8, (3, 3), padding="same")
         self.plan = LayerPlan.of("conv", geometry, CRME(4, 4, 6))
         self.records = []
-        policy = Policy(listeners=[self.records.append], **policy)
         self.executor = LocalExecutor(6, faults)
-        self.coded = CodedConvolution(self.plan, self.executor, policy)
+        notes = Notes([self.records.append])
+        self.coded = CodedConvolution(self.plan, self.executor, Policy(**policy), notes)
         rng = np.random.default_rng(0)
         self.x = rng.normal(size=(images, 50, 10, 3))
         self.k = rng.normal(size=(3, 3, 3, 8))

@@ -1,13 +1,19 @@
 """What a measured cluster says about layers, and which layers gain by it."""
 
 import json
+from dataclasses import replace
 
 import keras
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.planning import plan_layer
+from fcdcc_keras.codes import CRME
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import Objective, plan_layer
 from fcdcc_keras.planning.devices import PROFILES, profile
+from fcdcc_keras.planning.layer_time import layer_time
+from fcdcc_keras.planning.prediction import convolution_work
+from fcdcc_keras.planning.stragglers import ShiftedExponential
 
 BOARDS = fk.Calibration(
     latency=5e-3,
@@ -33,8 +39,8 @@ def model():
 def seconds(calibration, path):
     plan = fk.plan(model(), workers=6, stragglers=2)
     layer = plan.layer(path)
-    there = calibration.distributed_seconds(layer.cost, layer.code, layer.geometry)
-    return there, calibration.local_seconds(layer.geometry)
+    there = float(layer_time(layer.geometry, layer.code, calibration).total())
+    return there, convolution_work(layer.geometry).seconds(calibration)
 
 
 def test_layers_that_lose_stay_local_and_say_why():
@@ -86,7 +92,7 @@ def test_prices_follow_the_calibration():
     slow_wire = faster(bandwidth=1e6).prices
     slow_work = faster(worker_rate=1e7).prices
     plans = [
-        plan_layer("x", geometry, workers=6, stragglers=2, prices=prices)
+        plan_layer("x", geometry, workers=6, stragglers=2, objective=Objective(prices))
         for prices in (slow_wire, slow_work)
     ]
     assert plans[0].cost.upload <= plans[1].cost.upload
@@ -112,3 +118,49 @@ def test_an_unknown_device_is_refused(tmp_path):
     file.write_text('{"speed": 1}')
     with pytest.raises(fk.PlanError, match=r"Calibration must be.*Received: speed=1"):
         profile(file)
+
+
+def test_a_layer_gains_by_the_time_that_its_plan_predicts():
+    """Stragglers and bands included: one model says what is coded and how long."""
+    options = {"workers": 6, "stragglers": 2, "straggling": ShiftedExponential(3.0)}
+    slowed = fk.plan(model(), calibration=BOARDS, **options)
+    here = {
+        layer.path: convolution_work(layer.geometry).seconds(BOARDS)
+        for layer in slowed.layers
+    }
+    gain = [x.path for x in slowed.layers if x.latency.expected < here[x.path]]
+    calm = fk.plan(model(), workers=6, stragglers=2, calibration=BOARDS)
+    assert gain != [x.path for x in calm.layers if x.latency.expected < here[x.path]]
+    with pytest.raises(fk.PlanError, match=r"heavy: the client takes"):
+        fk.plan(model(), calibration=BOARDS, layers="gaining", **options)
+
+
+def test_the_client_takes_the_work_and_the_order_of_its_kernel():
+    able = faster(client_rate=1e9, client_kernel_rate=1e8)
+    geometry = ConvGeometry((10, 10), 4, 12, (3, 3), padding="same")
+    work = 10 * 10 * 3 * 3 * 4 * 12 / 0.5  # twelve channels run at half the rate
+    seconds = work / 1e9 + 4 * 3 * 3 * 4 * 12 / 1e8
+    assert convolution_work(geometry).seconds(able) == pytest.approx(seconds)
+    (dense,) = fk.plan(
+        keras.Sequential([keras.Input((64,)), keras.layers.Dense(32)]),
+        workers=3,
+        dense=True,
+    ).layers
+    # Of one row it takes as long as reading the matrix.
+    seconds = convolution_work(dense.geometry).seconds(able)
+    assert seconds == pytest.approx(4 * 64 * 32 / 1e8)
+
+
+def test_mixing_many_parts_takes_their_multiply_adds():
+    geometry = ConvGeometry((512, 4), 8, 8, (1, 1))
+    able = faster(coding_rate=1e12, client_rate=1e9)
+    few, many = (
+        layer_time(geometry, code, replace(able, near=True))
+        for code in (CRME(4, 1, 4), CRME(256, 1, 140))
+    )
+    # ℓ = 2 parts of k for each worker, each the sum of k_A of 512/k_A rows.
+    assert many.encode == pytest.approx(140 * 2 * 512 * 4 * 8 / 1e9, rel=0.01)
+    assert few.encode == pytest.approx(4 * 2 * 512 * 4 * 8 / 1e9, rel=0.02)
+    slow = layer_time(geometry, CRME(4, 1, 4), faster(coding_rate=1e6, near=True))
+    # By memory: the input is read, and n·ℓ parts of a quarter of it are written.
+    assert slow.encode == pytest.approx(4 * 512 * 4 * 8 * (1 + 4 * 2 / 4) / 1e6)

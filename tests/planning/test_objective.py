@@ -1,4 +1,4 @@
-"""Choosing by latency, within a worker's memory, for unequal workers."""
+"""Choosing by latency, within a worker's memory, and how long it takes."""
 
 import json
 from dataclasses import replace
@@ -13,8 +13,7 @@ from fcdcc_keras.planning import Objective, plan_layer
 from fcdcc_keras.planning.devices import PROFILES
 from fcdcc_keras.planning.layer_time import layer_time
 from fcdcc_keras.planning.memory import held
-from fcdcc_keras.planning.objective import shares_of
-from fcdcc_keras.planning.optimum import landscape, optimal_k_a
+from fcdcc_keras.planning.search import landscape
 from fcdcc_keras.planning.stragglers import OnOff, ShiftedExponential
 
 PI = PROFILES["pi4"]
@@ -81,40 +80,6 @@ def test_the_choice_has_the_least_latency_of_all_splits():
     assert chosen.latency.expected <= 1.05 * least
 
 
-@pytest.mark.parametrize(
-    ("size", "filters", "kernel", "storage"),
-    [
-        (64, 64, 1, 1.0),
-        (64, 256, 1, 1.0),
-        (128, 64, 3, 0.1),
-        (128, 64, 3, 1.0),
-        (256, 32, 3, 1.0),
-        (32, 512, 3, 0.05),
-    ],
-)
-def test_the_search_agrees_with_the_closed_form(size, filters, kernel, storage):
-    geometry = ConvGeometry((size, size), 16, filters, (kernel,) * 2, padding="same")
-    free = dict.fromkeys(("computation", "coding", "ordering"), 0.0)
-    prices = fk.Prices(communication=1.0, storage=storage, **free)
-    found = {
-        split: rank
-        for split, (rank, code) in landscape(
-            geometry,
-            workers=18,
-            stragglers=2,
-            objective=Objective(prices),
-            code="crme",
-        ).items()
-        if code.recovery_threshold == 16 and code.ell_a == code.ell_b == 2
-    }
-    best = min(found, key=found.get)[0]
-    exact = optimal_k_a(geometry, 16, communication=1.0, storage=storage)
-    feasible = sorted(k_a for k_a, _ in found)
-    below = max((k for k in feasible if k <= exact), default=feasible[0])
-    above = min((k for k in feasible if k >= exact), default=feasible[-1])
-    assert best in (below, above)
-
-
 def test_plans_tell_how_long_they_take_and_are_stored():
     plan = planned(objective="latency", straggling=ShiftedExponential(0.5))
     assert 0 < plan.latency.usual < plan.latency.expected < plan.latency.p99
@@ -167,20 +132,3 @@ def test_what_cannot_fit_says_how_much_it_takes():
     small = replace(PI, worker_memory=1e4)
     with pytest.raises(fk.PlanError, match=r"limit of 10 kB"):
         planned(calibration=small)
-
-
-def test_shares_go_to_whoever_is_done_first():
-    assert shares_of((), 3, 1) == ((1.0, 1),) * 3
-    assert shares_of((2, 1, 1), 4, 2) == ((2.0, 2), (1.0, 1), (1.0, 1))
-    # Nobody has more than may be missing.
-    assert shares_of((9, 1, 1), 4, 2) == ((9.0, 2), (1.0, 1), (1.0, 1))
-    with pytest.raises(fk.PlanError, match=r"Received: 6 shares for 2 workers"):
-        shares_of((1, 1), 6, 2)
-
-
-def test_a_fast_worker_makes_the_model_faster():
-    slow = planned(speeds=(1, 1, 1, 1), objective="latency")
-    fast = planned(speeds=(4, 4, 1, 1), objective="latency")
-    assert fast.latency.expected < slow.latency.expected
-    with pytest.raises(fk.PlanError, match="speeds must be positive"):
-        planned(speeds=(1, 0))

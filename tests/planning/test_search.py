@@ -14,6 +14,7 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
     AUTO,
+    Objective,
     Prices,
     candidates,
     check_redundancy,
@@ -61,7 +62,7 @@ def test_no_feasible_split_is_cheaper(
         workers=workers,
         stragglers=stragglers,
         code="crme",
-        prices=prices,
+        objective=Objective(prices),
     )
     every = _every_code(workers, stragglers)
     cheapest = min(layer_cost(geometry, code, prices).price for code in every)
@@ -102,7 +103,7 @@ def test_search_agrees_with_the_closed_form(
     bounds = [0.0, *feasible, math.inf]
     neighbours = next(pair for pair in pairwise(bounds) if pair[0] <= ideal <= pair[1])
     assert best.k_a / best.ell_a in neighbours
-    options: dict[str, Any] = {"code": "crme", "prices": prices}
+    options: dict[str, Any] = {"code": "crme", "objective": Objective(prices)}
     plan = plan_layer("conv", geometry, workers=threshold + 1, **options)
     assert plan.cost.price <= layer_cost(geometry, best, prices).price * 1.05
 
@@ -112,8 +113,10 @@ def test_prices_move_the_split() -> None:
     dear_store = Prices(communication=0, storage=1.0, computation=0, coding=0)
     options: dict[str, Any] = {"workers": 6, "stragglers": 2, "code": "crme"}
     geometry = ConvGeometry((64, 64), 8, 64, (1, 1))
-    wire = plan_layer("conv", geometry, prices=dear_wire, **options).code
-    store = plan_layer("conv", geometry, prices=dear_store, **options).code
+    wire = plan_layer("conv", geometry, objective=Objective(dear_wire), **options).code
+    store = plan_layer(
+        "conv", geometry, objective=Objective(dear_store), **options
+    ).code
     assert (wire.k_a, wire.k_b) == (8, 1)
     assert (store.k_a, store.k_b) == (1, 8)
 
@@ -122,7 +125,7 @@ def test_more_stragglers_than_asked_for_where_the_rest_divides_badly() -> None:
     # Of 8 workers 7 can only be split 1, 14 or 14, 1; six also 4, 6 and 6, 4.
     prices = Prices(communication=1e-9, storage=1e-9, computation=0, coding=0)
     geometry = ConvGeometry((48, 48), 16, 256, (3, 3), padding="same")
-    options: dict[str, Any] = {"code": "crme", "prices": prices}
+    options: dict[str, Any] = {"code": "crme", "objective": Objective(prices)}
     plan = plan_layer("conv", geometry, workers=8, stragglers=1, **options)
     exact = [CRME(1, 14, 8), CRME(14, 1, 8)]
     assert plan.code.stragglers > 1

@@ -8,11 +8,11 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.planning.stragglers import (
+    MeasuredTrace,
     NoStraggling,
     OnOff,
     Pareto,
     ShiftedExponential,
-    Trace,
     from_dict,
     from_spec,
 )
@@ -23,7 +23,7 @@ MODELS = [
     Pareto(2.5),
     OnOff(0.2, 10.0, 3.0),
     OnOff(0.2, math.inf),
-    Trace((1.0, 3.0, 1.5, 1.5)),
+    MeasuredTrace((1.0, 3.0, 1.5, 1.5)),
 ]
 ALL = pytest.mark.parametrize("model", MODELS, ids=str)
 
@@ -73,7 +73,7 @@ def test_a_short_text_stands_for_a_model(tmp_path):
     assert from_spec("pareto:2") == Pareto(2.0)
     assert from_spec("onoff:0.1,inf") == OnOff(0.1, math.inf)
     assert from_spec("onoff:0.1,10,4") == OnOff(0.1, 10.0, 4.0)
-    assert from_spec(f"trace:{file}") == Trace((1.0, 1.5, 2.0))
+    assert from_spec(f"trace:{file}") == MeasuredTrace((1.0, 1.5, 2.0))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.execution import sized_at_call
 from fcdcc_keras.planning import Calibration
-from fcdcc_keras.rewriting import wishes
+from fcdcc_keras.rewriting import planner
 
 
 def model(channels=3):
@@ -56,13 +56,13 @@ def test_plan_says_which_layers_wait_and_is_used_again(tmp_path):
 
 def test_each_size_is_planned_once_and_few_are_remembered(monkeypatch):
     planned = []
-    plan_layer = wishes.plan_layer
+    plan_layer = planner.plan_layer
 
     def spy(path, geometry, **options):
         planned.append((path, geometry.input_size))
         return plan_layer(path, geometry, **options)
 
-    monkeypatch.setattr(wishes, "plan_layer", spy)
+    monkeypatch.setattr(planner, "plan_layer", spy)
     monkeypatch.setattr(sized_at_call, "MOST_SIZES", 2)
     coded = fk.distribute(model(), fk.LocalExecutor(3), layers="first")
     planned.clear()  # the least size was tried, to know whether any code suits
@@ -103,9 +103,7 @@ def test_gaining_is_decided_for_each_size():
     measured = Calibration(1e-4, 1e12, 2e9, 1e9, 1e12)
     plan = fk.plan(model(), workers=3, layers="gaining", calibration=measured)
     assert len(plan.at_call) == 2
-    coded = fk.distribute(
-        model(), fk.LocalExecutor(3), plan=plan, layers="gaining", fallback="raise"
-    )
+    coded = fk.distribute(model(), fk.LocalExecutor(3), plan=plan, fallback="raise")
     with fk.trace(coded) as trace:
         coded(images(6, 6))
     assert (trace.distributed_convolutions, trace.local_convolutions) == (0, 2)

@@ -210,8 +210,8 @@ def test_a_worker_freezes_in_the_middle_of_a_layer(cluster):
             send(cluster, executor.addresses, stop_at[len(seen)], signal.SIGSTOP)
 
     seen: list[object] = []
-    policy = coded.layers[0].session.policy
-    policy.listeners.append(listen)
+    notes = coded.layers[0].session.notes
+    notes.listeners.append(listen)
     trace = check(plain, coded, 3)
     assert trace.distributed_convolutions == 12
     assert 4 not in trace.records[-1].survivors

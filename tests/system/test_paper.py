@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from distributed import Client
 
+import fcdcc_keras as fk
 from examples.paper import (
     models,
     numerical_stability,
@@ -19,6 +20,9 @@ from examples.paper import (
     site,
     stragglers,
 )
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import Objective
+from fcdcc_keras.planning.search import landscape
 
 
 @pytest.fixture
@@ -102,6 +106,42 @@ def test_scalability(tmp_path):
 
 
 @pytest.mark.usefixtures("no_new_cluster")
+@pytest.mark.parametrize(
+    ("size", "filters", "kernel", "storage"),
+    [
+        (64, 64, 1, 1.0),
+        (64, 256, 1, 1.0),
+        (128, 64, 3, 0.1),
+        (128, 64, 3, 1.0),
+        (256, 32, 3, 1.0),
+        (32, 512, 3, 0.05),
+    ],
+)
+def test_the_search_agrees_with_the_closed_form(size, filters, kernel, storage):
+    geometry = ConvGeometry((size, size), 16, filters, (kernel,) * 2, padding="same")
+    free = dict.fromkeys(("computation", "coding", "ordering"), 0.0)
+    prices = fk.Prices(communication=1.0, storage=storage, **free)
+    found = {
+        split: rank
+        for split, (rank, code) in landscape(
+            geometry,
+            workers=18,
+            stragglers=2,
+            objective=Objective(prices),
+            code="crme",
+        ).items()
+        if code.recovery_threshold == 16 and code.ell_a == code.ell_b == 2
+    }
+    best = min(found, key=found.get)[0]
+    exact = optimal_partition.optimal_k_a(
+        geometry, 16, communication=1.0, storage=storage
+    )
+    feasible = sorted(k_a for k_a, _ in found)
+    below = max((k for k in feasible if k <= exact), default=feasible[0])
+    above = min((k for k in feasible if k >= exact), default=feasible[-1])
+    assert best in (below, above)
+
+
 def test_optimal_partition(tmp_path):
     rows = run(optimal_partition, tmp_path)
     assert [r["layer"] for r in rows] == LAYERS

@@ -49,7 +49,7 @@ class Difference:
 
 
 @dataclass
-class Verdict:
+class Comparison:
     """What was found."""
 
     summary: Summary = field(default_factory=Summary)
@@ -70,7 +70,7 @@ class Verdict:
     """The first batch, the first ones with faults, and the slowest."""
 
 
-def judge(
+def compare(
     plain: keras.Model,
     coded: keras.Model,
     batches: Iterator[tuple[Images, Labels]],
@@ -79,7 +79,7 @@ def judge(
     images: int,
     strike: Callable[[Fault], None] = lambda fault: None,
     after_batch: Callable[[], None] = lambda: None,
-) -> Verdict:
+) -> Comparison:
     """Predicts every batch with both models in turn, and compares.
 
     Args:
@@ -92,7 +92,7 @@ def judge(
             in: when the first coded layer is done.
         after_batch: Called after each batch.
     """
-    verdict = Verdict()
+    comparison = Comparison()
     first = next(batches)
     full = len(first[0])
     for model in (plain, coded):  # whatever is loaded or compiled at first
@@ -104,30 +104,30 @@ def judge(
     with trace(coded) as watched, _listening(coded, strikes):
         for number, (batch, labels) in enumerate(itertools.chain([first], batches)):
             plain_scores, plain_time = _timed(plain, batch)
-            now = take_due(left, verdict.images + len(batch), images)
-            verdict.struck += [(fault, number) for fault in now]
+            now = take_due(left, comparison.images + len(batch), images)
+            comparison.struck += [(fault, number) for fault in now]
             strikes.pending += now
             coded_scores, coded_time = _timed(coded, batch)
-            _compare(verdict, plain_scores, coded_scores, labels)
+            _add(comparison, plain_scores, coded_scores, labels)
             if len(batch) == full:  # another size is another graph to build
-                verdict.plain_seconds.append(plain_time)
-                verdict.coded_seconds.append(coded_time)
+                comparison.plain_seconds.append(plain_time)
+                comparison.coded_seconds.append(coded_time)
             records = watched.records.copy()
             del watched.records[: len(records)]
             recent.append(records)
-            if (number == 0 or now) and len(verdict.scenes) < _MOST_SCENES:
+            if (number == 0 or now) and len(comparison.scenes) < _MOST_SCENES:
                 told = "; ".join(fault.text for fault in now) or "before any fault"
-                verdict.scenes.append(_scene(number, told, records))
+                comparison.scenes.append(_scene(number, told, records))
             elif coded_time > longest:
                 slowest, longest = _scene(number, "the slowest", records), coded_time
             if len(recent) > _PATIENCE:
-                verdict.summary.add(recent.popleft())
+                comparison.summary.add(recent.popleft())
             after_batch()
     for records in recent:
-        verdict.summary.add(records)
-    if slowest is not None and longest >= max(verdict.coded_seconds):
-        verdict.scenes.append(slowest)
-    return verdict
+        comparison.summary.add(records)
+    if slowest is not None and longest >= max(comparison.coded_seconds):
+        comparison.scenes.append(slowest)
+    return comparison
 
 
 class _Strikes:
@@ -149,14 +149,14 @@ class _Strikes:
 def _listening(
     coded: keras.Model, listener: Callable[[LayerRecord], None]
 ) -> Iterator[None]:
-    policies = [session.policy for session in sessions(coded)]
-    for policy in policies:
-        policy.listeners.append(listener)
+    notes = [session.notes for session in sessions(coded)]
+    for each in notes:
+        each.listeners.append(listener)
     try:
         yield
     finally:
-        for policy in policies:
-            policy.listeners.remove(listener)
+        for each in notes:
+            each.listeners.remove(listener)
 
 
 def _timed(model: keras.Model, batch: Images) -> tuple[Images, float]:
@@ -165,20 +165,20 @@ def _timed(model: keras.Model, batch: Images) -> tuple[Images, float]:
     return scores, time.perf_counter() - began
 
 
-def _compare(verdict: Verdict, plain: Images, coded: Images, labels: Labels) -> None:
+def _add(found: Comparison, plain: Images, coded: Images, labels: Labels) -> None:
     ours, theirs = coded.argmax(axis=1), plain.argmax(axis=1)
     for i in np.flatnonzero(ours != theirs):
-        found = (int(x[i]) for x in (labels, theirs, ours))
-        verdict.differences.append(Difference(verdict.images + int(i), *found))
-    verdict.plain_right += int((theirs == labels).sum())
-    verdict.coded_right += int((ours == labels).sum())
-    verdict.images += len(labels)
+        classes = (int(x[i]) for x in (labels, theirs, ours))
+        found.differences.append(Difference(found.images + int(i), *classes))
+    found.plain_right += int((theirs == labels).sum())
+    found.coded_right += int((ours == labels).sum())
+    found.images += len(labels)
     # Whatever is not finite is no deviation if both are the same.
     if not np.array_equal(coded, plain, equal_nan=True):
         deviation = float(np.abs(coded - plain).max() / np.abs(plain).max())
-        verdict.deviation = float(np.fmax(verdict.deviation, deviation))
+        found.deviation = float(np.fmax(found.deviation, deviation))
         if np.isnan(deviation):
-            verdict.deviation = float("inf")
+            found.deviation = float("inf")
 
 
 def _scene(number: int, told: str, records: list[LayerRecord]) -> Scene:

@@ -1,4 +1,4 @@
-"""Exchanging layers for coded ones and back, where they stand.
+"""Class swap: a Keras layer becomes a coded one, or plain again, where it stands.
 
 A coded layer has the attributes, weights and configuration of its plain class, so
 that only the class itself is to be exchanged. Whatever refers to the layer, a graph,

@@ -12,8 +12,8 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.commands.evaluation import Evaluation
 from fcdcc_keras.commands.faults import parse, schedule
-from fcdcc_keras.commands.judge import judge
-from fcdcc_keras.execution.local import Fault
+from fcdcc_keras.commands.side_by_side import compare
+from fcdcc_keras.execution.local import LocalFault
 
 IMAGES, SIZE = 22, 4
 
@@ -42,11 +42,14 @@ def judged():
 
     def strike(fault):
         happened.append((fault.text, len(progress)))
-        executor.faults = {**executor.faults, fault.workers[0]: Fault(error="gone")}
+        executor.faults = {
+            **executor.faults,
+            fault.workers[0]: LocalFault(error="gone"),
+        }
 
     faults = schedule(parse("kill 1 at image 9; kill 0 at 60%"), 4, IMAGES)
     with fk.closing(fk.distribute(plain, executor, stragglers=2)) as coded:
-        verdict = judge(
+        comparison = compare(
             plain,
             coded,
             batches(plain),
@@ -58,26 +61,26 @@ def judged():
         layers = str(fk.report(coded))
     assert happened == [("kill 1 at image 9", 2), ("kill 0 at 60%", 3)]
     assert len(progress) == 6
-    return Evaluation("small", "noise", SIZE, 4, 2, True, verdict, layers, 1.5)
+    return Evaluation("small", "noise", SIZE, 4, 2, True, comparison, layers, 1.5)
 
 
 def test_every_image_is_judged(judged) -> None:
-    verdict = judged.verdict
-    assert (verdict.images, verdict.differences) == (IMAGES, [])
+    comparison = judged.comparison
+    assert (comparison.images, comparison.differences) == (IMAGES, [])
     assert judged.accuracy_plain == judged.accuracy_coded == 20 / 22
-    assert 0 < verdict.deviation < 1e-5
+    assert 0 < comparison.deviation < 1e-5
     # Of the last, smaller batch the time is not like the others'.
-    assert len(verdict.coded_seconds) == len(verdict.plain_seconds) == 5
+    assert len(comparison.coded_seconds) == len(comparison.plain_seconds) == 5
 
 
 def test_faults_happen_within_their_batch(judged) -> None:
-    assert [number for _, number in judged.verdict.struck] == [2, 3]
-    first = judged.verdict.scenes[1]
+    assert [number for _, number in judged.comparison.struck] == [2, 3]
+    first = judged.comparison.scenes[1]
     assert first.title == "Batch 3: kill 1 at image 9"
     failed = {r.layer: [t.outcome for t in r.subtasks][1] for r in first.records}
     assert failed["first"] != "failed"  # it happened after this layer
     assert failed["second"] == "failed"
-    assert judged.verdict.scenes[0].title == "Batch 1: before any fault"
+    assert judged.comparison.scenes[0].title == "Batch 1: before any fault"
 
 
 def test_json_has_the_promised_keys(judged) -> None:
@@ -108,7 +111,7 @@ def test_the_table_shows_it(judged) -> None:
 
 def test_unknown_classes_have_no_accuracy(judged) -> None:
     unknown = Evaluation(
-        "small", "noise", SIZE, 4, 2, False, judged.verdict, judged.layers, 1.5
+        "small", "noise", SIZE, 4, 2, False, judged.comparison, judged.layers, 1.5
     )
     assert unknown.to_json()["accuracy_plain"] is None
     assert "classes are not the model's" in str(unknown)
@@ -118,12 +121,12 @@ def test_a_different_model_is_found_out() -> None:
     plain, other = model(), model()
     other.layers[-1].bias.assign([50.0, 0.0, 0.0])  # it always says 0
     with fk.closing(fk.distribute(other, fk.LocalExecutor(3))) as coded:
-        verdict = judge(plain, coded, batches(plain), images=IMAGES)
+        comparison = compare(plain, coded, batches(plain), images=IMAGES)
     said = plain.predict(np.concatenate([x for x, _ in batches(plain)]), verbose=0)
     wrong = np.flatnonzero(said.argmax(axis=1))
-    assert [difference.image for difference in verdict.differences] == wrong.tolist()
-    assert {difference.coded for difference in verdict.differences} == {0}
-    assert verdict.deviation > 1
+    assert [difference.image for difference in comparison.differences] == wrong.tolist()
+    assert {difference.coded for difference in comparison.differences} == {0}
+    assert comparison.deviation > 1
 
 
 def test_the_page_needs_no_other_file(judged, tmp_path) -> None:
@@ -136,7 +139,7 @@ def test_the_page_needs_no_other_file(judged, tmp_path) -> None:
     assert html.startswith("<!DOCTYPE html>")
     assert not re.search(r"<script|<link|@import|url\(|https?://", html)
     sources = re.findall(r'src="([^"]*)"', html)
-    assert len(sources) == 3 + len(judged.verdict.scenes)
+    assert len(sources) == 3 + len(judged.comparison.scenes)
     for source in sources:
         kind, _, data = source.partition(";base64,")
         assert kind == "data:image/svg+xml"
