@@ -17,6 +17,7 @@ import pytest
 from fcdcc_keras import programs as p
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import program_of
 from fcdcc_keras.programs import Operation, Program
 from fcdcc_keras.programs.exactness import plain_error
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
@@ -139,22 +140,6 @@ def _kernel_shape(geometry: ConvGeometry) -> tuple[int, ...]:
     }[geometry.kind]
 
 
-def _operation(geometry: ConvGeometry) -> Operation:
-    if geometry.kind == "dense":
-        return p.Dense((0,), (0,))
-    steps = geometry.strides, geometry.dilation_rate, geometry.pads
-    if geometry.kind == "separable":
-        return p.Separable(
-            (0,), (0,), *steps, geometry.kernel_size, geometry.depth_multiplier
-        )
-    kinds: dict[str, Any] = {
-        "conv": p.Convolution,
-        "depthwise": p.Depthwise,
-        "transposed": p.Transposed,
-    }
-    return kinds[geometry.kind]((0,), (0,), *steps)
-
-
 @pytest.mark.parametrize("name", _KINDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tensorflow_convolves_as_subtasks_do(name: str, dtype: str) -> None:
@@ -163,13 +148,7 @@ def test_tensorflow_convolves_as_subtasks_do(name: str, dtype: str) -> None:
     rng = np.random.default_rng(5)
     x = numbers(rng, 2, *geometry.input_size, geometry.channels).astype(dtype)
     kernel = numbers(rng, *_kernel_shape(geometry)).astype(dtype)
-    program = Program(
-        (geometry.channels,),
-        geometry.rank,
-        (_operation(geometry),),
-        (kernel.shape,),
-        dtype,
-    )
+    program = program_of(geometry, kernel.shape, dtype)
     found = TensorFlowEngine().prepare(program, [kernel])([x])
     np.testing.assert_array_equal(found, convolve(x, kernel, Convolution.of(geometry)))
     assert found.shape[1:] == (*geometry.output_size, geometry.filters)
