@@ -19,19 +19,18 @@ def operation_of(
             where there is one.
     """
     where = (reads,), weights
-    steps = geometry.strides, geometry.dilation_rate, geometry.pads
+    strides, gaps, pads = geometry.strides, geometry.dilation_rate, geometry.pads
     match geometry.kind:
         case "dense":
             return programs.Dense(*where)
         case "separable":
-            return programs.Separable(
-                *where, *steps, geometry.kernel_size, geometry.depth_multiplier
-            )
+            window, multiplier = geometry.kernel_size, geometry.depth_multiplier
+            return programs.Separable(*where, strides, gaps, pads, window, multiplier)
         case "depthwise":
-            return programs.Depthwise(*where, *steps)
+            return programs.Depthwise(*where, strides, gaps, pads)
         case "transposed":
-            return programs.Transposed(*where, *steps)
-    return programs.Convolution(*where, *steps)
+            return programs.Transposed(*where, strides, gaps, pads)
+    return programs.Convolution(*where, strides, gaps, pads)
 
 
 def program_of(geometry: ConvGeometry, kernel: tuple[int, ...], dtype: str) -> Program:
