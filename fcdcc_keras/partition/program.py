@@ -1,4 +1,4 @@
-"""A convolution as the program that a worker computes: one operation."""
+"""A convolution as an operation of a program, and as a program of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from fcdcc_keras import programs
 from fcdcc_keras.partition.geometry import ConvGeometry, Sizes
+from fcdcc_keras.programs import Operation, Program
 
 
 def kernel_shape(geometry: ConvGeometry) -> Sizes:
@@ -23,32 +24,43 @@ def kernel_shape(geometry: ConvGeometry) -> Sizes:
     return (*geometry.kernel_size, channels // geometry.groups, filters)
 
 
-@lru_cache(maxsize=1024)
-def convolution_program(geometry: ConvGeometry, dtype: str) -> programs.Program:
-    """Returns the program of a convolution, all its padding written out.
+def operation_of(
+    geometry: ConvGeometry, reads: int = 0, weights: tuple[int, ...] = (0,)
+) -> Operation:
+    """Returns a convolution, all its padding written out, as an operation.
 
     Args:
-        geometry: Its sizes; those of the input do not enter.
-        dtype: float32 or float64.
+        geometry: The convolution's sizes.
+        reads: Number of the value that it reads.
+        weights: Number of the kernel, and of the bias where there is one.
     """
-    how = geometry.strides, geometry.dilation_rate, geometry.pads
-    operation: programs.Operation
+    where = (reads,), weights
+    strides, gaps, pads = geometry.strides, geometry.dilation_rate, geometry.pads
     match geometry.kind:
         case "dense":
-            operation = programs.Dense((0,), (0,))
+            return programs.Dense(*where)
         case "separable":
             size, multiplier = geometry.kernel_size, geometry.depth_multiplier
-            operation = programs.Separable((0,), (0,), *how, size, multiplier)
-        case "transposed":
-            operation = programs.Transposed((0,), (0,), *how)
+            return programs.Separable(*where, strides, gaps, pads, size, multiplier)
         case "depthwise":
-            operation = programs.Depthwise((0,), (0,), *how)
-        case _:
-            operation = programs.Convolution((0,), (0,), *how)
-    return programs.Program(
+            return programs.Depthwise(*where, strides, gaps, pads)
+        case "transposed":
+            return programs.Transposed(*where, strides, gaps, pads)
+    return programs.Convolution(*where, strides, gaps, pads)
+
+
+@lru_cache(maxsize=1024)
+def convolution_program(geometry: ConvGeometry, dtype: str) -> Program:
+    """Returns the program that convolves, without a bias.
+
+    Args:
+        geometry: The convolution's sizes; those of the input do not enter.
+        dtype: float32 or float64.
+    """
+    return Program(
         channels=(geometry.channels,),
         rank=geometry.rank,
-        operations=(operation,),
+        operations=(operation_of(geometry),),
         weights=(kernel_shape(geometry),),
         dtype=dtype,
     )

@@ -7,8 +7,8 @@ Used here, for lack of a documented way to what each gives:
 - ``keras.src``: the class of functional models, whether a class takes its arguments,
   and the scope in which configurations of a live model are read.
 - ``Layer._flatten_layers``: the layers inside a layer, which only models list.
-- ``Layer._inbound_nodes``, ``KerasTensor._keras_history``: how a graph uses a layer;
-  ``Operation.input`` raises for one that is used twice.
+- ``Layer._inbound_nodes``, ``KerasTensor._keras_history``: how a graph uses a layer,
+  and with what other arguments; ``Operation.input`` raises for one that is used twice.
 - ``Operation._auto_config``, ``Model._compile_config``: the arguments of ``__init__``
   where a class has another's ``get_config``, and those of ``compile`` as objects.
 """
@@ -68,6 +68,17 @@ def uses(layer: keras.layers.Layer) -> list[tuple[list[Any], list[Any]]]:
     with _assumed("`Layer._inbound_nodes` have `input_tensors` and `output_tensors`"):
         nodes = layer._inbound_nodes
         return [(list(n.input_tensors), list(n.output_tensors)) for n in nodes]
+
+
+def arguments(operation: Any, tensor: Any) -> list[Any]:
+    """Returns what an operation was called with where it yielded a tensor."""
+    with _assumed("`Operation._inbound_nodes` have `arguments` with `args`"):
+        return [
+            argument
+            for node in operation._inbound_nodes
+            if any(one is tensor for one in node.output_tensors)
+            for argument in (*node.arguments.args, *node.arguments.kwargs.values())
+        ]
 
 
 def origin(tensor: Any) -> Any:

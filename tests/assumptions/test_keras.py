@@ -82,6 +82,18 @@ def test_keras_notes_each_use_of_a_layer():
     assert shapes == [(4, 2), (6, 4)], "keras: `Layer._inbound_nodes`"
 
 
+def test_keras_notes_what_an_operator_was_given():
+    inputs = keras.Input((2,))
+    outputs = [inputs * 3.0, 3.0 - inputs, inputs + inputs]
+    for output, expected in zip(
+        outputs, [[inputs, 3.0], [3.0, inputs], [inputs, inputs]], strict=True
+    ):
+        given = keras_internals.arguments(keras_internals.origin(output), output)
+        assert [id(g) if g is inputs else g for g in given] == [
+            id(e) if e is inputs else e for e in expected
+        ], "keras: `Operation._inbound_nodes` with `arguments`"
+
+
 def test_a_tensor_of_keras_knows_its_layer():
     layer = keras.layers.Dense(1)
     inputs = keras.Input((2,))

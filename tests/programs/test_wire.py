@@ -174,7 +174,7 @@ def test_more_than_a_stated_size() -> None:
     from_wire(text, buffers, size)
     with pytest.raises(PlanError, match=rf"at most {size - 1} bytes.*{size} bytes"):
         from_wire(text, buffers, size - 1)
-    with pytest.raises(PlanError, match=r"1048576 of them text"):
+    with pytest.raises(PlanError, match=r"at most 1048576 bytes of text"):
         from_wire(" " * (2**20 + 1), [], 2**40)
 
 

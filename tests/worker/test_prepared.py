@@ -13,18 +13,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from fcdcc_keras.worker.operation import Convolution
-from fcdcc_keras.worker.subtask import convolve
 
 from fcdcc_keras import programs as p
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.programs import Operation, Program
 from fcdcc_keras.programs.exactness import plain_error
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
 from fcdcc_keras.worker.engines.light import LightEngine
 from fcdcc_keras.worker.engines.numpy import NumPyEngine
-from fcdcc_keras.worker.engines.tensorflow import TensorFlowEngine
 from tests.worker.engines import COMPUTED, ENGINES, check, numbers
 
 _BY_NAME = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
@@ -108,71 +104,6 @@ def test_an_inception_block() -> None:
     )
     inputs = numbers(np.random.default_rng(8), 2, 6, 7, 4)
     check(program, _layers(*branches), [inputs], model(inputs), 100)
-
-
-_KINDS = {
-    "conv": ConvGeometry((9, 8), 6, 4, (3, 3), (2, 1), padding="same"),
-    "groups": ConvGeometry((9, 8), 6, 4, (3, 3), groups=2),
-    "dilated": ConvGeometry((9, 8), 6, 4, (3, 3), dilation_rate=(2, 2)),
-    "row": ConvGeometry((9,), 6, 4, (3,), (2,), padding="causal"),
-    "volume": ConvGeometry((5, 4, 6), 6, 4, (3, 2, 3), padding="same"),
-    "depthwise": ConvGeometry((9, 8), 6, 12, (3, 3), (2, 2), kind="depthwise"),
-    "separable": ConvGeometry(
-        (9, 8), 6, 4, (3, 3), kind="separable", depth_multiplier=2
-    ),
-    "transposed": ConvGeometry((9, 8), 6, 4, (3, 3), (2, 2), kind="transposed"),
-    "turned": ConvGeometry(
-        (9, 8), 6, 4, (3, 3), dilation_rate=(2, 2), kind="transposed", padding="same"
-    ),
-    "dense": ConvGeometry((9,), 6, 4, (1,), kind="dense"),
-}
-
-
-def _kernel_shape(geometry: ConvGeometry) -> tuple[int, ...]:
-    c, n, window = geometry.channels, geometry.filters, geometry.kernel_size
-    return {
-        "conv": (*window, c // geometry.groups, n),
-        "depthwise": (*window, c, n // c),
-        "separable": (geometry.kernel_floats,),
-        "transposed": (*window, n, c),
-        "dense": (c, n),
-    }[geometry.kind]
-
-
-def _operation(geometry: ConvGeometry) -> Operation:
-    if geometry.kind == "dense":
-        return p.Dense((0,), (0,))
-    steps = geometry.strides, geometry.dilation_rate, geometry.pads
-    if geometry.kind == "separable":
-        return p.Separable(
-            (0,), (0,), *steps, geometry.kernel_size, geometry.depth_multiplier
-        )
-    kinds: dict[str, Any] = {
-        "conv": p.Convolution,
-        "depthwise": p.Depthwise,
-        "transposed": p.Transposed,
-    }
-    return kinds[geometry.kind]((0,), (0,), *steps)
-
-
-@pytest.mark.parametrize("name", _KINDS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_tensorflow_convolves_as_subtasks_do(name: str, dtype: str) -> None:
-    # To the last bit: what was certified of the one holds for the other.
-    geometry = _KINDS[name]
-    rng = np.random.default_rng(5)
-    x = numbers(rng, 2, *geometry.input_size, geometry.channels).astype(dtype)
-    kernel = numbers(rng, *_kernel_shape(geometry)).astype(dtype)
-    program = Program(
-        (geometry.channels,),
-        geometry.rank,
-        (_operation(geometry),),
-        (kernel.shape,),
-        dtype,
-    )
-    found = TensorFlowEngine().prepare(program, [kernel])([x])
-    np.testing.assert_array_equal(found, convolve(x, kernel, Convolution.of(geometry)))
-    assert found.shape[1:] == (*geometry.output_size, geometry.filters)
 
 
 _CONV = Program((4,), 2, (_same(0, 0), _relu(1)), ((3, 3, 4, 5), (5,)))

@@ -134,7 +134,8 @@ class Model:
         size = sum(b.data.nbytes for b in self._buffers if b.data is not None)
         builder = flatbuffers.Builder(size + 2**16)
         builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        # Its own `Output` would copy once more.
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
     def _code(self, operator: str) -> object:
         code = self._schema.OperatorCodeT()
