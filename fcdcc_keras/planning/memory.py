@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.planning.plan import LayerPlan
+from fcdcc_keras.planning.plan import LayerPlan, held
 from fcdcc_keras.text import bytes_text
 
 PlanAll = Callable[[float], Sequence[LayerPlan]]
@@ -84,8 +84,3 @@ def within_memory(plan_all: PlanAll, limit: float | None) -> Sequence[LayerPlan]
         else:
             low = middle
     return fitting
-
-
-def held(plans: Sequence[LayerPlan]) -> int:
-    """Returns the bytes of shares that one worker holds of all layers."""
-    return sum(plan.held for plan in plans)

@@ -21,6 +21,7 @@ from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.prediction import ClientWork, Latency, model_latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.stragglers import Straggling
+from fcdcc_keras.text import bytes_text, count, milliseconds, table
 
 _FORMAT = 1
 T = TypeVar("T")
@@ -230,9 +231,7 @@ class Plan:
             raise _not_a_plan(source, is_text) from error
 
     def __str__(self) -> str:
-        from fcdcc_keras.planning.table import plan_table
-
-        return plan_table(self)
+        return _table(self)
 
 
 def plan_latency(
@@ -273,3 +272,69 @@ def _not_a_plan(source: object, is_text: bool = True) -> PlanError:
         "A plan must be what `Plan.to_json` writes. Received: "
         f"{received!r}. Make one with `fk.plan(model, workers=n)`."
     )
+
+
+def held(plans: Sequence[LayerPlan]) -> int:
+    """Returns the bytes of shares that one worker holds of all layers."""
+    return sum(plan.held for plan in plans)
+
+
+def _table(plan: Plan) -> str:
+    """Returns the plan as a table, costs for one image."""
+    timed = plan.latency is not None
+    rows = [
+        (
+            layer.path,
+            layer.code.name,
+            f"{layer.code.k_a}, {layer.code.k_b}",
+            f"{layer.code.recovery_threshold} of {layer.code.workers}",
+            count(layer.cost.upload),
+            count(layer.cost.download),
+            count(layer.cost.storage),
+            count(layer.cost.multiply_adds),
+            f"{layer.cost.multiply_adds / layer.geometry.multiply_adds:.2f}",
+            f"{layer.certificate.amplification_99:.3g}",
+            *_times(layer, timed),
+        )
+        for layer in plan.layers
+    ]
+    text = table(
+        f"{plan.model}: {plan.workers} workers, {plan.stragglers} may be missing",
+        [
+            "layer",
+            "code",
+            "k_A, k_B",
+            "needed",
+            "floats up / worker",
+            "floats down",
+            "floats held / worker",
+            "multiply-adds / worker",
+            "of layer",
+            "error × plain",
+            *(["sent to", "expected ms", "p99 ms"] if timed else []),
+        ],
+        rows,
+    )
+    if plan.layers:
+        text += f"held by each worker: {bytes_text(held(plan.layers))}\n"
+    if plan.latency is not None:
+        text += (
+            f"one image: {milliseconds(plan.latency.expected)} ms expected, 99% within "
+            f"{milliseconds(plan.latency.p99)} ms; "
+            f"{milliseconds(plan.latency.usual)} ms when nobody straggles\n"
+        )
+    for path, _ in plan.at_call:
+        text += f"planned at the first call for each height and width: {path}\n"
+    for path, reason in plan.not_coded:
+        text += f"not coded: {path}: {reason}\n"
+    return text
+
+
+def _times(layer: LayerPlan, timed: bool) -> tuple[str, ...]:
+    if not timed:
+        return ()
+    sent = layer.code.recovery_threshold if layer.hedged else layer.code.workers
+    if layer.latency is None:
+        return str(sent), "", ""
+    expected, p99 = layer.latency.expected, layer.latency.p99
+    return str(sent), milliseconds(expected), milliseconds(p99)
