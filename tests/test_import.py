@@ -39,6 +39,8 @@ def _python(code: str, **environment: str) -> str:
         ("fcdcc_keras.worker.weights", _HEAVY),
         ("fcdcc_keras.codes", _HEAVY),
         ("fcdcc_keras.partition", _HEAVY),
+        ("fcdcc_keras.programs", _HEAVY | {"dask"}),
+        ("fcdcc_keras.worker.engines.tensorflow", _HEAVY | {"ai_edge_litert"}),
         ("fcdcc_keras.planning", _HEAVY),
         ("fcdcc_keras.simulation", _HEAVY | {"simpy"}),
         ("fcdcc_keras.observe.code_plot", _HEAVY | {"matplotlib"}),

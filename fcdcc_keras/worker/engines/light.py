@@ -14,6 +14,7 @@ import numpy as np
 
 from fcdcc_keras.programs import Program
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
+from fcdcc_keras.worker.engines.folding import fold
 from fcdcc_keras.worker.engines.light_model import depends_on_sizes, model_of
 
 Sizes = tuple[int, ...]
@@ -54,6 +55,7 @@ class _Prepared(Prepared):
         self, program: Program, weights: Sequence[np.ndarray], threads: int
     ) -> None:
         super().__init__(program, weights)
+        self._lowered, self._weights = fold(self._lowered, self._weights)
         self._threads = threads
         self._fixed = depends_on_sizes(self._lowered)
         self._interpreters = Recent[_Interpreters](_MODELS if self._fixed else 1)
