@@ -5,6 +5,8 @@ Importable without it; it is loaded when a program is prepared.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -97,9 +99,35 @@ class _Interpreters:
     def _make(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
+        with _quietly():
+            interpreter = Interpreter(
+                model_content=self._model, num_threads=self._threads
+            )
         interpreter.allocate_tensors()
         return interpreter
+
+
+_first = Lock()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps from the user what LiteRT says of its first interpreter in a process.
+
+    It writes a line of information to standard error itself, whatever it is told.
+    """
+    if not _first.acquire(blocking=False):  # never given back
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _invoke(interpreter: Any, arrays: Sequence[np.ndarray]) -> np.ndarray:
