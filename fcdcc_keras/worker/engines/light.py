@@ -103,7 +103,7 @@ class _Interpreters:
             interpreter = Interpreter(
                 model_content=self._model, num_threads=self._threads
             )
-        interpreter.allocate_tensors()
+            interpreter.allocate_tensors()
         return interpreter
 
 
