@@ -268,6 +268,7 @@ def test_an_engine_brings_what_it_needs_alone(
     )
     assert done.returncode == 0, done.stderr
     assert not unwanted & set(done.stdout.split())
+    assert done.stderr == ""  # nothing for a user to wonder about
 
 
 def test_all_engines_can_be_imported_without_what_they_compute_with() -> None:
