@@ -33,21 +33,22 @@ ALLOCATOR = {
 
 
 def environment(
-    nthreads: int = 1, gpu: int | None = None, engine: str = "auto"
+    nthreads: int = 1, gpu: int | None = None, engine: str | None = None
 ) -> dict[str, str]:
     """Returns the environment that a worker process is started with.
 
     Args:
         nthreads: Threads for the engine's kernels.
         gpu: Index of the worker's only GPU; None leaves the choice to TensorFlow.
-        engine: What is to compute; see ``engines.choice.resolve``.
+        engine: What is to compute; see ``engines.choice.resolve``. None: what this
+            process's environment says, or "auto".
 
     Returns:
         This process's environment with the worker's settings added.
     """
     settings = {
         **ALLOCATOR,
-        ENGINE: engine,
+        ENGINE: engine or os.environ.get(ENGINE, "auto"),
         "OMP_NUM_THREADS": str(nthreads),
         "OPENBLAS_NUM_THREADS": str(nthreads),
         "TF_NUM_INTRAOP_THREADS": str(nthreads),
