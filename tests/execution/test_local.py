@@ -225,7 +225,7 @@ def test_workers_compute_with_an_engine(engine: str, dtype: str, computes: str) 
 
 
 def test_an_engine_must_be_one_and_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PlanError, match="tensorflow, light, numpy.*engine='torch'"):
+    with pytest.raises(PlanError, match=r"tensorflow, light, numpy.*engine='torch'"):
         LocalExecutor(6, engine="torch")
     monkeypatch.setattr(choice, "find_spec", lambda name: None)
     with pytest.raises(ClusterError, match="Received: engine='light'"):
