@@ -229,7 +229,8 @@ def test_a_worker_is_cut_off_and_dropped(start, address):
 def test_workers_with_different_engines(start, address):
     """One has LiteRT, and NumPy for float64, and nothing of Keras; one TensorFlow."""
     scheduler(start, address)
-    worker(start, address, "--no-nanny", "--engine", "light")
+    # With a nanny, which would end it, in what TensorFlow has no room in.
+    worker(start, address, "--memory-limit", "300MB", "--engine", "light")
     with Client(address, timeout=30, set_as_default=False) as client:
         (light,) = joined(client)
         worker(start, address, "--no-nanny", "--engine", "tensorflow")
