@@ -29,6 +29,8 @@ from fcdcc_keras.rewriting.keras_internals import uses
 from fcdcc_keras.rewriting.walk import walk
 
 WORKERS = 4
+ENGINES = ("tensorflow", "light")
+"""What they compute with, one after the other."""
 AT_224 = ("VGG16", "ResNet50", "MobileNetV2", "Xception")
 """Models that are also tried at 224×224, for 1×1 maps hide errors of partitions."""
 DAMPED = {"EfficientNetV2L": 0.75}
@@ -55,9 +57,9 @@ class Row:
     """Of the convolutions' multiply-adds, those in coded layers."""
     total_share: float
     """The same of convolutions and Dense layers, with Dense on."""
-    deviation: float
+    deviation: dict[str, float]
     """Largest difference of the coded model's logits from the plain one's, relative
-    to the largest logit, with Dense off and on."""
+    to the largest logit, with Dense off and on, by the workers' engine."""
     plain_error: float | None
     """The same of the plain model's from those in float64."""
 
@@ -120,16 +122,19 @@ def measure(name: str, size: int, *, exact: bool = True) -> Row:
     size = model.input_shape[1]
     image = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
     plain = _logits(model, image)
-    deviation, plans = 0.0, []
+    deviation, plans = dict.fromkeys(ENGINES, 0.0), []
     for dense in (False, True):
         executor = fk.LocalExecutor(WORKERS, _rotating)
         coded = fk.distribute(model, executor, dense=dense, fallback="raise")
         plans.append(fk.plan(model, workers=WORKERS, dense=dense))
-        with fk.trace(coded) as trace:
-            logits = _logits(coded, image)
-        assert trace.local_convolutions == 0
-        assert trace.distributed_convolutions >= len(plans[-1].layers)
-        deviation = max(deviation, _difference(logits, plain))
+        for engine in ENGINES:
+            executor.engine = engine
+            with fk.trace(coded) as trace:
+                logits = _logits(coded, image)
+            assert trace.local_convolutions == 0
+            assert trace.distributed_convolutions >= len(plans[-1].layers)
+            off = _difference(logits, plain)
+            deviation[engine] = max(deviation[engine], off)
         fk.close(coded)
         del coded, trace
         gc.collect()
@@ -160,7 +165,7 @@ def table(rows: list[Row]) -> str:
         "layers converted",
         "convolutional multiply-adds",
         "all, with Dense",
-        "deviation",
+        *(f"deviation, {engine}" for engine in ENGINES),
         "plain float32 from float64",
     )
     lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
@@ -171,7 +176,7 @@ def table(rows: list[Row]) -> str:
             f"{row.converted} of {row.convolutions}",
             f"{row.convolutional_share:.1%}",
             f"{row.total_share:.1%}",
-            f"{row.deviation:.1e}",
+            *(f"{row.deviation[engine]:.1e}" for engine in ENGINES),
             "" if row.plain_error is None else f"{row.plain_error:.1e}",
         )
         lines.append(f"| {' | '.join(cells)} |")

@@ -1,22 +1,22 @@
 """The command line, ``fcdcc-keras``.
 
-The commands import what they need when they run: TensorFlow takes seconds.
+Each command is loaded when it is asked for, and imports what it needs when it runs:
+a worker on a weak board starts without the others', and TensorFlow takes seconds.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import click
 
-from fcdcc_keras.commands.bench import bench
-from fcdcc_keras.commands.codes import codes
-from fcdcc_keras.commands.demo import demo
-from fcdcc_keras.commands.evaluate import evaluate
-from fcdcc_keras.commands.plan import plan
 from fcdcc_keras.errors import FcdccError
+
+_ELSEWHERE = ("bench", "codes", "demo", "evaluate", "plan")
+"""Commands that have a module of their name."""
 
 
 class Commands(click.Group):
@@ -30,14 +30,27 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+class _All(Commands):
+    """Those here, and those that have a module of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of all commands."""
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Returns a command, or None where there is none of the name."""
+        if name not in _ELSEWHERE:
+            return super().get_command(ctx, name)
+        command: click.Command = getattr(
+            import_module(f"fcdcc_keras.commands.{name}"), name
+        )
+        return command
+
+
+@click.group(cls=_All, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fcdcc-keras", prog_name="fcdcc-keras")
 def main() -> None:
     """Keras CNNs over Dask workers that may stall or die: same answers."""
-
-
-for command in (bench, codes, demo, evaluate, plan):
-    main.add_command(command)
 
 
 def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:

@@ -62,6 +62,7 @@ def test_worker_has_sane_defaults(served: list[tuple[str, dict[str, Any]]]) -> N
                 "nthreads": 1,
                 "memory_limit": "auto",
                 "nanny": True,
+                "engine": "auto",
                 "gpu": None,
                 "wait": 300,
                 "tls": {},
@@ -75,6 +76,7 @@ def test_worker_passes_its_options_on(
     served: list[tuple[str, dict[str, Any]]],
 ) -> None:
     options = "--name board-3 --nthreads 2 --memory-limit 1GB --no-nanny --gpu 1"
+    options += " --engine light"
     options += f" --wait 5 --tls-ca-file {__file__} --tls-key {__file__}"
     options += " --interface eth0 --worker-port 3000:3010 --nanny-port 3011:3021"
     arguments = ["worker", "tcp://192.0.2.7:8786", *options.split()]
@@ -84,6 +86,7 @@ def test_worker_passes_its_options_on(
         "nthreads": 2,
         "memory_limit": "1GB",
         "nanny": False,
+        "engine": "light",
         "gpu": 1,
         "wait": 5,
         "tls": {"ca-file": __file__, "key": __file__},

@@ -134,7 +134,7 @@ class Site:
 @contextmanager
 def loopback(workers: int) -> Iterator[Site]:
     """Starts scheduler and workers on this machine's loopback."""
-    with _scheduler("127.0.0.1") as (address, process):
+    with scheduler("127.0.0.1") as (address, process):
         places = [Place(i, address) for i in range(workers)]
         with _started(places):
             yield Site(address, process, places)
@@ -156,7 +156,7 @@ def lab(workers: int, cpu: float) -> Iterator[Site]:
         up = edge_lab(workers, cpu=cpu, workers=False)
         devices = up.__enter__().devices
     try:
-        with _scheduler(CLIENT) as (address, process):
+        with scheduler(CLIENT) as (address, process):
             places: list[Place] = [DevicePlace(d.index, address, d) for d in devices]
             for device in devices:
                 device.set_cpu(None)
@@ -185,7 +185,8 @@ def _started(places: Sequence[Place]) -> Iterator[None]:
 
 
 @contextmanager
-def _scheduler(host: str) -> Iterator[tuple[str, psutil.Process]]:
+def scheduler(host: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Starts a scheduler; gives its address and its process."""
     port = free_port(host)
     command = [
         *(sys.executable, "-m", "distributed.cli.dask_scheduler"),

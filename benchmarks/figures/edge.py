@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.figures.anatomy import Watched
-from benchmarks.figures.edge_device import READY
+from benchmarks.figures.edge_device import KERAS, LIGHT, READY
 from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.interleave import interleave
@@ -33,8 +33,9 @@ class _Lab:
     """A lab of six workers, and a seventh device that has the baseline to itself."""
 
     lab: Any
-    alone: Callable[[], float]
-    """Predicts on the seventh device; returns the seconds by its own clock."""
+    alone: Callable[[str], float]
+    """Predicts on the seventh device, by plain Keras or by the light engine; returns
+    the seconds by its own clock."""
 
 
 def speedup(run: Run) -> Outcome:
@@ -98,17 +99,23 @@ def _over_one_device(run: Run, stopped: int) -> Outcome:
     with fk.closing(coded), _stopped(shared.lab.devices[:stopped]):
         watched = Watched(coded, random_images(1))
         samples = interleave(
-            {"coded": watched.turn, "alone": shared.alone},
+            {
+                "coded": watched.turn,
+                KERAS: lambda: shared.alone(KERAS),
+                LIGHT: lambda: shared.alone(LIGHT),
+            },
             rounds,
             warm_up=_WARM_UP,
             step=run.step,
         )
     return Outcome(
-        ratio(samples["alone"], samples["coded"]),
+        ratio(samples[KERAS], samples["coded"]),
         rounds,
         watched.client_convolutions,
         {
-            "one_device_ms": median(samples["alone"]).scaled(1e3).to_json(),
+            "one_device_ms": median(samples[KERAS]).scaled(1e3).to_json(),
+            "one_light_device_ms": median(samples[LIGHT]).scaled(1e3).to_json(),
+            "over_one_light_device": ratio(samples[LIGHT], samples["coded"]).to_json(),
             "coded_ms": median(samples["coded"]).scaled(1e3).to_json(),
             **watched.parts(samples["coded"]),
         },
@@ -196,7 +203,7 @@ def _bring_up() -> Iterator[_Lab]:
             process = spare.start(command, env=_device_environment(), pipes=True)
             _read(process, READY)
         with process:
-            yield _Lab(lab, lambda: _ask(process))
+            yield _Lab(lab, lambda way: _ask(process, way))
 
 
 def _device_environment() -> dict[str, str]:
@@ -214,9 +221,9 @@ def _wait_for_workers(address: str) -> None:
             time.sleep(0.1)
 
 
-def _ask(process: Any) -> float:
+def _ask(process: Any, way: str) -> float:
     with suppress(BrokenPipeError):  # it has ended, which reading tells
-        process.stdin.write("\n")
+        process.stdin.write(f"{way}\n")
         process.stdin.flush()
     return float(_read(process))
 
@@ -226,7 +233,7 @@ def _read(process: Any, expected: str = "") -> str:
         if not expected or line.strip() == expected:
             return str(line)
     raise FcdccError(
-        "Plain Keras must run on a device by itself. Received: it ended, saying "
+        "The model must run on a device by itself. Received: it ended, saying "
         f"{process.log()[-500:]!r}. Look whether a device has the memory for VGG16."
     )
 

@@ -201,6 +201,42 @@ FIGURES: tuple[Entry, ...] = (
     ),
     Entry(
         Goal(
+            "worker_idle_mb",
+            "resident memory of a light worker that has joined and is ready",
+            "MB",
+            limit=110,
+        ),
+        "worker_cost:idle_memory",
+    ),
+    Entry(
+        Goal(
+            "worker_start",
+            "from the command to a worker that is ready, light over TensorFlow",
+            "ratio",
+            limit=0.25,
+        ),
+        "worker_cost:start",
+    ),
+    Entry(
+        Goal(
+            "worker_cpu_vgg16",
+            "VGG16, n = 6, γ = 2: a worker's CPU time, light over TensorFlow",
+            "ratio",
+            limit=0.9,
+        ),
+        "worker_cost:cpu_vgg16",
+    ),
+    Entry(
+        Goal(
+            "worker_cpu_resnet50",
+            "ResNet50, n = 6, γ = 2: a worker's CPU time, light over TensorFlow",
+            "ratio",
+            limit=0.8,
+        ),
+        "worker_cost:cpu_resnet50",
+    ),
+    Entry(
+        Goal(
             "client_memory_growth",
             "growth of the client's resident memory while VGG16 sees many images",
             "%",

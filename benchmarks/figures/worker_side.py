@@ -10,6 +10,9 @@ import numpy as np
 from fcdcc_keras.worker.weights import Weights
 
 _models: dict[str, Any] = {}
+Subtask = tuple[Weights, np.ndarray, str]
+"""Coded kernels, coded inputs and program of one layer."""
+_subtasks: list[Subtask] = []
 
 
 class Echo:
@@ -28,6 +31,19 @@ def seconds_of_convolution(share: Weights, coded: np.ndarray, program: str) -> f
     started = time.time()
     share.run(coded, program)
     return time.time() - started
+
+
+def keep(subtasks: list[Subtask]) -> None:
+    """Has this worker hold its part of every layer of a model."""
+    _subtasks[:] = subtasks
+
+
+def cpu_seconds() -> float:
+    """Returns the time of all this process's threads for the subtasks that it holds."""
+    start = time.process_time()
+    for share, coded, program in _subtasks:
+        share.run(coded, program)
+    return time.process_time() - start
 
 
 def build_model(key: str, config: str, weights: list[np.ndarray]) -> None:

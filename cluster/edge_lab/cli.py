@@ -46,6 +46,13 @@ def _lab_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Hold client and scheduler on one core.",
         ),
         click.option(
+            "--engine",
+            type=click.Choice(("auto", "light", "tensorflow")),
+            default=_DEFAULTS.engine,
+            show_default=True,
+            help="What the workers compute with, as of `fcdcc-keras worker`.",
+        ),
+        click.option(
             "--latency",
             type=float,
             default=_DEFAULTS.latency,
@@ -77,7 +84,9 @@ def _lab_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _lab(devices: int, cpu: float, rate: str, latency: float, pin_client: int) -> Any:
+def _lab(
+    devices: int, cpu: float, rate: str, latency: float, engine: str, pin_client: int
+) -> Any:
     isolation.isolate()
     return edge_lab(
         devices,
@@ -85,6 +94,7 @@ def _lab(devices: int, cpu: float, rate: str, latency: float, pin_client: int) -
         None if rate == "none" else rate,
         latency,
         pin_client=pin_client,
+        engine=engine,
     )
 
 

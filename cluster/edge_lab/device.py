@@ -28,6 +28,7 @@ class Device:
         cpu: float | None,
         rate: str | None,
         latency: float,
+        engine: str,
     ) -> None:
         self.index = index
         self.host = device_host(index)
@@ -39,6 +40,7 @@ class Device:
         self._address: str | None = None
         self._supervisor = supervisor
         self._latency = latency
+        self._engine = engine
         self.set_rate(rate)
 
     def __repr__(self) -> str:
@@ -98,9 +100,14 @@ class Device:
         if self.worker is not None:
             self.worker.close()
         with self.at_full_speed():
-            self.worker = start_worker(self._supervisor, self.index)
+            worker = self.start_worker()
             gone = () if self._address is None else (self._address,)
-            self.joined(wait_until_warm({self.host: self.worker}, gone)[self.host])
+            self.joined(wait_until_warm({self.host: worker}, gone)[self.host])
+
+    def start_worker(self) -> DeviceProcess:
+        """Starts its worker, without waiting for it."""
+        self.worker = start_worker(self._supervisor, self.index, self._engine)
+        return self.worker
 
     def joined(self, address: str) -> None:
         """Takes note of the worker's address."""

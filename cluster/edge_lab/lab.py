@@ -18,7 +18,6 @@ from cluster.edge_lab.supervisor import Supervisor
 from cluster.edge_lab.workers import (
     SCHEDULER,
     start_scheduler,
-    start_worker,
     wait_until_warm,
 )
 from fcdcc_keras.errors import ClusterError
@@ -106,6 +105,7 @@ def edge_lab(
     *,
     pin_client: int | None = None,
     workers: bool = True,
+    engine: str = "auto",
 ) -> Iterator[EdgeLab]:
     """Brings up a lab for the duration of a ``with`` block.
 
@@ -119,6 +119,8 @@ def edge_lab(
         latency: Seconds.
         pin_client: A core.
         workers: Whether Dask is there.
+        engine: What the workers compute with: "light", "tensorflow", or "auto":
+            the light one where it is installed.
 
     Yields:
         The lab, its workers warm and under their quotas.
@@ -126,7 +128,7 @@ def edge_lab(
     Raises:
         ClusterError: It cannot be brought up here; nothing is left then.
     """
-    settings = Settings(devices, cpu, rate, latency, pin_client, workers)
+    settings = Settings(devices, cpu, rate, latency, pin_client, workers, engine)
     check_requirements()
     if not is_isolated():
         raise ClusterError(
@@ -143,7 +145,9 @@ def edge_lab(
         )
     supervisor = Supervisor(devices)
     try:
-        made = tuple(Device(i, supervisor, cpu, rate, latency) for i in range(devices))
+        made = tuple(
+            Device(i, supervisor, cpu, rate, latency, engine) for i in range(devices)
+        )
         with _pinned(pin_client):
             if workers:
                 _start_dask(supervisor, made, pin_client)
@@ -158,10 +162,8 @@ def _start_dask(
     supervisor: Supervisor, devices: Sequence[Device], core: int | None
 ) -> None:
     start_scheduler(supervisor, None if core is None else [core])
-    workers = {d.host: start_worker(supervisor, d.index) for d in devices}
-    addresses = wait_until_warm(workers)
+    addresses = wait_until_warm({d.host: d.start_worker() for d in devices})
     for device in devices:
-        device.worker = workers[device.host]
         device.joined(addresses[device.host])
 
 

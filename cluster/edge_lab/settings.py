@@ -27,6 +27,8 @@ class Settings:
     they use all."""
     workers: bool = True
     """Whether there are a scheduler and workers, or bare devices."""
+    engine: str = "auto"
+    """What the workers compute with, as of ``fcdcc-keras worker``."""
 
     def __post_init__(self) -> None:
         """Checks them.
@@ -49,10 +51,12 @@ class Settings:
             f"one of the cores {sorted(allowed)}",
             "pin_client",
         )
+        engines = ("auto", "light", "tensorflow")
+        self._check(self.engine in engines, f"one of {engines}", "engine")
 
     def _check(self, holds: bool, rule: str, name: str) -> None:
         if not holds:
             raise ClusterError(
-                f"`{name}` must be {rule}. Received: {name}={getattr(self, name)}. "
+                f"`{name}` must be {rule}. Received: {name}={getattr(self, name)!r}. "
                 "Choose one that this machine has room for."
             )

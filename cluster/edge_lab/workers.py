@@ -48,12 +48,12 @@ def start_scheduler(
     )
 
 
-def start_worker(supervisor: Supervisor, index: int) -> DeviceProcess:
+def start_worker(supervisor: Supervisor, index: int, engine: str) -> DeviceProcess:
     """Starts the worker of a device, without waiting for it."""
     return supervisor.start(
         index,
         worker_process.command(SCHEDULER, memory_limit="0", nanny=False),
-        env={**worker_process.environment(), **_QUIET},
+        env={**worker_process.environment(engine=engine), **_QUIET},
     )
 
 

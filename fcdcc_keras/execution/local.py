@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
@@ -36,6 +36,10 @@ from fcdcc_keras.dispatch.messages import (
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.worker.engines.base import Engine
+from fcdcc_keras.worker.engines.choice import resolve
+from fcdcc_keras.worker.engines.light import LightEngine
+from fcdcc_keras.worker.engines.numpy import NumPyEngine
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 from fcdcc_keras.worker.weights import Weights
 
@@ -58,6 +62,13 @@ LOST = LocalFault(delay=math.inf)
 Script = Mapping[int, LocalFault] | Callable[[int, int], LocalFault | None]
 """LocalFault of each worker for all calls, or a function of (call, worker)."""
 
+_ENGINES: Mapping[str, Sequence[Engine]] = {
+    "tensorflow": (CLIENT_ENGINE,),
+    "light": (LightEngine(), NumPyEngine()),
+    "numpy": (NumPyEngine(),),
+}
+"""As a worker of that engine has them, the one to be preferred first."""
+
 
 class LocalExecutor(Executor):
     """Runs subtasks one after another, in the order in which answers would come.
@@ -66,16 +77,42 @@ class LocalExecutor(Executor):
     and every run is the same. Subtasks that would come too late are not computed.
     """
 
-    def __init__(self, workers: int, faults: Script | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        faults: Script | None = None,
+        engine: str = "tensorflow",
+    ) -> None:
+        """Takes what the workers are.
+
+        Args:
+            workers: n.
+            faults: What is wrong with them.
+            engine: What they compute with: "tensorflow", "light" (float64 then by
+                NumPy, as on such workers), or "numpy".
+
+        Raises:
+            PlanError: There are no such workers.
+            ClusterError: What they compute with is not installed.
+        """
         if workers < 1:
             raise PlanError(
                 f"An executor needs at least one worker. Received: workers={workers}. "
                 "Give a positive number."
             )
+        if engine not in _ENGINES:
+            raise PlanError(
+                f"An engine must be one of {', '.join(_ENGINES)}. Received: "
+                f"engine={engine!r}. Choose one of these."
+            )
+        if engine != "numpy":
+            resolve(engine)
         self._addresses = tuple(f"local-{w}" for w in range(workers))
         self._calls = 0
         self._lock = threading.Lock()
         self._distrusted: set[str] = set()
+        self.engine = engine
+        """What the workers compute with; may be replaced between calls."""
         self.faults: Script = faults or {}
         """The script; may be replaced between calls."""
         self.placements: list[Placement] = []
@@ -109,7 +146,9 @@ class LocalExecutor(Executor):
             health.end("before", 0.0, job.kind)
         for address in tuple(self._distrusted):
             crew.distrust(address, 0.0)
-        layer = _Layer(job, crew, dict(zip(self.addresses, faults, strict=True)))
+        engine = next(e for e in _ENGINES[self.engine] if not e.lacks(job.program))
+        script = dict(zip(self.addresses, faults, strict=True))
+        layer = _Layer(job, crew, script, engine)
         self._distrusted.update(layer.run())
         return layer.collector, layer.results
 
@@ -133,10 +172,13 @@ class LocalExecutor(Executor):
 class _Layer:
     """One layer under way: carries out what its round commands, on a virtual clock."""
 
-    def __init__(self, job: Job, crew: Crew, faults: Mapping[str, LocalFault]) -> None:
+    def __init__(
+        self, job: Job, crew: Crew, faults: Mapping[str, LocalFault], engine: Engine
+    ) -> None:
         self.collector = collector_for(job, crew.roster.addresses)
         self._job = job
         self._faults = faults
+        self._engine = engine
         self._round = Round(
             self.collector,
             crew,
@@ -207,7 +249,7 @@ class _Layer:
             yield Failed(slot, worker, fault.error or LOST_SHARE, now)
             return
         coded = self._inputs[slot]
-        reply = Reply.of(lambda: share.run(coded, job.program, CLIENT_ENGINE))
+        reply = Reply.of(lambda: share.run(coded, job.program, self._engine))
         if fault.alter is not None and reply.array is not None:
             reply = replace(reply, array=fault.alter(reply.array))
         wrong = job.check(reply)
@@ -217,6 +259,7 @@ class _Layer:
             assert reply.array is not None  # or that would be wrong
             self._results[slot] = reply.array  # each slot is sent to once
             times = reply.started, reply.finished
+            self.collector.records[slot].engine = self._engine.name
             yield Answered(slot, worker, reply.array.nbytes, now, *times)
         else:
             yield Failed(slot, worker, wrong or "no result", now)

@@ -70,8 +70,7 @@ class Memory:
         )
         if limit >= NEEDED:
             return said
-        lack = bytes_text(NEEDED - limit)
         return (
-            f"{said}, and lacks {lack}: with TensorFlow it takes {bytes_text(NEEDED)}, "
-            f"with --engine light {bytes_text(LIGHT_NEEDED)}"
+            f"{said}, while TensorFlow takes {bytes_text(NEEDED)}, and "
+            f"--engine light {bytes_text(LIGHT_NEEDED)}, before any kernel"
         )

@@ -44,6 +44,8 @@ class Summary:
         self.outcomes: dict[str, Counter[str]] = {}
         """For each worker's address: how many shares were "used", "late",
         "failed" or "skipped"."""
+        self.engines: dict[str, set[str]] = {}
+        """What each worker's address computed by, as it said."""
         self.bytes_sent: Counter[str] = Counter()
         """To each worker's address."""
         self.bytes_received: Counter[str] = Counter()
@@ -71,6 +73,8 @@ class Summary:
             for task in record.subtasks:
                 self.shares.setdefault(task.address, task.worker)
                 self.outcomes.setdefault(task.address, Counter())[task.outcome] += 1
+                engines = self.engines.setdefault(task.address, set())
+                engines.update({task.engine} - {""})
                 self.bytes_sent[task.address] += task.bytes_sent
                 self.bytes_received[task.address] += task.bytes_received
 
@@ -108,13 +112,15 @@ class Summary:
         rows = [
             (
                 address,
+                ", ".join(sorted(self.engines[address])),
                 *(str(counts[kind]) for kind in ("used", "late", "failed", "skipped")),
                 bytes_text(self.bytes_sent[address]),
                 bytes_text(self.bytes_received[address]),
             )
             for address, counts in self.outcomes.items()
         ]
-        columns = ["worker", "used", "late", "failed", "skipped", "sent", "received"]
+        columns = ["worker", "engine", "used", "late", "failed", "skipped"]
+        columns += ["sent", "received"]
         title = "what became of each worker's shares"
         if self.fewest is not None:
             title += f"; at times {self.fewest} were left, fewer than needed"

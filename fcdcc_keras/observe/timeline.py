@@ -44,6 +44,8 @@ class Bar:
     bytes_received: int
     detail: str
     """Why it failed."""
+    engine: str
+    """What the worker computed by."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _bar(record: LayerRecord, task: SubtaskRecord, begin: float, origin: float) 
         bytes_sent=task.bytes_sent,
         bytes_received=task.bytes_received,
         detail=task.detail,
+        engine=task.engine,
     )
 
 

@@ -176,9 +176,11 @@ def test_answers_arrive_while_a_device_is_stopped(run, no_traces):
                         answer = coded.predict_on_batch(x)
                         np.testing.assert_allclose(answer, y, atol=1e-5)
                 assert trace.local_convolutions == 0
+                assert set.union(*trace.summary().engines.values()) == {"light"}
                 return [set(record.survivors) for record in trace.records]
 
-            with edge_lab(4, cpu=0.25, rate="200mbit", pin_client=0) as lab:
+            options = {"rate": "200mbit", "pin_client": 0, "engine": "light"}
+            with edge_lab(4, cpu=0.25, **options) as lab:
                 assert os.sched_getaffinity(0) == {0}
                 assert [device.quota for device in lab.devices] == [0.25] * 4
                 address = lab.scheduler_address

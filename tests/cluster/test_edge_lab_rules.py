@@ -25,6 +25,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's"
         ({"rate": "1gbit; reboot"}, r"Received: rate='1gbit; reboot'"),
         ({"latency": -1.0}, r"`latency` must be 0 to 10.*Received: latency=-1"),
         ({"pin_client": 1000}, r"`pin_client` must be one of the cores \[0"),
+        ({"engine": "numpy"}, r"`engine` must be one of \('auto'.*engine='numpy'"),
     ],
 )
 @linux

@@ -9,9 +9,10 @@ import pytest
 from fcdcc_keras.codes import CRME
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.dispatch.collector import Collector
-from fcdcc_keras.errors import PlanError
+from fcdcc_keras.errors import ClusterError, PlanError
 from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.worker.engines import choice
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.weights import Weights
 
@@ -196,3 +197,37 @@ def test_releasing_and_closing_free_the_shares() -> None:
 def test_there_must_be_a_worker(workers: int) -> None:
     with pytest.raises(PlanError, match=f"Received: workers={workers}"):
         LocalExecutor(workers)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "computes"),
+    [
+        ("tensorflow", "float32", "tensorflow"),
+        ("light", "float32", "light"),
+        ("light", "float64", "numpy"),
+        ("numpy", "float32", "numpy"),
+    ],
+)
+def test_workers_compute_with_an_engine(engine: str, dtype: str, computes: str) -> None:
+    """As a worker of that engine: NumPy has what the light one lacks."""
+    executor = LocalExecutor(6, engine=engine)
+    placement = executor.place("conv", lambda w: _shares(w).astype(dtype))
+    shape, of = (1, 2, 3, 1), np.dtype(dtype)
+
+    def ones(workers: Any, allocate: Any = None) -> np.ndarray:
+        return _ones(workers).astype(dtype)
+
+    job = Job("conv", CODE, placement, ones, _PLAIN, shape, of, 10.0)
+    collector, results = executor.run(job)
+    assert [r.engine for r in collector.records] == [computes] * 4 + ["", ""]
+    for worker, result in zip(collector.survivors, results, strict=True):
+        np.testing.assert_array_equal(result, np.full(shape, worker, dtype))
+
+
+def test_an_engine_must_be_one_and_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PlanError, match=r"tensorflow, light, numpy.*engine='torch'"):
+        LocalExecutor(6, engine="torch")
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    with pytest.raises(ClusterError, match="Received: engine='light'"):
+        LocalExecutor(6, engine="light")
+    LocalExecutor(6, engine="numpy")

@@ -121,8 +121,9 @@ def test_what_is_told_of_a_worker_without_memory():
     assert lacking(here, here) == {}
     assert lacking(here, gone) == {"a": "it left the cluster"}
     events = ((0.0, {"worker": "a", "rss": 290e6}), (1.0, {"worker": "b", "rss": 1e9}))
-    lacks = "of the 300 MB that --memory-limit allows, and lacks 300 MB: TensorFlow"
+    lacks = "of the 300 MB that --memory-limit allows, while TensorFlow takes 600 MB"
     told = lacking(here, gone, events=events)["a"]
+    assert "--engine light 120 MB" in told
     assert told.startswith(f"it had 290 MB in use {lacks}")
     paused = identity("paused", a=1)
     assert lacking(here, paused)["a"].startswith(f"it had 280 MB in use {lacks}")

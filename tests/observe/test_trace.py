@@ -19,7 +19,7 @@ def trace():
     )
     with fk.closing(fk.distribute(model, executor, stragglers=2)) as coded:
         with fk.trace(coded) as trace:
-            for _ in range(3):
+            for executor.engine in ("tensorflow", "light", "light"):
                 coded.predict_on_batch(np.ones((2, 12, 12, 3), "float32"))
     return trace
 
@@ -35,6 +35,19 @@ def test_every_layer_has_its_time_split(trace) -> None:
     for (path, call), record in by_call.items():
         whole = record.encode + record.collect + record.decode
         assert layers[path].splits[call].total == pytest.approx(whole)
+
+
+def test_it_tells_what_each_worker_computed_by(trace, tmp_path) -> None:
+    rows = [line.split() for line in str(trace.summary()).splitlines()]
+    assert ["worker", "engine", "used"] in [row[:3] for row in rows]
+    told = {row[0]: row[1:3] for row in rows if row and row[0].startswith("local-")}
+    assert told["local-0"] == told["local-3"] == ["light,", "tensorflow"]
+    assert trace.summary().engines["local-2"] == set()  # it failed
+    trace.to_chrome(tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text("utf-8"))["traceEvents"]
+    used = [e["args"] for e in events if e.get("cat") == "used"]
+    by_call = dict(sorted({(share["call"], share["engine"]) for share in used}))
+    assert list(by_call.values()) == ["tensorflow"] * 2 + ["light"] * 4
 
 
 def test_every_share_is_an_event(trace, tmp_path) -> None:

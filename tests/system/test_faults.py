@@ -258,7 +258,7 @@ def test_a_worker_leaves_and_another_joins(cluster):  # the last: they are fewer
         deadline = time.monotonic() + 90
         while leaving in executor.addresses:
             assert time.monotonic() < deadline, "nobody took the share over"
-            time.sleep(0.2)  # it has TensorFlow to load
+            time.sleep(0.2)  # it has its engine to load
             assert check(plain, coded, 1).local_convolutions == 0
         # Its successor has been admitted, and answers.
         assert len(set(executor.addresses)) == WORKERS

@@ -215,7 +215,7 @@ def test_the_cluster_is_restarted(cluster, distribute):
 
     def on_workers_again():
         with warnings.catch_warnings():
-            # New workers load TensorFlow first; until then the client computes.
+            # New workers load their engine first; until then the client computes.
             warnings.simplefilter("ignore", RuntimeWarning)
             return check(plain, coded).local_convolutions == 0
 

@@ -226,6 +226,45 @@ def test_a_worker_is_cut_off_and_dropped(start, address):
         assert [ended(process, 60) for process in processes] == [0, 0]
 
 
+def test_workers_with_different_engines(start, address):
+    """One has LiteRT, and NumPy for float64, and nothing of Keras; one TensorFlow."""
+    scheduler(start, address)
+    # With a nanny, which would end it, in what TensorFlow has no room in.
+    worker(start, address, "--memory-limit", "300MB", "--engine", "light")
+    with Client(address, timeout=30, set_as_default=False) as client:
+        (light,) = joined(client)
+        worker(start, address, "--no-nanny", "--engine", "tensorflow")
+        joined(client, 2)
+
+        def answers(plain):
+            """Returns what each worker says that it computed by."""
+            x = np.random.default_rng(0).normal(size=(2, 16, 16, 3))
+            options = {"stragglers": 0, "fallback": "raise"}  # both are needed
+            with fk.closing(fk.distribute(plain, client, **options)) as coded:
+                with fk.trace(coded) as trace:
+                    y = coded.predict_on_batch(x.astype(plain.compute_dtype))
+                exact = plain.predict_on_batch(x.astype(plain.compute_dtype))
+                np.testing.assert_allclose(y, exact, atol=1e-5, rtol=0)
+                return trace.summary().engines
+
+        (other,) = set(client.nthreads()) - {light}
+        for dtype, by in (("float32", "light"), ("float64", "numpy")):
+            options = {"dtype": dtype, "activation": "relu"}
+            layers = [keras.layers.Conv2D(8, 3, **options) for _ in range(2)]
+            inputs = keras.Input((16, 16, 3), dtype=dtype)
+            engines = answers(keras.Sequential([inputs, *layers]))
+            assert engines == {light: {by}, other: {"tensorflow"}}
+
+        def loaded():
+            import sys
+
+            names = "ai_edge_litert", "keras", "tensorflow"
+            return [name for name in names if name in sys.modules]
+
+        found = client.run(loaded)
+        assert found == {light: ["ai_edge_litert"], other: ["tensorflow"]}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

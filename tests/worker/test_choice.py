@@ -1,0 +1,79 @@
+"""Which engine a worker has: what it was told, and what is installed."""
+
+import pytest
+from click.testing import CliRunner
+
+from fcdcc_keras.cli import main
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.worker import process
+from fcdcc_keras.worker.engines import choice
+
+BOTH = ("ai_edge_litert", "tensorflow")
+NOWHERE = "tcp://127.0.0.1:1"
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Has only some packages be installed."""
+
+    def only(*there):
+        monkeypatch.setattr(choice, "find_spec", lambda name: name in there or None)
+
+    yield only
+    choice.own_engines.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "there", "comes_to"),
+    [
+        ("auto", False, BOTH, "light"),
+        ("auto", True, BOTH, "tensorflow"),
+        ("auto", False, BOTH[1:], "tensorflow"),
+        ("light", True, BOTH, "light"),
+        ("tensorflow", False, BOTH, "tensorflow"),
+    ],
+)
+def test_what_a_choice_comes_to(install, asked, gpu, there, comes_to):
+    install(*there)
+    assert choice.resolve(asked, gpu) == comes_to
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "lacks"),
+    [
+        ("auto", (), "ai_edge_litert or tensorflow"),
+        ("light", BOTH[1:], "ai_edge_litert"),
+        ("tensorflow", BOTH[:1], "tensorflow"),
+    ],
+)
+def test_a_worker_without_its_engine_ends_at_its_start(install, asked, there, lacks):
+    install(*there)
+    ended = CliRunner().invoke(main, ["worker", NOWHERE, "--engine", asked])
+    assert ended.exit_code == 1
+    assert f"Received: engine='{asked}', for which {lacks} is not" in ended.stderr
+    for extra in ("worker", "cpu"):
+        assert f"'fcdcc-keras[{extra}]'" in ended.stderr
+    # One that `dask worker` started says so when it is asked to compute.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(choice.ENGINE, asked)
+        with pytest.raises(ClusterError, match=r"for which .* is not installed"):
+            choice.own_engines()
+
+
+@pytest.mark.parametrize(
+    ("options", "engines"),
+    [
+        ([], ["light", "numpy"]),
+        (["--gpu", "0"], ["tensorflow"]),
+        (["--gpu", "0", "--engine", "light"], ["light", "numpy"]),
+        (["--engine", "tensorflow"], ["tensorflow"]),
+    ],
+)
+def test_the_command_tells_the_worker(install, monkeypatch, options, engines):
+    install(*BOTH)
+    told = []
+    monkeypatch.setattr(process.os, "execve", lambda *started: told.append(started[2]))
+    assert CliRunner().invoke(main, ["worker", NOWHERE, *options]).exit_code == 0
+    (environment,) = told
+    monkeypatch.setattr(choice.os, "environ", environment)
+    assert [engine.name for engine in choice.own_engines()] == engines
