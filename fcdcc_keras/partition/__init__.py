@@ -1,8 +1,9 @@
-"""Partitioning: the input by APCP, the kernel by KCCP. NumPy only."""
+"""Partitioning: the input by APCP, the kernel by KCCP; programs into tiles."""
 
 from fcdcc_keras.partition.apcp import AxisPartition
 from fcdcc_keras.partition.axis import Axis
 from fcdcc_keras.partition.best import best_parts
+from fcdcc_keras.partition.boxes import Box, Load, SizedProgram, Tile
 from fcdcc_keras.partition.cut import IMAGES, Cut
 from fcdcc_keras.partition.geometry import ConvGeometry
 from fcdcc_keras.partition.grid import Grid
@@ -13,10 +14,14 @@ __all__ = [
     "IMAGES",
     "Axis",
     "AxisPartition",
+    "Box",
     "ChannelPartition",
     "ConvGeometry",
     "Cut",
     "Grid",
+    "Load",
     "Parts",
+    "SizedProgram",
+    "Tile",
     "best_parts",
 ]

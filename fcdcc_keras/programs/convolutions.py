@@ -59,6 +59,12 @@ class Convolution(Operation):
     def _reach(self, rank: int, weights: Sequence[Sizes]) -> tuple[Reach, ...] | None:
         return tuple(map(Reach, self.extents(weights), self.strides, self.pads))
 
+    def multiply_adds(
+        self, read: Sizes, yields: Sizes, weights: Sequence[Sizes]
+    ) -> int:
+        """Returns its multiply-adds; see ``Operation.multiply_adds``."""
+        return math.prod(yields[:-1]) * math.prod(weights[0])
+
     def window(self, weights: Sequence[Sizes]) -> Sizes:
         """Returns (K_H, K_W)."""
         return weights[0][:-2]
@@ -162,6 +168,12 @@ class Transposed(Convolution):
         if max(self.strides, default=1) > 1 and max(self.dilation_rate, default=1) > 1:
             fail(self, "dilation_rate", "be 1 where the strides of a transpose are not")
 
+    def multiply_adds(
+        self, read: Sizes, yields: Sizes, weights: Sequence[Sizes]
+    ) -> int:
+        """Returns its multiply-adds; see ``Operation.multiply_adds``."""
+        return math.prod(read[:-1]) * math.prod(weights[0])
+
     def _infer(self, shapes: Sequence[Shape], weights: Sequence[Sizes]) -> Shape:
         sizes = spatial(self, shapes[0], self.strides, self.dilation_rate, self.pads)
         filters = self._filters(shapes[0], weights)
@@ -189,6 +201,12 @@ class Dense(Operation):
 
     kind: ClassVar[str] = "dense"
     weighs: ClassVar[tuple[int, int]] = (1, 2)
+
+    def multiply_adds(
+        self, read: Sizes, yields: Sizes, weights: Sequence[Sizes]
+    ) -> int:
+        """Returns its multiply-adds; see ``Operation.multiply_adds``."""
+        return math.prod(yields[:-1]) * math.prod(weights[0])
 
     def _infer(self, shapes: Sequence[Shape], weights: Sequence[Sizes]) -> Shape:
         kernel = weights[0]

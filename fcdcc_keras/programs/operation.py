@@ -91,6 +91,21 @@ class Operation:
         """
         return self._reach(rank, weights)
 
+    def multiply_adds(
+        self, read: Sizes, yields: Sizes, weights: Sequence[Sizes]
+    ) -> int:
+        """Returns its multiply-adds where it is a convolution or a product; else 0.
+
+        Each number of a kernel enters once at each place of the output, or of the
+        input of a transposed convolution.
+
+        Args:
+            read: Shape of what it reads first.
+            yields: Shape of what it yields.
+            weights: Shapes of its weights.
+        """
+        return 0
+
     def _infer(self, shapes: Sequence[Shape], weights: Sequence[Sizes]) -> Shape:
         return shapes[0]
 

@@ -106,6 +106,25 @@ class Program:
         """Returns how far an operation of this program reaches along each axis."""
         return operation.reach(rank, self.weights_of(operation))
 
+    def multiply_adds(self, inputs: Sequence[Sequence[int]]) -> int:
+        """Returns the multiply-adds of all convolutions and products.
+
+        Args:
+            inputs: Shape of each input, ``(B, H, W, C)``.
+
+        Raises:
+            PlanError: It is no program for these.
+        """
+        shapes = self.shapes(inputs)
+        return sum(
+            operation.multiply_adds(
+                shapes[operation.reads[0]], yields, self.weights_of(operation)
+            )
+            for operation, yields in zip(
+                self.operations, shapes[len(inputs) :], strict=True
+            )
+        )
+
     @property
     def weight_bytes(self) -> int:
         """Of all weights."""
