@@ -106,7 +106,7 @@ class LayerCodec:
     ) -> None:
         code, along = self.code, cut.partition
         recipe = decode_recipe(
-            code, survivors, along.filled_parts, self._channels.filled_parts
+            code, tuple(survivors), along.filled_parts, self._channels.filled_parts
         )
         outer, _, inner = cut.output_view
         shape = (code.ell_a, outer, along.output_rows, inner, code.ell_b, -1)

@@ -114,7 +114,7 @@ def commands(block):
 def parse(command, words):
     """Parses the arguments of a command as its program would."""
     while isinstance(command, click.Group):
-        command, words = command.commands[words[0]], words[1:]
+        command, words = command.get_command(None, words[0]), words[1:]
     with suppress(click.exceptions.Exit):  # after --help
         command.make_context(command.name, list(words))
 

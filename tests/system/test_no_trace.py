@@ -19,7 +19,7 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
-from fcdcc_keras.coding.codec import Stages
+from fcdcc_keras.coding.codec import LayerCodec
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 
 WORKERS = 3
@@ -245,7 +245,7 @@ def test_an_exception_in_the_middle_of_a_layer(
 
     for method in ("encode", "decode"):
         with monkeypatch.context() as patch:
-            patch.setattr(Stages, method, fail)
+            patch.setattr(LayerCodec, method, fail)
             with pytest.raises(RuntimeError, match="no memory for this"):
                 coded(images())
         only_kernels_are_left(cluster)
