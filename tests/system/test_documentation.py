@@ -114,7 +114,8 @@ def commands(block):
 def parse(command, words):
     """Parses the arguments of a command as its program would."""
     while isinstance(command, click.Group):
-        command, words = command.get_command(None, words[0]), words[1:]
+        name, *words = words
+        command = command.get_command(click.Context(command), name)
     with suppress(click.exceptions.Exit):  # after --help
         command.make_context(command.name, list(words))
 

@@ -129,19 +129,22 @@ def stopped(client, address):
 TRANSPORTS = pytest.mark.parametrize("transport", ["tasks", "direct"])
 
 
-def test_workers_load_tensorflow_without_keras(cluster, distribute):
+def test_workers_load_tensorflow_without_keras(cluster):
     """Which would take longer, and much of a small board's memory."""
-    coded = distribute(model())
 
     def loaded():
         import os
         import sys
 
+        from fcdcc_keras.worker.loading import prepare_tensorflow
+
+        prepare_tensorflow()
         setting = os.environ.get("TF_USE_LEGACY_KERAS")
         return [name in sys.modules for name in ("tensorflow", "keras")], setting
 
-    assert set(map(str, cluster.run(loaded).values())) == {"([True, False], None)"}
-    fk.close(coded)
+    tasks = [cluster.submit(loaded, workers=w, pure=False) for w in cluster.nthreads()]
+    assert set(map(str, cluster.gather(tasks))) == {"([True, False], None)"}
+    del tasks
     # Tasks of others may want it.
     version = cluster.submit(lambda: __import__("tensorflow").keras.__version__)
     assert version.result() == keras.__version__
