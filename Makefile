@@ -75,7 +75,7 @@ clean:
 	@$(PYTHON) -m venv $*
 	@touch $@
 
-$(VENV)/.installed-demo: EXTRAS := cpu,examples
+$(VENV)/.installed-demo: EXTRAS := cpu,examples,worker
 $(VENV)/.installed-test: EXTRAS := cpu,examples,test
 $(VENV)/.installed-lint: EXTRAS := cpu,dev
 $(VENV)/.installed-mutants: EXTRAS := cpu,mutants
