@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import socket
 import subprocess
 import textwrap
@@ -158,42 +159,53 @@ def test_worker_of_another_version(client, model, monkeypatch):
         fk.distribute(model, client)
 
 
-def test_worker_without_the_package(empty_cluster, model, tmp_path):
-    # Runs before anything else in that process, and hides the package from it.
+def test_workers_without_the_package_and_without_an_engine(
+    empty_cluster, model, tmp_path
+):
+    # Runs before anything else in those processes, and hides packages from them.
     (tmp_path / "sitecustomize.py").write_text(
         textwrap.dedent(
             """
-            import sys
+            import os, sys
+            hidden = os.environ.get("HIDDEN", "").split()
             class Hide:
                 def find_spec(self, name, path=None, target=None):
-                    if name.partition(".")[0] == "fcdcc_keras":
+                    if name.partition(".")[0] in hidden:
                         raise ModuleNotFoundError(name)
             import importlib.util
             original = importlib.util.find_spec
             def find_spec(name, package=None):
-                hidden = name.partition(".")[0] == "fcdcc_keras"
-                return None if hidden else original(name, package)
+                here = name.partition(".")[0] not in hidden
+                return original(name, package) if here else None
             importlib.util.find_spec = find_spec
             sys.meta_path.insert(0, Hide())
             """
         )
     )
     address = empty_cluster.scheduler.address
-    process = subprocess.Popen(
-        worker_process.command(address, nanny=False),
-        env={**worker_process.environment(), "PYTHONPATH": str(tmp_path)},
-        cwd=tmp_path,
-        stderr=subprocess.DEVNULL,
-    )
+    environment = {**worker_process.environment(), "PYTHONPATH": str(tmp_path)}
+    processes = [
+        subprocess.Popen(
+            worker_process.command(address, nanny=False),
+            env={**environment, "HIDDEN": hidden},
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+        for hidden in ("fcdcc_keras", "ai_edge_litert tensorflow")
+    ]
     try:
-        empty_cluster.wait_for_workers(1, timeout=60)
-        with pytest.raises(
-            fk.ClusterError, match=r"tcp://.*: fcdcc_keras is not installed"
-        ):
+        empty_cluster.wait_for_workers(2, timeout=60)
+        with pytest.raises(fk.ClusterError) as refused:
             fk.distribute(model, empty_cluster, stragglers=0)
+        for lacks in (
+            "fcdcc_keras is not installed",
+            "neither LiteRT nor TensorFlow is installed",
+        ):
+            assert re.search(f"tcp://[^;]*: {lacks}", str(refused.value))
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def test_settings_of_a_worker_process(client):
