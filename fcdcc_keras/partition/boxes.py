@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -112,10 +113,13 @@ class SizedProgram:
         self.program = program
         self.shapes = program.shapes(inputs)
         """Of all values, the inputs first, the output last."""
-        self._reaches = [
-            program.reach(operation, len(self.shapes[operation.reads[0]]) - 2)
-            for operation in program.operations
+        self._axes = [
+            self._axes_of(operation, yields)
+            for operation, yields in zip(
+                program.operations, self.shapes[len(inputs) :], strict=True
+            )
         ]
+        """Of each operation; () where each pixel is for itself, None: not local."""
 
     def needed(self, box: Box) -> list[Box | None]:
         """Returns what is needed of each value, the inputs first; None: nothing.
@@ -132,20 +136,24 @@ class SizedProgram:
             PlanError: There is no such box of the output.
         """
         needed, steps = self._walk(box)
-        program, itemsize = self.program, np.dtype(self.program.dtype).itemsize
-        sent = zip(self._inputs(needed, box), self.shapes, strict=False)
+        itemsize = np.dtype(self.program.dtype).itemsize
+        sent = map(self._shape, count(), self._inputs(needed, box))
         return Load(
-            itemsize * sum(_pixels(part) * shape[-1] for part, shape in sent),
-            sum(
-                operation.multiply_adds(
-                    self._shape(operation.reads[0], step.reads[0]),
-                    self._shape(value, step.yields),
-                    program.weights_of(operation),
-                )
-                for value, operation, step in self._live(steps)
-            ),
-            itemsize * _pixels(box) * self.shapes[-1][-1],
+            itemsize * sum(map(math.prod, sent)),
+            sum(self._work(steps)),
+            itemsize * math.prod(self._shape(-1, box)),
         )
+
+    def work(self, box: Box) -> list[int]:
+        """Returns the multiply-adds of each operation in the tile of a box.
+
+        With ``needed`` this tells, in one walk back, what the end of the program costs
+        by itself, wherever that begins.
+
+        Raises:
+            PlanError: There is no such box of the output.
+        """
+        return self._work(self._walk(box)[1])
 
     def tile(self, box: Box) -> Tile:
         """Returns a tile.
@@ -179,40 +187,60 @@ class SizedProgram:
                 needed[read] = part if old is None else _united(old, part)
         return needed, steps
 
-    def _step(self, number: int, output: Box) -> _Step:
-        operation, reaches = self.program.operations[number], self._reaches[number]
-        read = [self.shapes[value] for value in operation.reads]
-        yields = self.shapes[len(self.program.channels) + number]
+    def _axes_of(self, operation: Operation, yields: Sizes) -> tuple[Axis, ...] | None:
+        read = self.shapes[operation.reads[0]]
+        reaches = self.program.reach(operation, len(read) - 2)
         if reaches is None:
-            images = output[:1]
-            return _Step(
-                tuple(images + whole(shape)[1:] for shape in read),
-                images + whole(yields)[1:],
-            )
+            return None
         if all(reach == Reach() for reach in reaches):
-            # Of a single row that is merged with many, there is no other.
-            parts = tuple(
-                tuple(
-                    range(1) if size == 1 else rows
-                    for size, rows in zip(shape, output, strict=False)
-                )
-                for shape in read
+            return ()
+        return tuple(
+            Axis(size, rows, reach.extent, reach.stride, reach.pads, reach.transposed)
+            for size, rows, reach in zip(read[1:], yields[1:], reaches, strict=False)
+        )
+
+    def _step(self, number: int, output: Box) -> _Step:
+        operation, axes = self.program.operations[number], self._axes[number]
+        images = output[:1]
+        if axes is None:
+            value = len(self.program.channels) + number
+            *parts, all_ = (
+                images + whole(self.shapes[one])[1:]
+                for one in (*operation.reads, value)
             )
-            return _Step(parts, output)
-        part, result, pads = list(output[:1]), list(output[:1]), []
-        sizes = zip(reaches, read[0][1:], yields[1:], output[1:], strict=False)
-        for reach, size, length, rows in sizes:
-            axis = Axis(
-                size, length, reach.extent, reach.stride, reach.pads, reach.transposed
+            return _Step(tuple(parts), all_)
+        if not axes:
+            return _Step(
+                tuple(self._beside(value, output) for value in operation.reads), output
             )
+        read, yields, pads = list(images), list(images), []
+        for axis, rows in zip(axes, output[1:], strict=True):
             rows = _reading(axis, rows)
             window = axis.inside(rows)
             if isinstance(operation, Upsample):
                 rows = range(window.start * axis.stride, window.stop * axis.stride)
-            part.append(range(window.start, window.stop))
-            result.append(rows)
+            read.append(range(window.start, window.stop))
+            yields.append(rows)
             pads.append(window.pads)
-        return _Step((tuple(part),), tuple(result), tuple(pads))
+        return _Step((tuple(read),), tuple(yields), tuple(pads))
+
+    def _beside(self, value: int, box: Box) -> Box:
+        """Returns the pixels of a value; a single row is merged with any others."""
+        sizes = self.shapes[value][:-1]
+        return tuple(
+            range(1) if size == 1 else rows
+            for size, rows in zip(sizes, box, strict=True)
+        )
+
+    def _work(self, steps: Sequence[_Step | None]) -> list[int]:
+        work = [0] * len(steps)
+        for value, operation, step in self._live(steps):
+            work[value - len(self.program.channels)] = operation.multiply_adds(
+                self._shape(operation.reads[0], step.reads[0]),
+                self._shape(value, step.yields),
+                self.program.weights_of(operation),
+            )
+        return work
 
     def _live(
         self, steps: Sequence[_Step | None]
@@ -227,16 +255,11 @@ class SizedProgram:
 
     def _inputs(self, needed: Sequence[Box | None], box: Box) -> tuple[Box, ...]:
         """Returns what is given of each input: a pixel of one that nothing needs."""
-        images = self.shapes[-1][0]
-        return tuple(
-            (box[0] if shape[0] == images else range(1), *map(range, ones))
-            if part is None
-            else part
-            for part, shape in zip(
-                needed[: len(self.program.channels)], self.shapes, strict=False
-            )
-            for ones in [(1,) * (len(shape) - 2)]
-        )
+        inputs = []
+        for part, shape in zip(needed, self.shapes, strict=True):
+            images = box[0] if shape[0] == self.shapes[-1][0] else range(1)
+            inputs.append(part or (images, *[range(1)] * (len(shape) - 2)))
+        return tuple(inputs[: len(self.program.channels)])
 
     def _shape(self, value: int, box: Box) -> Sizes:
         return (*map(len, box), self.shapes[value][-1])
@@ -265,10 +288,6 @@ def _reading(axis: Axis, rows: range) -> range:
     if axis.transposed:
         return range(last * axis.stride + axis.extent - 1 - p, rows.stop)
     return range((last + p) // axis.stride, rows.stop)
-
-
-def _pixels(box: Box) -> int:
-    return math.prod(map(len, box))
 
 
 class _Writer:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from fcdcc_keras import programs as p
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.partition import Box, ConvGeometry, SizedProgram
+from fcdcc_keras.partition import Box, SizedProgram
 from fcdcc_keras.partition.boxes import slices
-from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.partition.tiling import grid
 from tests.partition.networks import NETWORKS
 from tests.partition.programs_to_cut import Drawn, programs, with_numbers
@@ -49,6 +48,7 @@ def _check(drawn: Drawn, boxes: Sequence[Box]) -> None:
         assert load.answer == found.nbytes
         shapes = [x.shape for x in inputs]
         assert load.multiply_adds == tile.program.multiply_adds(shapes)
+        assert load.multiply_adds == sum(sized.work(box))
 
 
 @pytest.mark.parametrize("kind", p.KINDS)
@@ -148,6 +148,28 @@ def test_rows_of_padding_alone(
     _check(deeper, grid(deeper.whole.shape, (1, shape[1], 2)))
 
 
+def test_rows_of_padding_alone_need_the_row_beside_them() -> None:
+    pad = p.ZeroPad((0,), (), ((4, 3),))
+    conv = p.Convolution((1,), (0,), (1,), (1,), ((6, 6),))
+    drawn = with_numbers([(1, 5, 2)], [pad, conv], [(3, 2, 1)])
+    sized = SizedProgram(drawn.program, drawn.shapes)
+    last = sized.shapes[-1][1] - 1
+    assert sized.needed((range(1), range(0, 2)))[0] == (range(1), range(0, 1))
+    assert sized.needed((range(1), range(last, last + 1)))[0] == (range(1), range(4, 5))
+
+
+def test_a_fork_is_cropped_once_for_all_who_need_the_same() -> None:
+    conv = p.Convolution((0,), (0,), (1,), (1,), ((1, 1),))
+    same = [p.Activation((0,), (), name) for name in ("relu", "tanh")]
+    drawn = with_numbers([(1, 9, 2)], [conv, *same, p.Merge((1, 2, 3))], [(3, 2, 2)])
+    box = (range(1), range(3, 6))
+    tile = SizedProgram(drawn.program, drawn.shapes).tile(box)
+    kinds = [operation.kind for operation in tile.program.operations]
+    assert kinds == ["conv", "crop", "activation", "activation", "merge"]
+    assert tile.inputs == ((range(1), range(2, 7)),)
+    _check(drawn, [box])
+
+
 def test_a_tile_of_an_image_alone_is_the_same_program() -> None:
     """Where something is not local, there are tiles along the images."""
     conv = p.Convolution((0,), (0,), (1, 1), (1, 1), ((1, 1), (1, 1)))
@@ -187,7 +209,7 @@ def test_rows_of_what_is_not_local_need_all() -> None:
 def test_what_nothing_needs_is_not_computed() -> None:
     unread = p.Activation((1,), (), "tanh")
     drawn = with_numbers(
-        [(2, 6, 5, 2), (2, 4, 4, 2)],
+        [(2, 6, 5, 2), (2, 4, 4, 2), (1, 4, 4, 2)],
         [unread, p.Activation((0,), (), "relu")],
         [(7,)],
     )
@@ -196,8 +218,9 @@ def test_what_nothing_needs_is_not_computed() -> None:
     tile = sized.tile(box)
     assert [o.kind for o in tile.program.operations] == ["activation"]
     # An input must be something: of one that is not read it is a pixel.
-    assert tile.inputs == (box, (range(1, 2), range(0, 1), range(0, 1)))
-    assert sized.needed(box) == [box, None, None, box]
+    pixel = range(0, 1), range(0, 1)
+    assert tile.inputs == (box, (range(1, 2), *pixel), (range(0, 1), *pixel))
+    assert sized.needed(box) == [box, None, None, None, box]
     _check(drawn, [box])
 
 
@@ -242,21 +265,3 @@ def test_inputs_that_a_program_refuses() -> None:
         SizedProgram(drawn.program, [(1, 1, 9, 2)])
     with pytest.raises(PlanError, match="inputs must have 2 dimensions"):
         SizedProgram(drawn.program, [(1, 9, 2)])
-
-
-@pytest.mark.parametrize(
-    "geometry",
-    [
-        ConvGeometry((9, 8), 6, 4, (3, 3), (2, 1), padding="same"),
-        ConvGeometry((9, 8), 6, 4, (3, 3), groups=2),
-        ConvGeometry((9, 8), 6, 12, (3, 3), (2, 2), kind="depthwise"),
-        ConvGeometry((9, 8), 6, 4, (3, 3), kind="separable", depth_multiplier=2),
-        ConvGeometry((9, 8), 6, 4, (3, 3), (2, 2), kind="transposed"),
-        ConvGeometry((9,), 6, 4, (1,), kind="dense"),
-    ],
-    ids=str,
-)
-def test_multiply_adds_are_those_of_the_geometry(geometry: ConvGeometry) -> None:
-    program = convolution_program(geometry, "float32")
-    shape = (3, *geometry.input_size, geometry.channels)
-    assert program.multiply_adds([shape]) == 3 * geometry.multiply_adds

@@ -29,7 +29,8 @@ _KINDS = {
 def test_a_program_has_the_sizes_of_its_geometry(name: str) -> None:
     geometry = _KINDS[name]
     program = convolution_program(geometry, "float64")
-    shapes = program.shapes([(3, *geometry.input_size, geometry.channels)])
-    assert shapes[-1] == (3, *geometry.output_size, geometry.filters)
+    given = (3, *geometry.input_size, geometry.channels)
+    assert program.shapes([given])[-1] == (3, *geometry.output_size, geometry.filters)
+    assert program.multiply_adds([given]) == 3 * geometry.multiply_adds
     assert math.prod(kernel_shape(geometry)) == geometry.kernel_floats
     assert program.dtype == "float64"
