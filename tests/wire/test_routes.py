@@ -10,8 +10,8 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.dispatch.crew import Crew
-from fcdcc_keras.execution import connect
-from fcdcc_keras.wire import routes as ways
+from fcdcc_keras.execution import connect, members
+from fcdcc_keras.wire import routes
 from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
@@ -34,7 +34,7 @@ def dropping(monkeypatch):
 
     monkeypatch.setattr(Connection, "ask", ask_line)
     monkeypatch.setattr(PlainRequests, "ask", ask)
-    monkeypatch.setattr(ways, "_TRY_AGAIN", 0.1)
+    monkeypatch.setattr(routes, "_TRY_AGAIN", 0.1)
     return addresses
 
 
@@ -64,7 +64,10 @@ def until(condition, seconds=60):
 
 
 @pytest.mark.parametrize("cut", [4, 1])
-def test_a_direct_way_is_cut(client, dropping, caplog, cut):
+def test_a_direct_way_is_cut(client, dropping, caplog, cut, monkeypatch):
+    # On a machine that is busy no worker is to be taken for lost meanwhile.
+    monkeypatch.setattr(members, "PING_TIMEOUT", 60.0)
+    monkeypatch.setattr(routes, "_PATIENCE", 60.0)
     plain = model()
     # All are needed, so that it is the cut ones that answer.
     options = {"stragglers": 0, "code": "uncoded", "fallback": "raise"}
