@@ -168,11 +168,11 @@ class Upsample(Operation):
         return positive(self, shapes, (shape[0], *out, shape[-1]))
 
     def _reach(self, rank: int, weights: Sequence[Sizes]) -> tuple[Reach, ...] | None:
-        # Bilinear: a pixel counts in what its neighbours become, too.
-        beside = int(self.interpolation == "bilinear")
+        # Bilinear: a pixel counts up to the centres of its neighbours, not at them.
+        beside = [n // 2 if self.interpolation == "bilinear" else 0 for n in self.size]
         return tuple(
-            Reach((1 + 2 * beside) * n, n, (beside * n, beside * n), transposed=True)
-            for n in self.size
+            Reach(n + 2 * more, n, (more, more), transposed=True)
+            for n, more in zip(self.size, beside, strict=True)
         )
 
 

@@ -71,14 +71,13 @@ def test_a_pixel_changes_what_reaches_it(name: str) -> None:
         rows = range(outputs.shape[1])
         may |= {(row, out) for out in rows if _reached(reaches[0], row, out)}
     assert depends <= may
-    # No wider than needed, but for gaps in a kernel, and centres between pixels.
+    # No wider than needed, but for gaps in a kernel.
     spread = {
         name: max(o - i for i, o in pairs)
         for name, pairs in (("is", depends), ("may", may))
     }
-    if "linear" not in name and name != "even":
-        assert spread["is"] == spread["may"]
-    if name not in ("dilated", "both", "turned", "bilinear", "even"):
+    assert spread["is"] == spread["may"]
+    if name not in ("dilated", "both", "turned"):
         assert depends == may
 
 
