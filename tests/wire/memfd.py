@@ -1,21 +1,28 @@
-"""Counting the memory in common that a process has open."""
+"""Counting the memory in common that a test has opened."""
 
 import os
+
+_before = set()
+"""What other tests have left, which may go at any time."""
+
+
+def forget():
+    """Leaves out from now on what is there already."""
+    _before.clear()
+    _before.update(_sizes())
 
 
 def files():
     """How many files of this kind the process has open."""
-    count = 0
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            count += "memfd:fcdcc" in os.readlink(f"/proc/self/fd/{name}")
-        except OSError:
-            pass
-    return count
+    return len(_sizes())
 
 
 def held():
     """Bytes of all files of this kind that the process has open or mapped."""
+    return sum(_sizes().values())
+
+
+def _sizes():
     sizes = {}  # a map has a descriptor of its own
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -24,4 +31,4 @@ def held():
                 sizes[found.st_ino] = found.st_size
         except OSError:
             pass
-    return sum(sizes.values())
+    return {inode: size for inode, size in sizes.items() if inode not in _before}

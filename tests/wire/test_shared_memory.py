@@ -9,11 +9,16 @@ import pytest
 
 from fcdcc_keras.wire.shared_memory import SharedMemory
 from fcdcc_keras.worker.attachments import _KEPT, UNUSED_FOR, Attachments, attach
-from tests.wire.memfd import files, held
+from tests.wire.memfd import files, forget, held
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="needs Linux's anonymous files"
 )
+
+
+@pytest.fixture(autouse=True)
+def _of_this_test():
+    forget()
 
 
 def test_what_one_writes_the_other_reads():

@@ -20,11 +20,16 @@ from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker import attachments, handler
 from fcdcc_keras.worker.attachments import _KEPT, Attachments, attach
 from fcdcc_keras.worker.weights import Weights
-from tests.wire.memfd import files, held
+from tests.wire.memfd import files, forget, held
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="needs Linux's anonymous files"
 )
+
+
+@pytest.fixture(autouse=True)
+def _of_this_test():
+    forget()
 
 
 class Worker:
