@@ -37,6 +37,7 @@ def _python(code: str, **environment: str) -> str:
     [
         ("fcdcc_keras", _HEAVY | {"numpy", "dask"}),
         ("fcdcc_keras.cli", _HEAVY | {"numpy", "dask"}),
+        ("fcdcc_keras.worker.process", _HEAVY | {"numpy", "dask"}),
         ("fcdcc_keras.worker.weights", _HEAVY),
         ("fcdcc_keras.codes", _HEAVY),
         ("fcdcc_keras.partition", _HEAVY),

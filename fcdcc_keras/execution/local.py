@@ -37,9 +37,9 @@ from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.worker.engines.base import Engine
-from fcdcc_keras.worker.engines.choice import resolve
 from fcdcc_keras.worker.engines.light import LightEngine
 from fcdcc_keras.worker.engines.numpy import NumPyEngine
+from fcdcc_keras.worker.installed import resolve
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 from fcdcc_keras.worker.weights import Weights
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fcdcc_keras.worker.address import check_address
-from fcdcc_keras.worker.engines.choice import ENGINE, resolve
+from fcdcc_keras.worker.installed import ENGINE, resolve
 
 WAIT = 300.0
 """Seconds that a worker waits for its scheduler: boards boot before the head node."""

@@ -12,7 +12,7 @@ from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import ClusterError, PlanError
 from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.worker.engines import choice
+from fcdcc_keras.worker import installed
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.weights import Weights
 
@@ -227,7 +227,7 @@ def test_workers_compute_with_an_engine(engine: str, dtype: str, computes: str) 
 def test_an_engine_must_be_one_and_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PlanError, match=r"tensorflow, light, numpy.*engine='torch'"):
         LocalExecutor(6, engine="torch")
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
     with pytest.raises(ClusterError, match="Received: engine='light'"):
         LocalExecutor(6, engine="light")
     LocalExecutor(6, engine="numpy")

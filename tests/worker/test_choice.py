@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from fcdcc_keras.cli import main
 from fcdcc_keras.errors import ClusterError
-from fcdcc_keras.worker import process
+from fcdcc_keras.worker import installed, process
 from fcdcc_keras.worker.engines import choice
 
 BOTH = ("ai_edge_litert", "tensorflow")
@@ -17,7 +17,7 @@ def install(monkeypatch):
     """Has only some packages be installed."""
 
     def only(*there):
-        monkeypatch.setattr(choice, "find_spec", lambda name: name in there or None)
+        monkeypatch.setattr(installed, "find_spec", lambda name: name in there or None)
 
     yield only
     choice.own_engines.cache_clear()
@@ -35,7 +35,7 @@ def install(monkeypatch):
 )
 def test_what_a_choice_comes_to(install, asked, gpu, there, comes_to):
     install(*there)
-    assert choice.resolve(asked, gpu) == comes_to
+    assert installed.resolve(asked, gpu) == comes_to
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_worker_without_its_engine_ends_at_its_start(install, asked, there, la
         assert f"'fcdcc-keras[{extra}]'" in ended.stderr
     # One that `dask worker` started says so when it is asked to compute.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(choice.ENGINE, asked)
+        patch.setenv(installed.ENGINE, asked)
         with pytest.raises(ClusterError, match=r"for which .* is not installed"):
             choice.own_engines()
 
