@@ -139,7 +139,9 @@ def serve(
     Raises:
         ClusterError: The address is none, or there is no engine.
     """
-    engine = resolve(engine, gpu is not None)
+    if gpu is not None and engine == "auto":
+        engine = "tensorflow"  # no other uses one
+    engine = resolve(engine)
     if address is not None:
         check_address(address)
     line = lasting_command(address, nthreads=nthreads, **options)

@@ -77,3 +77,10 @@ def test_the_command_tells_the_worker(install, monkeypatch, options, engines):
     (environment,) = told
     monkeypatch.setattr(choice.os, "environ", environment)
     assert [engine.name for engine in choice.own_engines()] == engines
+
+
+def test_a_gpu_that_is_asked_for_is_not_left_unused(install):
+    install("ai_edge_litert")
+    ended = CliRunner().invoke(main, ["worker", NOWHERE, "--gpu", "0"])
+    assert ended.exit_code == 1
+    assert "for which tensorflow is not installed" in ended.stderr
