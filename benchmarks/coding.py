@@ -42,7 +42,7 @@ _CASES = [
 ]
 
 
-class Memory:
+class MemoryUse:
     """Hands out arrays of random numbers that are not in the cache any more."""
 
     def __init__(self, size: int) -> None:
@@ -73,7 +73,7 @@ def plans(code: str, workers: int, threshold: int) -> list[LayerPlan]:
 
 
 def one_pass(
-    layers: list[LayerPlan], batch: int, answering: str, memory: Memory
+    layers: list[LayerPlan], batch: int, answering: str, memory: MemoryUse
 ) -> dict[str, float]:
     """Encodes and decodes every layer once; returns the seconds of each."""
     times: dict[str, float] = defaultdict(float)
@@ -116,7 +116,7 @@ def main(rounds: int, large_rounds: int, only: str) -> None:
     ]
     figures = []
     for batch, count in ((1, rounds), (16, large_rounds)):
-        memory = Memory(100_000_000 if batch == 1 else 400_000_000)
+        memory = MemoryUse(100_000_000 if batch == 1 else 400_000_000)
         seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
         for round_ in range(count and count + 1):
             for layers, name, answering in cases:

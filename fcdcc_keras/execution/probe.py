@@ -38,7 +38,7 @@ _LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Readiness:
     """What came of getting workers ready."""
 
     processes: dict[str, str]
@@ -48,7 +48,7 @@ class Prepared:
     why."""
 
 
-async def prepare(client: Client, addresses: Sequence[str]) -> Prepared:
+async def prepare(client: Client, addresses: Sequence[str]) -> Readiness:
     """Checks scheduler and workers, and gets the workers ready for subtasks.
 
     Runs on the client's loop.
@@ -63,7 +63,7 @@ async def prepare(client: Client, addresses: Sequence[str]) -> Prepared:
     return await while_scheduler_answers(client, _prepare, client, addresses)
 
 
-async def _prepare(client: Client, addresses: Sequence[str]) -> Prepared:
+async def _prepare(client: Client, addresses: Sequence[str]) -> Readiness:
     tasks, memory = TaskTransport(client), Memory(client)
     try:
         await memory.look()
@@ -87,7 +87,7 @@ async def _prepare(client: Client, addresses: Sequence[str]) -> Prepared:
             )
         lacking = await memory.lacking(addresses)
         ready = {a: said[a].removeprefix(READY) for a in addresses if a not in lacking}
-        return Prepared(ready, lacking)
+        return Readiness(ready, lacking)
     finally:
         await tasks.close()
 

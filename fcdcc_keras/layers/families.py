@@ -34,7 +34,7 @@ class Convolving(CodedLayer):
         return keras.ops.conv(inputs, kernel, **options)
 
 
-class Depthwise(CodedLayer):
+class CodedDepthwise(CodedLayer):
     """Convolutions of each channel by itself."""
 
     @staticmethod
@@ -48,7 +48,7 @@ class Depthwise(CodedLayer):
         return keras.ops.depthwise_conv(inputs, kernel, **_options(self))
 
 
-class Separable(CodedLayer):
+class CodedSeparable(CodedLayer):
     """Depthwise convolutions followed by 1×1 convolutions."""
 
     @staticmethod
@@ -76,7 +76,7 @@ class Separable(CodedLayer):
         )
 
 
-class Transposed(CodedLayer):
+class CodedTransposed(CodedLayer):
     """Transposes of convolutions."""
 
     @staticmethod

@@ -8,11 +8,11 @@ import keras
 
 from fcdcc_keras.layers.coded import CodedLayer
 from fcdcc_keras.layers.families import (
+    CodedDepthwise,
+    CodedSeparable,
+    CodedTransposed,
     Connected,
     Convolving,
-    Depthwise,
-    Separable,
-    Transposed,
 )
 
 _register = keras.saving.register_keras_serializable
@@ -129,37 +129,37 @@ class CodedConv3D(Convolving, keras.layers.Conv3D):
 
 
 @_coded
-class CodedDepthwiseConv1D(Depthwise, keras.layers.DepthwiseConv1D):
+class CodedDepthwiseConv1D(CodedDepthwise, keras.layers.DepthwiseConv1D):
     """A ``keras.layers.DepthwiseConv1D`` that workers compute; see ``CodedLayer``."""
 
 
 @_coded
-class CodedDepthwiseConv2D(Depthwise, keras.layers.DepthwiseConv2D):
+class CodedDepthwiseConv2D(CodedDepthwise, keras.layers.DepthwiseConv2D):
     """A ``keras.layers.DepthwiseConv2D`` that workers compute; see ``CodedLayer``."""
 
 
 @_coded
-class CodedSeparableConv1D(Separable, keras.layers.SeparableConv1D):
+class CodedSeparableConv1D(CodedSeparable, keras.layers.SeparableConv1D):
     """A ``keras.layers.SeparableConv1D`` that workers compute; see ``CodedLayer``."""
 
 
 @_coded
-class CodedSeparableConv2D(Separable, keras.layers.SeparableConv2D):
+class CodedSeparableConv2D(CodedSeparable, keras.layers.SeparableConv2D):
     """A ``keras.layers.SeparableConv2D`` that workers compute; see ``CodedLayer``."""
 
 
 @_coded
-class CodedConv1DTranspose(Transposed, keras.layers.Conv1DTranspose):
+class CodedConv1DTranspose(CodedTransposed, keras.layers.Conv1DTranspose):
     """A ``keras.layers.Conv1DTranspose`` that workers compute; see ``CodedLayer``."""
 
 
 @_coded
-class CodedConv2DTranspose(Transposed, keras.layers.Conv2DTranspose):
+class CodedConv2DTranspose(CodedTransposed, keras.layers.Conv2DTranspose):
     """A ``keras.layers.Conv2DTranspose`` that workers compute; see ``CodedLayer``."""
 
 
 @_coded
-class CodedConv3DTranspose(Transposed, keras.layers.Conv3DTranspose):
+class CodedConv3DTranspose(CodedTransposed, keras.layers.Conv3DTranspose):
     """A ``keras.layers.Conv3DTranspose`` that workers compute; see ``CodedLayer``."""
 
 

@@ -3,7 +3,7 @@
 from fcdcc_keras.partition.apcp import AxisPartition
 from fcdcc_keras.partition.axis import Axis
 from fcdcc_keras.partition.best import best_parts
-from fcdcc_keras.partition.boxes import Box, Load, SizedProgram, Tile
+from fcdcc_keras.partition.boxes import Box, SizedProgram, Tile, TileLoad
 from fcdcc_keras.partition.cut import IMAGES, Cut
 from fcdcc_keras.partition.geometry import ConvGeometry
 from fcdcc_keras.partition.grid import Grid
@@ -19,9 +19,9 @@ __all__ = [
     "ConvGeometry",
     "Cut",
     "Grid",
-    "Load",
     "Parts",
     "SizedProgram",
     "Tile",
+    "TileLoad",
     "best_parts",
 ]

@@ -59,7 +59,7 @@ def _united(box: Box, other: Box) -> Box:
 
 
 @dataclass(frozen=True)
-class Load:
+class TileLoad:
     """What a tile costs."""
 
     upload: int
@@ -129,7 +129,7 @@ class SizedProgram:
         """
         return self._walk(box)[0]
 
-    def load(self, box: Box) -> Load:
+    def load(self, box: Box) -> TileLoad:
         """Returns what the tile of a box costs.
 
         Raises:
@@ -138,7 +138,7 @@ class SizedProgram:
         needed, steps = self._walk(box)
         itemsize = np.dtype(self.program.dtype).itemsize
         sent = map(self._shape, count(), self._inputs(needed, box))
-        return Load(
+        return TileLoad(
             itemsize * sum(map(math.prod, sent)),
             sum(self._work(steps)),
             itemsize * math.prod(self._shape(-1, box)),

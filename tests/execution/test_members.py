@@ -10,7 +10,7 @@ from fcdcc_keras.dispatch import crew as rules
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.execution import members as module
 from fcdcc_keras.execution.members import Members
-from fcdcc_keras.execution.probe import Prepared
+from fcdcc_keras.execution.probe import Readiness
 
 A, B, C = (f"tcp://{name}:1" for name in "abc")
 
@@ -38,7 +38,7 @@ class Cluster:
         if address in self.refused:
             raise OSError("it has another version")
         self.prepared.append(self.processes[address])
-        return Prepared({address: self.processes[address]}, {})
+        return Readiness({address: self.processes[address]}, {})
 
     async def ping(self, address):
         return self.processes[address]
