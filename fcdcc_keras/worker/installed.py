@@ -24,8 +24,13 @@ def resolve(choice: str, gpu: bool = False) -> str:
         gpu: Whether one is asked for.
 
     Raises:
-        ClusterError: It is not installed, or, of "auto", none is.
+        ClusterError: It is none, is not installed, or, of "auto", none is.
     """
+    if choice not in ("auto", *_NEEDS):
+        raise ClusterError(
+            f"A worker's engine must be auto, light or tensorflow. Received: {choice!r}. "
+            f"Choose one of them, by --engine or in its environment by {ENGINE}."
+        )
     order = ("tensorflow", "light") if gpu else ("light", "tensorflow")
     names = order if choice == "auto" else (choice,)
     for name in names:

@@ -48,7 +48,7 @@ def environment(
     """
     settings = {
         **ALLOCATOR,
-        ENGINE: engine or os.environ.get(ENGINE, "auto"),
+        ENGINE: engine or os.environ.get(ENGINE) or "auto",
         "OMP_NUM_THREADS": str(nthreads),
         "OPENBLAS_NUM_THREADS": str(nthreads),
         "TF_NUM_INTRAOP_THREADS": str(nthreads),

@@ -84,3 +84,13 @@ def test_a_gpu_that_is_asked_for_is_not_left_unused(install):
     ended = CliRunner().invoke(main, ["worker", NOWHERE, "--gpu", "0"])
     assert ended.exit_code == 1
     assert "for which tensorflow is not installed" in ended.stderr
+
+
+def test_an_engine_that_there_is_not_is_told(monkeypatch):
+    monkeypatch.setenv(installed.ENGINE, "fast")
+    choice.own_engines.cache_clear()
+    with pytest.raises(ClusterError, match=r"must be auto, .*Received: 'fast'"):
+        choice.own_engines()
+    monkeypatch.setenv(installed.ENGINE, "")  # says nothing
+    assert choice.own_engines()[0].name == "light"
+    choice.own_engines.cache_clear()

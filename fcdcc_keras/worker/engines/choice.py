@@ -20,7 +20,7 @@ def own_engines() -> tuple[Engine, ...]:
     NumPy computes what the light one lacks.
     """
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")
-    if resolve(os.environ.get(ENGINE, "auto"), gpu) == "tensorflow":
+    if resolve(os.environ.get(ENGINE) or "auto", gpu) == "tensorflow":
         return (TensorFlowEngine(),)
     return LightEngine(), NumPyEngine()
 
