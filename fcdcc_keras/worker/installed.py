@@ -28,8 +28,9 @@ def resolve(choice: str, gpu: bool = False) -> str:
     """
     if choice not in ("auto", *_NEEDS):
         raise ClusterError(
-            f"A worker's engine must be auto, light or tensorflow. Received: {choice!r}. "
-            f"Choose one of them, by --engine or in its environment by {ENGINE}."
+            "A worker's engine must be auto, light or tensorflow. Received: "
+            f"{choice!r}. Choose one of them, by --engine or by {ENGINE} in its "
+            "environment."
         )
     order = ("tensorflow", "light") if gpu else ("light", "tensorflow")
     names = order if choice == "auto" else (choice,)
