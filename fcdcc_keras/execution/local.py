@@ -249,7 +249,9 @@ class _Layer:
             yield Failed(slot, worker, fault.error or LOST_SHARE, now)
             return
         coded = self._inputs[slot]
-        reply = Reply.of(lambda: share.run(coded, job.program, self._engine))
+        reply = Reply.of(
+            lambda: share.run(coded, job.program, self._engine), catch=Exception
+        )
         if fault.alter is not None and reply.array is not None:
             reply = replace(reply, array=fault.alter(reply.array))
         wrong = job.check(reply)

@@ -46,7 +46,12 @@ class Reply:
     """Whether the result is in memory that client and worker have in common."""
 
     @classmethod
-    def of(cls, work: Callable[[], Any], memory: memoryview | None = None) -> Reply:
+    def of(
+        cls,
+        work: Callable[[], Any],
+        memory: memoryview | None = None,
+        catch: type[BaseException] = BaseException,
+    ) -> Reply:
         """Does a subtask, whatever it returns or raises.
 
         The one place where that is caught: an exception that left a worker would cross
@@ -55,6 +60,7 @@ class Reply:
         Args:
             work: Gives the result.
             memory: Where to put that, if it has the room.
+            catch: What is caught; in the client's process not its interrupts.
         """
         started = finished = time.time()
         try:
@@ -72,7 +78,7 @@ class Reply:
                 target = np.frombuffer(memory, array.dtype, array.size)
                 target.reshape(array.shape)[...] = array
             return cls(array, None, started, finished, shared=shared)
-        except BaseException as error:
+        except catch as error:
             return cls(error=text_of(error), started=started, finished=finished)
 
     def to_wire(self) -> str:

@@ -231,3 +231,12 @@ def test_an_engine_must_be_one_and_be_there(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ClusterError, match="Received: engine='light'"):
         LocalExecutor(6, engine="light")
     LocalExecutor(6, engine="numpy")
+
+
+def test_an_interrupt_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Weights, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run(LocalExecutor(6))
