@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 import numpy as np
 
-from fcdcc_keras.coding.compute import CLIENT_ENGINE
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Encode as EncodeShares
 from fcdcc_keras.coding.job import Job, Placement
@@ -37,8 +36,7 @@ from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.worker.engines.base import Engine
-from fcdcc_keras.worker.engines.light import LightEngine
-from fcdcc_keras.worker.engines.numpy import NumPyEngine
+from fcdcc_keras.worker.engines.choice import NAMES, engine_for
 from fcdcc_keras.worker.installed import resolve
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 from fcdcc_keras.worker.weights import Weights
@@ -61,13 +59,6 @@ LOST = LocalFault(delay=math.inf)
 
 Script = Mapping[int, LocalFault] | Callable[[int, int], LocalFault | None]
 """LocalFault of each worker for all calls, or a function of (call, worker)."""
-
-_ENGINES: Mapping[str, Sequence[Engine]] = {
-    "tensorflow": (CLIENT_ENGINE,),
-    "light": (LightEngine(), NumPyEngine()),
-    "numpy": (NumPyEngine(),),
-}
-"""As a worker of that engine has them, the one to be preferred first."""
 
 
 class LocalExecutor(Executor):
@@ -100,9 +91,9 @@ class LocalExecutor(Executor):
                 f"An executor needs at least one worker. Received: workers={workers}. "
                 "Give a positive number."
             )
-        if engine not in _ENGINES:
+        if engine not in NAMES:
             raise PlanError(
-                f"An engine must be one of {', '.join(_ENGINES)}. Received: "
+                f"An engine must be one of {', '.join(NAMES)}. Received: "
                 f"engine={engine!r}. Choose one of these."
             )
         if engine != "numpy":
@@ -146,7 +137,7 @@ class LocalExecutor(Executor):
             health.end("before", 0.0, job.kind)
         for address in tuple(self._distrusted):
             crew.distrust(address, 0.0)
-        engine = next(e for e in _ENGINES[self.engine] if not e.lacks(job.program))
+        engine = engine_for(job.program, self.engine)
         script = dict(zip(self.addresses, faults, strict=True))
         layer = _Layer(job, crew, script, engine)
         self._distrusted.update(layer.run())

@@ -14,7 +14,7 @@ import numpy as np
 from fcdcc_keras.dask_internals import threads_of_this_worker
 from fcdcc_keras.programs import Program, from_text
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
-from fcdcc_keras.worker.engines.choice import engine_for
+from fcdcc_keras.worker.engines.choice import engine_for, own_engine
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import aligned
 
@@ -47,7 +47,7 @@ class Weights:
 
         def prepare() -> tuple[Engine, Prepared]:
             known = from_text(program) if isinstance(program, str) else program
-            chosen = engine or engine_for(known)
+            chosen = engine or engine_for(known, own_engine())
             threads = threads_of_this_worker() or 1
             return chosen, chosen.prepare(known, self.arrays, threads)
 

@@ -5,10 +5,13 @@ from click.testing import CliRunner
 
 from fcdcc_keras.cli import main
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.worker import installed, process
 from fcdcc_keras.worker.engines import choice
 
 BOTH = ("ai_edge_litert", "tensorflow")
+PLAIN = ConvGeometry((1, 1), 1, 1, (1, 1))
 NOWHERE = "tcp://127.0.0.1:1"
 
 
@@ -20,7 +23,7 @@ def install(monkeypatch):
         monkeypatch.setattr(installed, "find_spec", lambda name: name in there or None)
 
     yield only
-    choice.own_engines.cache_clear()
+    choice.own_engine.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -57,16 +60,16 @@ def test_a_worker_without_its_engine_ends_at_its_start(install, asked, there, la
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(installed.ENGINE, asked)
         with pytest.raises(ClusterError, match=r"for which .* is not installed"):
-            choice.own_engines()
+            choice.own_engine()
 
 
 @pytest.mark.parametrize(
     ("options", "engines"),
     [
         ([], ["light", "numpy"]),
-        (["--gpu", "0"], ["tensorflow"]),
+        (["--gpu", "0"], ["tensorflow", "tensorflow"]),
         (["--gpu", "0", "--engine", "light"], ["light", "numpy"]),
-        (["--engine", "tensorflow"], ["tensorflow"]),
+        (["--engine", "tensorflow"], ["tensorflow", "tensorflow"]),
     ],
 )
 def test_the_command_tells_the_worker(install, monkeypatch, options, engines):
@@ -76,7 +79,9 @@ def test_the_command_tells_the_worker(install, monkeypatch, options, engines):
     assert CliRunner().invoke(main, ["worker", NOWHERE, *options]).exit_code == 0
     (environment,) = told
     monkeypatch.setattr(choice.os, "environ", environment)
-    assert [engine.name for engine in choice.own_engines()] == engines
+    own = choice.own_engine()
+    programs = [convolution_program(PLAIN, of) for of in ("float32", "float64")]
+    assert [choice.engine_for(p, own).name for p in programs] == engines
 
 
 def test_a_gpu_that_is_asked_for_is_not_left_unused(install):
@@ -88,9 +93,9 @@ def test_a_gpu_that_is_asked_for_is_not_left_unused(install):
 
 def test_an_engine_that_there_is_not_is_told(monkeypatch):
     monkeypatch.setenv(installed.ENGINE, "fast")
-    choice.own_engines.cache_clear()
+    choice.own_engine.cache_clear()
     with pytest.raises(ClusterError, match=r"must be auto, .*Received: 'fast'"):
-        choice.own_engines()
+        choice.own_engine()
     monkeypatch.setenv(installed.ENGINE, "")  # says nothing
-    assert choice.own_engines()[0].name == "light"
-    choice.own_engines.cache_clear()
+    assert choice.own_engine() == "light"
+    choice.own_engine.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 
 from fcdcc_keras.programs import Program
@@ -12,28 +13,27 @@ from fcdcc_keras.worker.engines.numpy import NumPyEngine
 from fcdcc_keras.worker.engines.tensorflow import TensorFlowEngine
 from fcdcc_keras.worker.installed import ENGINE, resolve
 
+_ENGINES: Mapping[str, tuple[Engine, ...]] = {
+    "tensorflow": (TensorFlowEngine(),),
+    "light": (LightEngine(), NumPyEngine()),
+    "numpy": (NumPyEngine(),),
+}
+"""What a worker of an engine computes by, the one to be preferred first; the last of
+each lacks nothing."""
+NAMES = tuple(_ENGINES)
+
 
 @lru_cache(maxsize=1)
-def own_engines() -> tuple[Engine, ...]:
-    """Returns the engines of this worker's process, the one to be preferred first.
-
-    NumPy computes what the light one lacks.
-    """
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")
-    if resolve(os.environ.get(ENGINE) or "auto", gpu) == "tensorflow":
-        return (TensorFlowEngine(),)
-    return LightEngine(), NumPyEngine()
-
-
-def engine_for(program: Program) -> Engine:
-    """Returns the engine of this worker that computes a program.
+def own_engine() -> str:
+    """Returns the name of this worker's engine.
 
     Raises:
-        PlanError: None has all that it needs.
+        ClusterError: It has none.
     """
-    engines = own_engines()
-    for engine in engines:
-        if not engine.lacks(program):
-            return engine
-    engines[-1].check(program)
-    raise AssertionError("unreachable")
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")
+    return resolve(os.environ.get(ENGINE) or "auto", gpu)
+
+
+def engine_for(program: Program, name: str) -> Engine:
+    """Returns what computes a program on a worker of an engine."""
+    return next(engine for engine in _ENGINES[name] if not engine.lacks(program))
