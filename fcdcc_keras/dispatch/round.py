@@ -356,9 +356,8 @@ class Round:
     def _hopeful(self, slot: int) -> bool:
         """Returns whether an answer has come, or is likely to."""
         outcome = self.collector.records[slot].outcome
-        if outcome == "used":
-            return True
-        return outcome != "failed" and not self._crew.of(slot).absent
+        hoped_for = outcome != "failed" and not self._crew.of(slot).absent
+        return hoped_for or outcome == "used"
 
     def _conclude(self, now: float) -> Commands:
         """Ends the round, or has answers compared, where that is due."""
