@@ -110,16 +110,16 @@ class CodedConvolution:
         record: LayerRecord,
     ) -> None:
         """Has the workers convolve a micro-batch, and puts the result into place."""
-        stages = LayerCodec(self.plan.code, geometry, inputs)
+        codec = LayerCodec(self.plan.code, geometry, inputs)
         dtype, policy = inputs.dtype, self._policy
         collector, results = executor.run(
             Job(
                 name=self.plan.path,
                 code=self.plan.code,
                 placement=placement,
-                encode=stages.encode,
-                geometry=stages.part,
-                result_shape=stages.result_shape,
+                encode=codec.encode,
+                geometry=codec.part,
+                result_shape=codec.result_shape,
                 dtype=dtype,
                 timeout=policy.timeout,
                 limit=policy.amplification_limit(dtype.name, geometry.terms),
@@ -132,8 +132,8 @@ class CodedConvolution:
         collected = time.time()
         record = replace(
             record,
-            encode=stages.encode_time,
-            collect=max(0.0, collected - record.started - stages.encode_time),
+            encode=codec.encode_time,
+            collect=max(0.0, collected - record.started - codec.encode_time),
             subtasks=tuple(collector.records),
             transport=executor.transport_name,
         )
@@ -151,7 +151,7 @@ class CodedConvolution:
             output[...] = self._local(inputs, kernel, geometry, record, reason)
             return
         record = replace(record, too_few=self._too_few(executor.left(), collector))
-        stages.decode(collector.survivors, results, output)
+        codec.decode(collector.survivors, results, output)
         decode = time.time() - collected
         self._emit(replace(record, decode=decode, survivors=collector.survivors))
 
