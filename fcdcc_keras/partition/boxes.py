@@ -121,6 +121,11 @@ class SizedProgram:
         ]
         """Of each operation; () where each pixel is for itself, None: not local."""
 
+    @property
+    def local(self) -> bool:
+        """Whether a part of the output's rows needs but a part of the input's."""
+        return all(axes is not None for axes in self._axes)
+
     def needed(self, box: Box) -> list[Box | None]:
         """Returns what is needed of each value, the inputs first; None: nothing.
 
