@@ -38,7 +38,9 @@ class SpeculativeExecutor(DaskExecutor):
         """Copies launched so far."""
         return sum(self._copies)
 
-    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
+    def place(
+        self, name: str, encode: Encode, *, wait: bool = False, alike: bool = False
+    ) -> Placement:
         """Gives every worker all parts of the kernel, and waits for them."""
         placement = self.shares.new(name, encode)
         shares = encode(range(self.workers))

@@ -1,4 +1,4 @@
-"""One coded convolution to run: what workers get, and what they must answer."""
+"""One piece of a model to run: what workers get, and what they must answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from fcdcc_keras.codes import Code
 from fcdcc_keras.coding.finite import NOT_FINITE, all_finite
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.partition.program import convolution_program
+from fcdcc_keras.partition.program import convolution_program, convolution_text
 from fcdcc_keras.programs import Program
 from fcdcc_keras.programs.exactness import TYPICAL_TERMS
 from fcdcc_keras.worker.reply import Reply
@@ -20,8 +20,9 @@ from fcdcc_keras.worker.tensors import Allocate
 
 Verify = Literal["off", "finite", "parity"]
 
-Encode = Callable[[Sequence[int]], np.ndarray]
-"""Gives what some workers get, coded: shape ``(len(workers), …)``."""
+Encode = Callable[[Sequence[int]], Any]
+"""Gives the shares of some slots, one after another: of a coded layer as one array,
+``(len(slots), …)``; of a chain a tuple of arrays for each."""
 
 
 class EncodeInputs(Protocol):
@@ -32,17 +33,24 @@ class EncodeInputs(Protocol):
 
 
 class Placement:
-    """The kernel shares of one layer on the workers of one executor."""
+    """The shares of one layer, or chain, on the workers of one executor."""
 
-    def __init__(self, name: str, encode: Encode) -> None:
+    def __init__(self, name: str, encode: Encode, *, alike: bool = False) -> None:
         self.name = name
         """Name of the layer, for people."""
         self.encode = encode
-        """Gives the shares of some workers, to place them, or place them again."""
+        """Gives the shares of some slots, to place them, or place them again."""
+        self.alike = alike
+        """Whether all shares are the same: a worker needs but one, whatever it does."""
         self.users = 0
         """Layers under way that use the shares."""
-        self.held: dict[int, Any] = {}
-        """What stands for a worker's share, for each worker that has it."""
+        self.held: dict[int | str, Any] = {}
+        """What stands for a share, by slot; by the worker's address where all are
+        alike."""
+
+    def place(self, slot: int, address: str) -> int | str:
+        """Returns what the share of a slot on a worker is held under."""
+        return address if self.alike else slot
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,25 @@ class Job:
     bounded: Callable[[], bool] = lambda: True
     """Returns whether input and kernel are such that true results are finite."""
 
+    def placement_of(self, slot: int) -> Placement:
+        """Returns where the kernel shares are: for all slots, as what follows."""
+        return self.placement
+
+    def text_of(self, slot: int) -> str:
+        """Returns what each worker computes, as text."""
+        return convolution_text(self.geometry, self.dtype.name)
+
+    def nbytes_of(self, slot: int) -> int:
+        """Returns how many bytes each worker's result must have."""
+        return math.prod(self.result_shape) * self.dtype.itemsize
+
+    def may_be_infinite(self, slot: int, worker: str) -> bool:
+        """Returns whether input or kernel are such that true results may be so."""
+        return not self.bounded()
+
+    def keep(self, slot: int, result: np.ndarray) -> None:
+        """Takes no result: they are decoded together."""
+
     @property
     def program(self) -> Program:
         """What each worker computes."""
@@ -84,16 +111,30 @@ class Job:
         """What workers' usual times for such jobs are remembered under."""
         return self.name, self.result_shape
 
-    def check(self, reply: Reply) -> str | None:
+    def check(self, reply: Reply, slot: int = 0) -> str | None:
         """Returns what is wrong with a worker's reply, or None."""
-        array = reply.array
-        if array is None:
-            return reply.error or "no result"
-        if array.shape != self.result_shape or array.dtype != self.dtype:
-            return (
-                f"result of shape {array.shape} and type {array.dtype} in place of "
-                f"{self.result_shape} and {self.dtype}"
-            )
-        if self.verify != "off" and not all_finite(array):
-            return NOT_FINITE
-        return None
+        return wrong_with(reply, self.result_shape, self.dtype, self.verify)
+
+
+def wrong_with(
+    reply: Reply, shape: tuple[int, ...], dtype: np.dtype[Any], verify: Verify
+) -> str | None:
+    """Returns what is wrong with a worker's reply, or None.
+
+    Args:
+        reply: The reply.
+        shape: That its result must have.
+        dtype: Likewise.
+        verify: Whether the result must be finite, too.
+    """
+    array = reply.array
+    if array is None:
+        return reply.error or "no result"
+    if array.shape != shape or array.dtype != dtype:
+        return (
+            f"result of shape {array.shape} and type {array.dtype} in place of "
+            f"{shape} and {dtype}"
+        )
+    if verify != "off" and not all_finite(array):
+        return NOT_FINITE
+    return None

@@ -38,6 +38,8 @@ class SubtaskRecord:
     """Why it failed."""
     engine: str = ""
     """What the worker computed it by, as it says."""
+    piece: int | None = None
+    """Number of the tile, where the layers are computed in tiles."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,15 @@ class Collector:
         """Whether even all workers that have not failed would not do."""
         left = [r.worker for r in self.records if r.outcome != "failed"]
         return not self.enough(left)
+
+    def record(self, slot: int, worker: str) -> SubtaskRecord:
+        """Returns what is noted of a slot, whoever has it."""
+        return self.records[slot]
+
+    def fail_all(self, now: float, why: str) -> None:
+        """Notes that nothing that is waited for will come."""
+        for record in self.records:
+            self.failed(record.worker, now, why)
 
     def unsent(self) -> list[int]:
         """Returns the workers that were not sent anything for this layer."""

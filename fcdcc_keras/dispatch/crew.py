@@ -7,8 +7,9 @@ the workers reports here; rounds under way read it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from fcdcc_keras.dispatch.health import Health
 from fcdcc_keras.dispatch.roster import Roster
@@ -21,6 +22,8 @@ ADMIT_AGAIN = 10.0
 """Seconds after which a worker that could not be used is tried again."""
 _DOUBTED_AFTER = 0.1
 """Least seconds from one look to the next when somebody gave no answer."""
+TOO_SLOW = 3.0
+"""Times as long as most that a worker takes for which no work is cut."""
 LEFT = "the worker left the cluster"
 DISTRUSTED = "the worker gave a result that contradicted those of the others"
 
@@ -94,6 +97,27 @@ class Crew:
             and not self.of(s).given_up
             and now - (self.of(s).oldest() or now) <= timeout
         ]
+
+    def team(self, kind: Hashable, now: float) -> dict[str, float]:
+        """Returns the workers that work is to be cut for, each with its speed.
+
+        Those that have a slot and are there, but nobody who takes ``TOO_SLOW`` times as
+        long as most. Speeds are relative to most; of whom nothing is known it is 1.
+
+        Args:
+            kind: What their usual times are remembered under.
+            now: Seconds.
+        """
+        there = {
+            address: health
+            for address, health in list(self.health.items())
+            if not health.absent and self.roster.slots(address)
+        }
+        paces = {a: health.pace(kind, now) for a, health in there.items()}
+        known = [pace.mean for pace in paces.values() if pace is not None]
+        usual = median(known) if known else 1.0
+        speeds = {a: usual / p.mean if p else 1.0 for a, p in paces.items()}
+        return {a: speed for a, speed in speeds.items() if speed * TOO_SLOW > 1.0}
 
     def left(self) -> int:
         """Returns how many workers have not left, and were not found to lie."""

@@ -7,6 +7,7 @@ work that takes much longer than usual, and pings that it does not answer.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -53,16 +54,21 @@ class Pace:
     @property
     def late_after(self) -> float:
         """Seconds after which such a subtask is late."""
+        return self.late_after_all(1.0)
+
+    def late_after_all(self, size: float) -> float:
+        """Returns the seconds after which pieces of a size are late, together."""
         usual = max(
             _LATE_FACTOR * self.mean, self.mean + _LATE_DEVIATIONS * self.deviation
         )
-        return usual + _SLACK
+        return usual * size + _SLACK
 
 
 @dataclass
 class _Item:
     since: float
     deadline: float | None
+    size: float | None
     overtaken: bool = False
     given_up: bool = False
 
@@ -86,6 +92,8 @@ class Health:
     _paces: OrderedDict[Hashable, Pace] = field(default_factory=OrderedDict)
     """In the order in which they were learnt last."""
     _recovering: bool = False
+    _ended: float = -math.inf
+    """When it ended a piece of work last."""
     _failed: float | None = None
     """When it failed last, if it has not succeeded since."""
 
@@ -134,11 +142,21 @@ class Health:
         """Number of pieces of work that it has not finished."""
         return len(self._items)
 
+    def queued(self) -> float:
+        """Returns the size of what it owes, where that has one."""
+        return sum(item.size or 0.0 for item in list(self._items.values()))
+
     def oldest(self) -> float | None:
         """Returns since when it owes what it has owed longest."""
         return min((item.since for item in list(self._items.values())), default=None)
 
-    def begin(self, item: Hashable, now: float, late_after: float | None) -> None:
+    def begin(
+        self,
+        item: Hashable,
+        now: float,
+        late_after: float | None,
+        size: float | None = None,
+    ) -> None:
         """Notes that it was given work.
 
         Args:
@@ -146,9 +164,11 @@ class Health:
             now: Seconds, of any clock.
             late_after: Seconds after which it is late; None: only when its layer
                 goes on without it.
+            size: How much it is of what its kind's usual time is for; such pieces
+                are done one after another. None: it is all of it.
         """
         deadline = None if late_after is None else now + late_after
-        self._items[item] = _Item(now, deadline)
+        self._items[item] = _Item(now, deadline, size)
 
     def deadline(self, item: Hashable) -> float | None:
         """Returns when a piece of work is late, if that is known."""
@@ -183,14 +203,17 @@ class Health:
             return
         late = self._is_late(done, now)
         self._recovering = late and not self.lost
+        seconds = now - done.since
+        if done.size is not None:
+            seconds = (now - max(done.since, self._ended)) / done.size
+        self._ended = now
         if kind is not None:
             self._failed = None
             pace = self._paces.get(kind)
             if pace is None or now - pace.learnt > FORGET_AFTER:
-                seconds = now - done.since
                 self._paces[kind] = Pace(seconds, seconds / 2, now)
             else:
-                pace.learn(now - done.since, now)
+                pace.learn(seconds, now)
             self._paces.move_to_end(kind)
             self._forget_paces(now)
 

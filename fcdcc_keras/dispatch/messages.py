@@ -73,6 +73,17 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """The results of one piece of work have been compared."""
+
+    slot: int
+    asked: frozenset[str]
+    """Workers whose results were compared."""
+    agreeing: frozenset[str]
+    """Most of them, whose results agree; empty where there are no such."""
+
+
+@dataclass(frozen=True)
 class Abandoned:
     """No answer can be of use, or nobody waits for one."""
 
@@ -93,6 +104,7 @@ Event = (
     | Freed
     | CrewChanged
     | Judged
+    | Compared
     | Abandoned
     | Tick
 )
@@ -149,6 +161,22 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Compare the results of one piece of work; then ``Compared``."""
+
+    slot: int
+    workers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Put a worker's result where it belongs: others' inputs may be taken from it."""
+
+    slot: int
+    worker: str
+
+
+@dataclass(frozen=True)
 class Fill:
     """A slot has another worker: give it the shares of all layers."""
 
@@ -181,6 +209,8 @@ Command = (
     | HurryShare
     | Look
     | Judge
+    | Compare
+    | Keep
     | Fill
     | Distrusted
     | Free

@@ -1,18 +1,21 @@
-"""What an executor does: hold kernel shares on n workers, and run coded layers."""
+"""What an executor does: hold weights on n workers, and run layers and chains."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 
 import numpy as np
 
 from fcdcc_keras.coding.job import Encode, Job, Placement
+from fcdcc_keras.coding.tiles import TileJob
 from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.partition.micro_batches import NEAR, Batching
 
 
 class Executor(ABC):
-    """Runs coded convolutions on n workers, numbered from 0 to n − 1."""
+    """Runs coded layers and tiles on n workers, numbered from 0 to n − 1."""
 
     @property
     @abstractmethod
@@ -43,14 +46,17 @@ class Executor(ABC):
         return NEAR
 
     @abstractmethod
-    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
-        """Gives every worker its share of a layer's coded kernels.
+    def place(
+        self, name: str, encode: Encode, *, wait: bool = False, alike: bool = False
+    ) -> Placement:
+        """Gives every worker its share of a coded kernel, or a chain's weights.
 
         Args:
             name: Name of the layer, for people.
-            encode: Gives the shares of some workers:
+            encode: Gives the shares of some slots; of a coded layer
                 ``(len(workers), K_H, K_W, C, ℓ_B·⌈N/k_B⌉)``.
             wait: Whether to return only when the workers have them, or will not.
+            alike: Whether all shares are the same.
 
         Returns:
             The placement. A worker that is busy or lost may still lack its share;
@@ -64,6 +70,22 @@ class Executor(ABC):
         Returns:
             The collector, not complete where too few workers answered in time, and
             the results of its survivors, in their order.
+        """
+
+    @abstractmethod
+    def run_tiles(self, job: TileJob) -> PieceCollector:
+        """Sends a chain's tiles and collects their results, which the job keeps.
+
+        Returns:
+            The collector, not complete where too few workers answered in time.
+        """
+
+    @abstractmethod
+    def team(self, kind: Hashable) -> dict[str, float]:
+        """Returns who is there and not much slower than most, with their speeds.
+
+        Args:
+            kind: Of work, as ``dispatch.pieces.Piece`` has it.
         """
 
     @abstractmethod

@@ -1,10 +1,9 @@
-"""One layer under way on a Dask cluster: carries out what its round commands."""
+"""A layer or chain under way on a Dask cluster: carries out what its round commands."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,8 @@ import numpy as np
 
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Job
-from fcdcc_keras.coding.verify import collector_for, judge
+from fcdcc_keras.coding.tiles import TileJob, Work
+from fcdcc_keras.coding.verify import judge
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import DISTRUSTED, Crew
@@ -22,6 +22,8 @@ from fcdcc_keras.dispatch.messages import (
     Abandoned,
     Answered,
     Command,
+    Compare,
+    Compared,
     CrewChanged,
     Distrusted,
     Encode,
@@ -35,22 +37,25 @@ from fcdcc_keras.dispatch.messages import (
     HurryShare,
     Judge,
     Judged,
+    Keep,
     Look,
     PlaceShare,
     Send,
     SharePlaced,
     Tick,
 )
+from fcdcc_keras.dispatch.piece_round import PieceRound
+from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.execution.members import Members
-from fcdcc_keras.execution.shares import Key, Shares
+from fcdcc_keras.execution.shares import Key, Shares, key_of
 from fcdcc_keras.wire.transport import Subtask, Transport
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 
 logger = logging.getLogger(__name__)
 
 CLOSED = "the client is closed"
-Work = Callable[..., Coroutine[Any, Any, None]]
+Doing = Callable[..., Coroutine[Any, Any, None]]
 _LARGE = 1 << 20
 """Bytes from which on a result is checked beside the loop."""
 
@@ -67,9 +72,6 @@ class Executing(Protocol):
     def closed(self) -> bool:
         """Whether nothing can be asked of workers any more."""
 
-    def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
-        """Returns what decides for a layer."""
-
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Starts something on the client's loop."""
 
@@ -83,11 +85,23 @@ class Executing(Protocol):
 class Call:
     """Made in any thread; ``run`` and what follows it are used on the client's loop."""
 
-    def __init__(self, job: Job, executor: Executing) -> None:
+    def __init__(
+        self,
+        job: Work,
+        round_: Round | CopyingRound | PieceRound,
+        executor: Executing,
+    ) -> None:
+        """Takes what is to be done, what decides, and what they share.
+
+        Args:
+            job: What is run.
+            round_: Decides for it.
+            executor: Whose workers do it.
+        """
         self.job = job
-        self.collector = collector_for(job, executor.crew.roster.addresses)
+        self.collector: Collector | PieceCollector = round_.collector
         self.collector.epoch = time.time() - time.monotonic()
-        self._round = executor.round_of(job, self.collector)
+        self._round = round_
         self._executor = executor
         self._over = asyncio.Event()
         self._inputs: dict[int, np.ndarray] = {}
@@ -135,18 +149,17 @@ class Call:
             self._stop_timer()
             self._timer = loop.call_at(at, self._tick)
 
-    def take_results(self) -> list[np.ndarray]:
-        """Returns the survivors' results, which are let go of, once it has ended.
+    def take_results(self) -> dict[tuple[int, str], np.ndarray]:
+        """Returns all results by slot and worker, which are let go of, at its end.
 
         Subtasks that are late keep the call, for as long as their workers are silent.
         """
         results, self._results = self._results, {}
-        return [results[answer] for answer in self.collector.answers]
+        return results
 
     def close(self) -> None:
         """Ends the layer, as its model or client is closed."""
-        for slot in range(len(self.collector.records)):
-            self.collector.failed(slot, time.monotonic(), CLOSED)
+        self.collector.fail_all(time.monotonic(), CLOSED)
         self.abandon()
 
     def abandon(self, why: str | None = None) -> None:
@@ -172,6 +185,10 @@ class Call:
                         self._start(self._executor.members.look, workers)
                 case Judge(given):
                     self._start(self._judge, given)
+                case Compare(slot, workers):
+                    self._start(self._compare, slot, workers)
+                case Keep(slot, worker):
+                    self.job.keep(slot, self._results.pop((slot, worker)))
                 case Distrusted(worker):
                     logger.warning("%s is not used any more: %s", worker, DISTRUSTED)
                 case Fill(slot):
@@ -194,16 +211,14 @@ class Call:
     def _send(self, sends: Sequence[Send]) -> None:
         if not sends:
             return
-        expected = math.prod(self.job.result_shape) * self.job.dtype.itemsize
         subtasks = []
         for slot, worker in ((send.slot, send.worker) for send in sends):
             coded = self._inputs[slot]
             share = self._executor.shares.held(self._key(slot, worker))
-            self.collector.records[slot].bytes_sent += coded.nbytes
-            subtasks.append(Subtask(worker, share, coded, expected))
-        tasks = self._executor.transport.start(
-            self.job.name, subtasks, self.job.program
-        )
+            self.collector.record(slot, worker).bytes_sent += coded.nbytes
+            nbytes, program = self.job.nbytes_of(slot), self.job.text_of(slot)
+            subtasks.append(Subtask(worker, share, coded, nbytes, program))
+        tasks = self._executor.transport.start(self.job.name, subtasks)
         for send, subtask, task in zip(sends, subtasks, tasks, strict=True):
             self._start(self._follow, send.slot, subtask, task)
 
@@ -218,13 +233,14 @@ class Call:
             if self.job.verify == "parity" and reply.shared:
                 # What a worker of this machine has mapped it could alter afterwards.
                 reply = await asyncio.to_thread(_own, reply)
-            wrong = await self._wrong(reply)
+            wrong = await self._wrong(reply, slot, worker)
         finally:
             lost = reply.error == LOST_SHARE
             if lost:
-                self._executor.shares.forget(self.job.placement, subtask.share)
+                placement = self.job.placement_of(slot)
+                self._executor.shares.forget(placement, subtask.share)
             if wrong is None:
-                self.collector.records[slot].engine = reply.engine
+                self.collector.record(slot, worker).engine = reply.engine
                 assert reply.array is not None  # or that would be wrong
                 times, nbytes = (reply.started, reply.finished), reply.array.nbytes
                 if not self._round.over:
@@ -234,14 +250,14 @@ class Call:
                 began = bool(reply.started)
                 self.tell(Failed(slot, worker, wrong, arrived, lost, began))
 
-    async def _wrong(self, reply: Reply) -> str | None:
+    async def _wrong(self, reply: Reply, slot: int, worker: str) -> str | None:
         """Returns what is wrong with a reply, or None."""
         if reply.array is None or reply.array.nbytes < _LARGE:
-            wrong = self.job.check(reply)
+            wrong = self.job.check(reply, slot)
         else:
-            wrong = await asyncio.to_thread(self.job.check, reply)
+            wrong = await asyncio.to_thread(self.job.check, reply, slot)
         if wrong == NOT_FINITE and not self._round.over:
-            if not await asyncio.to_thread(self.job.bounded):
+            if await asyncio.to_thread(self.job.may_be_infinite, slot, worker):
                 self.abandon(UNBOUNDED)
         return wrong
 
@@ -253,12 +269,21 @@ class Call:
             for worker, slots in given.items()
             for slot in slots
         }
+        assert isinstance(self.job, Job)  # tiles are compared one by one
         verdict = await asyncio.to_thread(judge, self.job, given, results)
         self.tell(Judged(verdict))
 
+    async def _compare(self, slot: int, workers: frozenset[str]) -> None:
+        if self._round.over:
+            return
+        results = {worker: self._results[slot, worker] for worker in workers}
+        assert isinstance(self.job, TileJob)
+        agreeing = await asyncio.to_thread(self.job.compare, slot, results)
+        self.tell(Compared(slot, workers, agreeing))
+
     async def _place(self, slot: int, worker: str) -> None:
         shares, key = self._executor.shares, self._key(slot, worker)
-        await shares.encode_and_start(key)
+        await shares.encode_and_start(key, slot)
         self.tell(SharePlaced(slot, worker, shares.held(key) is not None))
 
     async def _encode(self, slots: tuple[int, ...]) -> None:
@@ -280,10 +305,10 @@ class Call:
             self._timer.cancel()
         self._timer = None
 
-    def _start(self, work: Work, *args: Any) -> None:
+    def _start(self, work: Doing, *args: Any) -> None:
         self._executor.spawn(self._watched(work, *args))
 
-    async def _watched(self, work: Work, *args: Any) -> None:
+    async def _watched(self, work: Doing, *args: Any) -> None:
         """Has what something raises come out of the layer, which would wait for it."""
         try:
             await work(*args)
@@ -295,7 +320,7 @@ class Call:
                 self.abandon(f"{type(error).__name__}: {error}")
 
     def _key(self, slot: int, worker: str) -> Key:
-        return self.job.placement, slot, worker
+        return key_of(self.job.placement_of(slot), slot, worker)
 
 
 def _own(reply: Reply) -> Reply:

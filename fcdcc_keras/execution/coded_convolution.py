@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from itertools import count
 
 import numpy as np
 
@@ -22,20 +20,15 @@ from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.finite import bounded
 from fcdcc_keras.coding.job import Job, Placement
 from fcdcc_keras.dispatch.collector import Collector
-from fcdcc_keras.errors import (
-    CorruptResultError,
-    FcdccError,
-    NotEnoughWorkersError,
-)
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.lanes import in_lanes
-from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
+from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
+from fcdcc_keras.execution.trouble import fall_back, warn_of_liars, warn_once
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import Part, micro_batches
 from fcdcc_keras.planning import LayerPlan
 
 CLOSED = "the model was closed"
-_calls = count()
 
 
 class CodedConvolution:
@@ -78,7 +71,7 @@ class CodedConvolution:
         """
         geometry = _at_size(self.plan.geometry, inputs.shape[1:-1])
         inputs, geometry = geometry.condense(inputs), geometry.condensed
-        record = LayerRecord(self.plan.path, next(_calls), time.time())
+        record = LayerRecord(self.plan.path, next_call(), time.time())
         if inputs.size == 0:
             return self._local(inputs, kernel, geometry, record, "empty batch")
         with self._using(kernel) as (executor, placement):
@@ -137,13 +130,7 @@ class CodedConvolution:
             subtasks=tuple(collector.records),
             transport=executor.transport_name,
         )
-        for address in collector.exposed:
-            self._warn(
-                address,
-                f"The worker {address} gave a result of layer {self.plan.path!r} that "
-                "contradicts those of the others. It is not used any more: check that "
-                "machine.",
-            )
+        warn_of_liars(self._notes, self.plan.path, collector.exposed)
         if not collector.complete:
             # What was closed while it was under way nobody has to be told of.
             closed = CLOSED if self._executor is None else None
@@ -173,7 +160,7 @@ class CodedConvolution:
             executor, old = self._executor, self._placed
             if executor is None:
                 return None
-            if old is not None and _same_bits(old[0], kernel):
+            if old is not None and same_bits(old[0], kernel):
                 return old[1]
             kernel = kernel.copy()
             placement = executor.place(
@@ -185,6 +172,16 @@ class CodedConvolution:
             if old is not None and not old[1].users:
                 executor.release(old[1])
             return placement
+
+    @property
+    def placements(self) -> list[Placement]:
+        """Where its shares are, if it has any."""
+        return [] if self._placed is None else [self._placed[1]]
+
+    @property
+    def needed(self) -> int:
+        """Workers without which it cannot be computed there."""
+        return self.plan.code.recovery_threshold
 
     def detach(self) -> None:
         """Frees the shares; from now on the client computes the layer itself."""
@@ -218,7 +215,8 @@ class CodedConvolution:
         needed = self.plan.code.recovery_threshold + collector.spare
         if left >= needed:
             return None
-        self._warn(
+        warn_once(
+            self._notes,
             "too few are left",
             f"Layer {self.plan.path!r} needs the results of {needed} workers. "
             f"Received: {left} of {len(collector.records)}, which have the shares of "
@@ -228,47 +226,27 @@ class CodedConvolution:
 
     def _fall_back(self, collector: Collector) -> str:
         """Warns that the client computes a layer itself, and returns why."""
-        error: type[FcdccError]
         if collector.disputed:
-            error, reason = CorruptResultError, "results contradict each other"
             answered = [collector.records[w].address for w in collector.survivors]
             message = (
                 f"The results of layer {self.plan.path!r} must agree. Received: those "
                 f"of {', '.join(answered)}, which contradict each other, and no others "
                 "to tell whose is wrong"
             )
-            remedy = "Check the workers' machines, "
         else:
-            error, reason = NotEnoughWorkersError, "too few workers"
             needed = self.plan.code.recovery_threshold + collector.spare
             message = (
                 f"Layer {self.plan.path!r} needs the results of {needed} workers, and "
                 "of more where those would exceed the tolerance. Received: "
                 f"{len(collector.survivors)} (timeout={self._policy.timeout:g} s)"
             )
-            remedy = "Distribute the model again over the workers that are there, "
-        message = "; ".join([message, *_fates(collector)]) + "."
-        if self._policy.fallback == "raise":
-            raise error(
-                f"{message} {remedy}allow more `stragglers`, or use fallback='local'."
-            )
-        self._warn(
-            reason,
-            f"{message} The client computes such a layer itself, which is slow; "
-            "further cases are only in the trace.",
+        return fall_back(
+            self._policy,
+            self._notes,
+            message,
+            collector.records,
+            disputed=collector.disputed,
         )
-        return reason
-
-    def _warn(self, subject: str, message: str) -> None:
-        """Warns once of each subject."""
-        mine = object()
-        # Two lanes may come to it at the same time.
-        if self._notes.warned.setdefault(subject, mine) is mine:
-            try:
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
-            except BaseException:
-                del self._notes.warned[subject]
-                raise
 
     def _local(
         self,
@@ -288,21 +266,13 @@ class CodedConvolution:
             listener(record)
 
 
-def _fates(collector: Collector) -> list[str]:
-    """Returns what became of each worker whose answer is not used."""
-    return [
-        f"{r.address}: {r.outcome}{f' ({r.detail})' if r.detail else ''}"
-        for r in collector.records
-        if r.outcome != "used"
-    ]
-
-
 @lru_cache(maxsize=1024)
 def _at_size(geometry: ConvGeometry, size: tuple[int, ...]) -> ConvGeometry:
     return replace(geometry, input_size=size)
 
 
-def _same_bits(held: np.ndarray, kernel: np.ndarray) -> bool:
+def same_bits(held: np.ndarray, kernel: np.ndarray) -> bool:
+    """Returns whether two arrays are the same, bit by bit."""
     if held.shape != kernel.shape or held.dtype != kernel.dtype:
         return False
     # Bits, not values: a NaN equals itself here, and 0.0 is not −0.0.

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fcdcc_keras.coding.job import Encode, Job, Placement
+from fcdcc_keras.coding.tiles import TileJob
+from fcdcc_keras.coding.verify import collector_for
 from fcdcc_keras.dask_internals import run_on_loop
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
 from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
+from fcdcc_keras.dispatch.piece_round import PieceRound
+from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.dispatch.round import PLACING, Round
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.call import CLOSED, Call
 from fcdcc_keras.execution.members import Members
 from fcdcc_keras.execution.patience import while_scheduler_answers
-from fcdcc_keras.execution.shares import Key, Shares
+from fcdcc_keras.execution.shares import Key, Shares, key_of
 from fcdcc_keras.partition.micro_batches import FAR, NEAR, Batching
 from fcdcc_keras.wire.tasks import TaskTransport
-from fcdcc_keras.wire.transport import Transport, on_this_machine
+from fcdcc_keras.wire.transport import Share, Transport, on_this_machine
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -97,9 +101,11 @@ class DaskExecutor(Executor):
             s for s in self.crew.slots if s not in gone and not self.crew.of(s).owes
         ]
 
-    def place(self, name: str, encode: Encode, *, wait: bool = False) -> Placement:
+    def place(
+        self, name: str, encode: Encode, *, wait: bool = False, alike: bool = False
+    ) -> Placement:
         """Starts giving every free worker its share; see ``Executor.place``."""
-        placement = self.shares.new(name, encode)
+        placement = self.shares.new(name, encode, alike=alike)
         try:
             slots = self.free
             if slots and not self.closed:
@@ -112,11 +118,26 @@ class DaskExecutor(Executor):
 
     def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Sends to the workers that are free, and collects; see ``Executor.run``."""
-        call = Call(job, self)
-        if self.closed or not self._ran(call):
-            for slot in self.crew.slots:
-                call.collector.failed(slot, time.monotonic(), CLOSED)
-        return call.collector, call.take_results()
+        collector = collector_for(job, self.addresses)
+        results = self._results(Call(job, self.round_of(job, collector), self))
+        return collector, [results[answer] for answer in collector.answers]
+
+    def run_tiles(self, job: TileJob) -> PieceCollector:
+        """Sends tiles, and collects; see ``Executor.run_tiles``."""
+        collector = PieceCollector(job.pieces(), self.addresses, job.spare)
+        shares = self.shares
+
+        def holds(slot: int, worker: str) -> bool:
+            return shares.held(key_of(job.placement_of(slot), slot, worker)) is not None
+
+        timeout, copies = job.timeout, job.copies
+        made = PieceRound(collector, self.crew, holds, timeout=timeout, copies=copies)
+        self._results(Call(job, made, self))
+        return collector
+
+    def team(self, kind: Hashable) -> dict[str, float]:
+        """Returns who is there, with their speeds; see ``Executor.team``."""
+        return self.crew.team(kind, time.monotonic())
 
     def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
         """Returns what decides for a layer."""
@@ -163,6 +184,12 @@ class DaskExecutor(Executor):
             self.shares.fill(slot, address, lambda: roster.address(slot) == address)
         )
 
+    def _results(self, call: Call) -> dict[tuple[int, str], np.ndarray]:
+        """Runs a layer or chain to its end; returns its results by slot and worker."""
+        if self.closed or not self._ran(call):
+            call.collector.fail_all(time.monotonic(), CLOSED)
+        return call.take_results()
+
     def _ran(self, call: Call) -> bool:
         """Runs a layer, and returns whether it ended before the client was closed."""
         commands = call.start()
@@ -196,13 +223,13 @@ class DaskExecutor(Executor):
         self,
         placement: Placement,
         slots: Sequence[int],
-        shares: Sequence[np.ndarray],
+        shares: Sequence[Share],
         wait: bool,
     ) -> None:
         if self.closed:
             return
         tasks = [
-            self.shares.start((placement, slot, self.addresses[slot]), share)
+            self.shares.start(key_of(placement, slot, self.addresses[slot]), share)
             for slot, share in zip(slots, shares, strict=True)
         ]
         if wait:

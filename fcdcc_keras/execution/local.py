@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from heapq import heappop, heappush
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Encode as EncodeShares
 from fcdcc_keras.coding.job import Job, Placement
+from fcdcc_keras.coding.tiles import TileJob, Work
 from fcdcc_keras.coding.verify import collector_for, judge
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.crew import Crew
@@ -20,6 +22,8 @@ from fcdcc_keras.dispatch.messages import (
     Abandoned,
     Answered,
     Command,
+    Compare,
+    Compared,
     CrewChanged,
     Distrusted,
     Encode,
@@ -28,14 +32,17 @@ from fcdcc_keras.dispatch.messages import (
     Failed,
     Judge,
     Judged,
+    Keep,
     Look,
     Send,
     Tick,
 )
+from fcdcc_keras.dispatch.piece_round import PieceRound
+from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.worker.engines.base import Engine
+from fcdcc_keras.programs import from_text
 from fcdcc_keras.worker.engines.choice import NAMES, engine_for
 from fcdcc_keras.worker.installed import resolve
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
@@ -115,33 +122,57 @@ class LocalExecutor(Executor):
         return self._addresses
 
     def place(
-        self, name: str, encode: EncodeShares, *, wait: bool = False
+        self,
+        name: str,
+        encode: EncodeShares,
+        *,
+        wait: bool = False,
+        alike: bool = False,
     ) -> Placement:
         """Gives every worker its share; see ``Executor.place``."""
-        placement = Placement(name, encode)
-        shares = encode(range(self.workers))
-        placement.held = {w: Weights(share) for w, share in enumerate(shares)}
+        placement = Placement(name, encode, alike=alike)
+        for slot, share in enumerate(encode(range(self.workers))):
+            place = placement.place(slot, self._addresses[slot])
+            arrays = share if isinstance(share, tuple) else (share,)
+            placement.held[place] = Weights(*arrays)
         self.placements.append(placement)
         return placement
 
     def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
         """Computes answers in the order of their delays until they suffice."""
-        with self._lock:
-            call = self._calls
-            self._calls += 1
-        faults = [self._fault(call, worker) for worker in range(self.workers)]
-        crew = Crew(self.addresses)
-        for health in crew.health.values():
-            # Whoever is slow is late at once.
-            health.begin("before", 0.0, None)
-            health.end("before", 0.0, job.kind)
-        for address in tuple(self._distrusted):
-            crew.distrust(address, 0.0)
-        engine = engine_for(job.program, self.engine)
-        script = dict(zip(self.addresses, faults, strict=True))
-        layer = _Layer(job, crew, script, engine)
-        self._distrusted.update(layer.run())
-        return layer.collector, layer.results
+        collector = collector_for(job, self.addresses)
+        crew = self._crew([job.kind])
+        made = Round(
+            collector,
+            crew,
+            lambda slot, worker: True,
+            kind=job.kind,
+            timeout=job.timeout,
+            hedged=job.hedged,
+            tries=1,  # every worker is scripted: none stands in for another
+            looks=False,
+        )
+        results = self._results(job, made)
+        return collector, [results[answer] for answer in collector.answers]
+
+    def run_tiles(self, job: TileJob) -> PieceCollector:
+        """Computes tiles in the order of their workers' delays."""
+        pieces = job.pieces()
+        collector = PieceCollector(pieces, self.addresses, job.spare)
+        made = PieceRound(
+            collector,
+            self._crew({piece.kind for piece in pieces}),
+            lambda slot, worker: True,
+            timeout=job.timeout,
+            copies=job.copies,
+            looks=False,
+        )
+        self._results(job, made)
+        return collector
+
+    def team(self, kind: Hashable) -> dict[str, float]:
+        """Returns the workers that did not lie, all as fast; see ``Executor.team``."""
+        return {a: 1.0 for a in self._addresses if a not in self._distrusted}
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares."""
@@ -154,43 +185,58 @@ class LocalExecutor(Executor):
         for placement in list(self.placements):
             self.release(placement)
 
+    def _crew(self, kinds: Iterable[Hashable]) -> Crew:
+        crew = Crew(self.addresses)
+        for health in crew.health.values():
+            # Whoever is slow is late at once.
+            for kind in kinds:
+                health.begin("before", 0.0, None)
+                health.end("before", 0.0, kind)
+        for address in tuple(self._distrusted):
+            crew.distrust(address, 0.0)
+        return crew
+
+    def _results(
+        self, job: Work, made: Round | PieceRound
+    ) -> dict[tuple[int, str], np.ndarray]:
+        """Runs a layer or chain to its end; returns its results by slot and worker."""
+        with self._lock:
+            call = self._calls
+            self._calls += 1
+        faults = [self._fault(call, worker) for worker in range(self.workers)]
+        script = dict(zip(self.addresses, faults, strict=True))
+        running = _Running(job, made, script, self.engine)
+        self._distrusted.update(running.run())
+        return running.results
+
     def _fault(self, call: int, worker: int) -> LocalFault:
         if isinstance(self.faults, Mapping):
             return self.faults.get(worker, LocalFault())
         return self.faults(call, worker) or LocalFault()
 
 
-class _Layer:
-    """One layer under way: carries out what its round commands, on a virtual clock."""
+class _Running:
+    """A layer or chain: carries out what its round commands, on a virtual clock."""
 
     def __init__(
-        self, job: Job, crew: Crew, faults: Mapping[str, LocalFault], engine: Engine
+        self,
+        job: Work,
+        made: Round | PieceRound,
+        faults: Mapping[str, LocalFault],
+        engine: str,
     ) -> None:
-        self.collector = collector_for(job, crew.roster.addresses)
+        self.results: dict[tuple[int, str], np.ndarray] = {}
+        """By slot and worker."""
+        self._collector: Collector | PieceCollector = made.collector
         self._job = job
         self._faults = faults
         self._engine = engine
-        self._round = Round(
-            self.collector,
-            crew,
-            lambda slot, worker: True,
-            kind=job.kind,
-            timeout=job.timeout,
-            hedged=job.hedged,
-            tries=1,  # every worker is scripted: none stands in for another
-            looks=False,
-        )
+        self._round = made
         self._now = 0.0
         self._inputs: dict[int, np.ndarray] = {}
         self._arrivals: list[tuple[float, int, str]] = []
         """A heap of when answers come: time, slot, worker."""
         self._distrusted: set[str] = set()
-        self._results: dict[int, np.ndarray] = {}
-
-    @property
-    def results(self) -> list[np.ndarray]:
-        """The survivors' results."""
-        return [self._results[slot] for slot in self.collector.survivors]
 
     def run(self) -> set[str]:
         """Runs it to its end, and returns who is not to be used any more."""
@@ -220,39 +266,54 @@ class _Layer:
                     )
                     self._tell(Encoded(slots))
                 case Send(slot, worker):
-                    nbytes = self._inputs[slot].nbytes
-                    self.collector.records[slot].bytes_sent += nbytes
+                    record = self._collector.record(slot, worker)
+                    record.bytes_sent += self._inputs[slot].nbytes
                     arrival = self._now + self._faults[worker].delay
                     heappush(self._arrivals, (arrival, slot, worker))
                 case Judge(given):
-                    asked = [slot for slots in given.values() for slot in slots]
-                    results = {slot: self._results[slot] for slot in asked}
+                    assert isinstance(self._job, Job)  # tiles are compared one by one
+                    results = {
+                        slot: self.results[slot, worker]
+                        for worker, slots in given.items()
+                        for slot in slots
+                    }
                     self._tell(Judged(judge(self._job, given, results)))
+                case Compare(slot, workers):
+                    assert isinstance(self._job, TileJob)
+                    of = {worker: self.results[slot, worker] for worker in workers}
+                    agreeing = self._job.compare(slot, of)
+                    self._tell(Compared(slot, workers, agreeing))
+                case Keep(slot, worker):
+                    self._job.keep(slot, self.results.pop((slot, worker)))
                 case Distrusted(worker):
                     self._distrusted.add(worker)
 
     def _answer(self, slot: int, worker: str) -> Iterator[Event]:
         """Computes what a worker answers, now that it comes."""
         job, fault, now = self._job, self._faults[worker], self._now
-        share = job.placement.held.get(slot)
+        placement = job.placement_of(slot)
+        share = placement.held.get(placement.place(slot, worker))
         if fault.error is not None or share is None:
             # Without a share: the model was closed meanwhile.
             yield Failed(slot, worker, fault.error or LOST_SHARE, now)
             return
-        coded = self._inputs[slot]
-        reply = Reply.of(
-            lambda: share.run(coded, job.program, self._engine), catch=Exception
-        )
+        program = _program(job.text_of(slot))
+        engine = engine_for(program, self._engine)
+        inputs = self._inputs[slot]
+        reply = Reply.of(lambda: share.run(inputs, program, engine), catch=Exception)
         if fault.alter is not None and reply.array is not None:
             reply = replace(reply, array=fault.alter(reply.array))
-        wrong = job.check(reply)
-        if wrong == NOT_FINITE and not job.bounded():
+        wrong = job.check(reply, slot)
+        if wrong == NOT_FINITE and job.may_be_infinite(slot, worker):
             yield Abandoned(UNBOUNDED)
         if wrong is None:
             assert reply.array is not None  # or that would be wrong
-            self._results[slot] = reply.array  # each slot is sent to once
+            self.results[slot, worker] = reply.array
             times = reply.started, reply.finished
-            self.collector.records[slot].engine = self._engine.name
+            self._collector.record(slot, worker).engine = engine.name
             yield Answered(slot, worker, reply.array.nbytes, now, *times)
         else:
             yield Failed(slot, worker, wrong or "no result", now)
+
+
+_program = lru_cache(maxsize=256)(from_text)

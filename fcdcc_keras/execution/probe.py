@@ -15,7 +15,7 @@ from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.memory import Memory
 from fcdcc_keras.execution.patience import while_scheduler_answers
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.partition.program import convolution_program
+from fcdcc_keras.partition.program import convolution_text
 from fcdcc_keras.version import __version__
 from fcdcc_keras.wire.requests import LEFT, PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
@@ -124,9 +124,9 @@ async def _warm_up(
     """
     ones = np.ones((1, 1, 1, 1), np.float32)
     share, nbytes = Weights(ones), ones.nbytes
-    subtasks = [Subtask(address, share, ones, nbytes) for address in addresses]
-    program = convolution_program(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
-    replies = map(_outcome, tasks.start("warm_up", subtasks, program))
+    program = convolution_text(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
+    subtasks = [Subtask(a, share, ones, nbytes, program) for a in addresses]
+    replies = map(_outcome, tasks.start("warm_up", subtasks))
     asking = dict(zip(addresses, replies, strict=True))
     said = await _answers(memory, asking, WARM_UP_TIMEOUT)
     wrong = {a: text for a, text in said.items() if text not in ("ready", LEFT)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal, get_args
 
 from fcdcc_keras.checks import check_choice, is_number
@@ -47,6 +48,10 @@ class LayerRecord:
     there is no redundancy."""
     local: str | None = None
     """Why the client computed the layer itself, or None: the workers did."""
+
+
+next_call = count().__next__
+"""Returns the number of the next call of a layer, or of layers."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 
@@ -15,10 +15,16 @@ import numpy as np
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
+from fcdcc_keras.execution.cutting import At
 from fcdcc_keras.execution.records import Notes, Policy
+from fcdcc_keras.execution.stretch import Arrays, DistributedStretch
 from fcdcc_keras.planning import LayerPlan
+from fcdcc_keras.planning.stretch_plan import StretchPlan
 
 logger = logging.getLogger(__name__)
+
+Placed = CodedConvolution | DistributedStretch
+"""What has weights on the workers."""
 
 
 class Session:
@@ -34,7 +40,7 @@ class Session:
         """(path, reason) of each layer that was not converted."""
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
         """The Keras layers that it is held for."""
-        self._layers: list[CodedConvolution] = []
+        self._layers: list[Placed] = []
         self._closing = threading.RLock()
         # The finalizer must not refer to the session, or it would never run.
         self._finalizer = weakref.finalize(self, _end_later, self._layers, cleanup)
@@ -53,12 +59,25 @@ class Session:
         Once the session is closed it computes in the client.
         """
         layer = CodedConvolution(plan, self.executor, self.policy, self.notes)
-        with self._closing:
-            if self.closed:
-                layer.detach()
-            else:
-                self._layers.append(layer)
+        self._keep(layer)
         return layer
+
+    def add_stretch(
+        self, plan: StretchPlan, at: At, arrays: Arrays, stragglers: int
+    ) -> DistributedStretch:
+        """Returns a stretch in tiles; nothing is placed yet. See ``add``.
+
+        Args:
+            plan: Its chains.
+            at: The stretch.
+            arrays: Its weights.
+            stragglers: γ.
+        """
+        stretch = DistributedStretch(
+            plan, at, arrays, self.executor, self.policy, self.notes, stragglers
+        )
+        self._keep(stretch)
+        return stretch
 
     def place(self, layer: CodedConvolution, kernel: np.ndarray) -> None:
         """Gives every worker its share of a layer for the first time.
@@ -70,26 +89,55 @@ class Session:
         Raises:
             ClusterError: A worker did not take its share.
         """
-        placement = layer.place(kernel, wait=True)
-        held = {} if placement is None else placement.held
-        addresses = enumerate(self.executor.addresses)
-        lacking = [address for slot, address in addresses if slot not in held]
-        if lacking:
-            raise ClusterError(
-                "Every worker must take its kernel shares when a model is "
-                f"distributed. Received: layer {layer.plan.path!r} is held by "
-                f"{len(held)} of {self.executor.workers} workers, and not by "
-                f"{', '.join(lacking)}. Check these workers' logs and memory, or "
-                "distribute over fewer workers."
-            )
+        layer.place(kernel, wait=True)
+        self._check_placed(layer)
+
+    def place_stretch(
+        self, stretch: DistributedStretch, values: Sequence[np.ndarray]
+    ) -> None:
+        """Gives every worker the weights of a stretch for the first time.
+
+        Args:
+            stretch: What ``add_stretch`` gave.
+            values: What the model's variables hold.
+
+        Raises:
+            ClusterError: A worker did not take them.
+        """
+        stretch.place(values, wait=True)
+        self._check_placed(stretch)
 
     def too_few(self) -> int | None:
         """Returns how many workers are left, if a layer needs more."""
-        needed = [layer.plan.code.recovery_threshold for layer in self._layers]
+        needed = [layer.needed for layer in self._layers]
         if self.closed or not needed:
             return None
         left = self.executor.left(look=True)
         return left if left < max(needed) else None
+
+    def _keep(self, layer: Placed) -> None:
+        """Has a layer be closed with the session, or now if that is closed."""
+        with self._closing:
+            if self.closed:
+                layer.detach()
+            else:
+                self._layers.append(layer)
+
+    def _check_placed(self, layer: Placed) -> None:
+        for placement in layer.placements:
+            lacking = [
+                address
+                for slot, address in enumerate(self.executor.addresses)
+                if placement.place(slot, address) not in placement.held
+            ]
+            if lacking:
+                raise ClusterError(
+                    "Every worker must take its kernel shares when a model is "
+                    f"distributed. Received: layer {placement.name!r} is held by "
+                    f"{len(placement.held)} of {self.executor.workers} workers, and "
+                    f"not by {', '.join(lacking)}. Check these workers' logs and "
+                    "memory, or distribute over fewer workers."
+                )
 
     def left_by(self, layer: object) -> None:
         """Takes note that a layer has another session; without any, closes."""
@@ -130,7 +178,7 @@ def _close_all() -> None:
         ended.wait(EXIT_TIMEOUT)
 
 
-def _end(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
+def _end(layers: list[Placed], cleanup: Callable[[], None]) -> None:
     try:
         for layer in layers:
             layer.detach()
@@ -145,7 +193,7 @@ _ending: list[threading.Thread] = []
 """The thread that does so."""
 
 
-def _end_later(layers: list[CodedConvolution], cleanup: Callable[[], None]) -> None:
+def _end_later(layers: list[Placed], cleanup: Callable[[], None]) -> None:
     # The garbage collector calls this in whichever thread it runs, within any
     # statement, even on the loop that ending must wait for. It must take no lock
     # which that thread may hold, and starting a thread takes some.

@@ -8,10 +8,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fcdcc_keras.coding.job import Encode, Placement
-from fcdcc_keras.wire.transport import Transport
+from fcdcc_keras.wire.transport import Share, Transport
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -22,8 +20,13 @@ PLACE_TIMEOUT = 30.0
 """Seconds that a worker gets to take its kernel share."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-Key = tuple[Placement, int, str]
-"""A layer, a slot and the address of its worker: one share on its way."""
+Key = tuple[Placement, int | str, str]
+"""A layer, what the share of a slot is held under, the worker's address: one share."""
+
+
+def key_of(placement: Placement, slot: int, address: str) -> Key:
+    """Returns what the share of a slot on a worker is known by."""
+    return placement, placement.place(slot, address), address
 
 
 class Shares:
@@ -50,42 +53,44 @@ class Shares:
         self._end = end
         self._encoder = ThreadPoolExecutor(1, "fcdcc-shares")
         # Changed on the loop and in any other thread: so never iterated itself.
-        self._placements: dict[Placement, set[tuple[int, str]]] = {}
-        """With the slots and addresses of the shares that its layer waits for."""
+        self._placements: dict[Placement, set[tuple[int | str, str]]] = {}
+        """With the places and addresses of the shares that its layer waits for."""
         self._placing: dict[Key, asyncio.Task[None]] = {}
 
-    def new(self, name: str, encode: Encode) -> Placement:
+    def new(self, name: str, encode: Encode, *, alike: bool = False) -> Placement:
         """Returns a placement that no worker holds a share of yet."""
-        placement = Placement(name, encode)
+        placement = Placement(name, encode, alike=alike)
         self._placements[placement] = set()
         return placement
 
     @staticmethod
     def held(key: Key) -> Future[Any] | None:
         """Returns the future of a share on a worker, or None: it is not there."""
-        placement, slot, address = key
-        where, future = placement.held.get(slot, (None, None))
+        placement, place, address = key
+        where, future = placement.held.get(place, (None, None))
         # Dask takes data back when a cluster restarts: that share is lost.
         there = where == address and future.status == "finished"
         return future if there else None
 
-    def start(self, key: Key, share: np.ndarray) -> asyncio.Task[None]:
+    def start(self, key: Key, share: Share) -> asyncio.Task[None]:
         """Starts giving a worker its share, or returns the task that does."""
         if key not in self._placing:
             self._placing[key] = self._spawn(self._place(key, share))
             self._begin(key[2], key)
         return self._placing[key]
 
-    async def encode_and_start(self, key: Key) -> None:
+    async def encode_and_start(self, key: Key, slot: int) -> None:
         """Gives a worker a share that has not been encoded yet, and waits for that."""
-        placement, slot, _ = key
+        placement = key[0]
         if placement in self._placements and key not in self._placing:
             # In one thread: each that has done this keeps tens of megabytes for ever.
             loop = asyncio.get_running_loop()
-            share = await loop.run_in_executor(self._encoder, placement.encode, [slot])
+            (share,) = await loop.run_in_executor(
+                self._encoder, placement.encode, [slot]
+            )
             # Meanwhile another may have done it: the share may be in use.
             if self.held(key) is None:
-                self.start(key, share[0])
+                self.start(key, share)
         if key in self._placing:
             await self._placing[key]
 
@@ -104,12 +109,12 @@ class Shares:
         """
         waiting = list(self._placements)
         while waiting and wanted():
-            urgent = [p for p in waiting if (slot, address) in self._wanted(p)]
-            placement = (urgent or waiting)[0]
-            waiting.remove(placement)
-            key = placement, slot, address
-            if placement in self._placements and self.held(key) is None:
-                await self.encode_and_start(key)
+            keys = [key_of(placement, slot, address) for placement in waiting]
+            urgent = [key for key in keys if key[1:] in self._wanted(key[0])]
+            key = (urgent or keys)[0]
+            waiting.remove(key[0])
+            if key[0] in self._placements and self.held(key) is None:
+                await self.encode_and_start(key, slot)
                 if self.held(key) is None:
                     break
 
@@ -120,17 +125,17 @@ class Shares:
     @staticmethod
     def forget(placement: Placement, share: Future[Any]) -> None:
         """Notes that a worker has lost a share: it will be given it again."""
-        for slot, (_, future) in list(placement.held.items()):
+        for place, (_, future) in list(placement.held.items()):
             if future is share:
-                placement.held.pop(slot, None)
+                placement.held.pop(place, None)
                 future.release()
 
     def release(self, placement: Placement) -> None:
         """Frees a layer's shares on the workers."""
         self._placements.pop(placement, None)
-        for slot in list(placement.held):
+        for place in list(placement.held):
             # On the loop one may be forgotten at the same time.
-            _, future = placement.held.pop(slot, (None, None))
+            _, future = placement.held.pop(place, (None, None))
             if future is not None:
                 future.release()
 
@@ -140,11 +145,11 @@ class Shares:
             self.release(placement)
         self._encoder.shutdown(wait=False, cancel_futures=True)
 
-    def _wanted(self, placement: Placement) -> set[tuple[int, str]]:
+    def _wanted(self, placement: Placement) -> set[tuple[int | str, str]]:
         return self._placements.get(placement, set())
 
-    async def _place(self, key: Key, share: np.ndarray) -> None:
-        placement, slot, address = key
+    async def _place(self, key: Key, share: Share) -> None:
+        placement, place, address = key
         placing = asyncio.ensure_future(
             self._transport.place(placement.name, address, share)
         )
@@ -162,15 +167,15 @@ class Shares:
             level = logging.INFO if left else logging.WARNING
             logger.log(level, "%s took no share: %r", address, error)
         else:
-            replaced = placement.held.get(slot)
-            placement.held[slot] = address, future
+            replaced = placement.held.get(place)
+            placement.held[place] = address, future
             if replaced is not None:
                 replaced[1].release()
             if placement not in self._placements:
                 self.release(placement)  # as it was while the share was on its way
         finally:
             self._placing.pop(key, None)
-            self._wanted(placement).discard((slot, address))
+            self._wanted(placement).discard((place, address))
             self._end(address, key)
 
 

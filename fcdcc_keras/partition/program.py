@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from fcdcc_keras import programs
 from fcdcc_keras.partition.geometry import ConvGeometry, Sizes
-from fcdcc_keras.programs import Operation, Program
+from fcdcc_keras.programs import Operation, Program, to_text
 
 
 def kernel_shape(geometry: ConvGeometry) -> Sizes:
@@ -64,3 +64,9 @@ def convolution_program(geometry: ConvGeometry, dtype: str) -> Program:
         weights=(kernel_shape(geometry),),
         dtype=dtype,
     )
+
+
+@lru_cache(maxsize=1024)
+def convolution_text(geometry: ConvGeometry, dtype: str) -> str:
+    """Returns ``convolution_program`` as it is sent."""
+    return to_text(convolution_program(geometry, dtype))

@@ -23,7 +23,7 @@ from fcdcc_keras.wire.requests import bytes_of
 from fcdcc_keras.wire.routes import Routes
 from fcdcc_keras.wire.shared_memory import SharedMemory
 from fcdcc_keras.wire.tasks import TaskTransport
-from fcdcc_keras.wire.transport import Subtask, Transport, on_this_machine
+from fcdcc_keras.wire.transport import Share, Subtask, Transport, on_this_machine
 from fcdcc_keras.worker.attachments import UNUSED_FOR
 from fcdcc_keras.worker.handler import ATTACH, HANDLER, packed
 from fcdcc_keras.worker.reply import Reply
@@ -58,20 +58,20 @@ class DirectTransport(Transport):
         return "direct, tasks" if self._routes.cut else self.name
 
     def send(
-        self, name: str, subtasks: Sequence[Subtask], program: str
+        self, name: str, subtasks: Sequence[Subtask]
     ) -> list[Coroutine[Any, Any, Reply]]:
         """Sends the requests; see ``Transport.send``."""
         self._routes.try_again()
         return [
             self._routes.go(
                 subtask.address,
-                partial(self._request, subtask, program),
-                partial(self._relayed, name, subtask, program),
+                partial(self._request, subtask),
+                partial(self._relayed, name, subtask),
             )
             for subtask in subtasks
         ]
 
-    async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
+    async def place(self, name: str, address: str, share: Share) -> Future[Any]:
         """Puts a coded kernel into a worker's memory; see ``Transport.place``."""
         scatter = partial(self._scatter, name, address, share)
         direct = bool(self._client.direct_to_workers)
@@ -115,20 +115,20 @@ class DirectTransport(Transport):
             self._timer.cancel()
         self._memory.close()
 
-    async def _relayed(self, name: str, subtask: Subtask, program: str) -> Reply:
-        return await self._tasks.send(name, [subtask], program)[0]
+    async def _relayed(self, name: str, subtask: Subtask) -> Reply:
+        return await self._tasks.send(name, [subtask])[0]
 
     def _drop(self, address: str) -> None:
         if address in self._connections:
             self._connections.pop(address).close()
 
-    async def _request(self, subtask: Subtask, program: str) -> Reply:
+    async def _request(self, subtask: Subtask) -> Reply:
         target, data = None, None
         coded = subtask.coded
         about = {
             "shape": coded.shape,
             "dtype": coded.dtype.str,
-            "program": program,
+            "program": subtask.program,
         }
         try:
             if await self._shares(subtask):

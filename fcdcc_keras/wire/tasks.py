@@ -34,10 +34,10 @@ class TaskTransport(Transport):
         self._timer: asyncio.TimerHandle | None = None
 
     def send(
-        self, name: str, subtasks: Sequence[Subtask], program: str
+        self, name: str, subtasks: Sequence[Subtask]
     ) -> list[Coroutine[Any, Any, Reply]]:
         """Submits the subtasks; see ``Transport.send``."""
-        futures = self._submit(name, subtasks, program)
+        futures = self._submit(name, subtasks)
         self._release_done()
         loop = asyncio.get_running_loop()
         ends = [loop.create_future() for _ in futures]
@@ -65,9 +65,7 @@ class TaskTransport(Transport):
             raise OSError(f"{address} is not on the scheduler")
         return str(answers[address]["id"])
 
-    def _submit(
-        self, name: str, subtasks: Sequence[Subtask], program: str
-    ) -> list[Future[Any]]:
+    def _submit(self, name: str, subtasks: Sequence[Subtask]) -> list[Future[Any]]:
         """Submits one graph, each task of which is pinned to its worker.
 
         One message, where ``client.submit`` takes one for each of them.
@@ -78,7 +76,7 @@ class TaskTransport(Transport):
         layers = {}
         for subtask in subtasks:
             key = self._key("conv", name, subtask.address)
-            task = (answer, subtask.share, subtask.coded, program)
+            task = (answer, subtask.share, subtask.coded, subtask.program)
             pinned = {
                 "workers": [subtask.address],
                 "allow_other_workers": False,

@@ -14,7 +14,6 @@ from uuid import uuid4
 import numpy as np
 
 from fcdcc_keras.dask_internals import own_address
-from fcdcc_keras.programs import Program, to_text
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.weights import Weights
@@ -23,22 +22,26 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 
+Share = np.ndarray | tuple[np.ndarray, ...]
+"""A worker's weights of a layer or a chain: an array, or several."""
 KERNEL = "fcdcc:kernel:"
 """What the keys of all kernel shares begin with."""
 
 
 @dataclass(frozen=True)
 class Subtask:
-    """One worker's part of one layer."""
+    """One worker's part of a layer, or of a chain of layers."""
 
     address: str
     share: Any
     """The future that stands for the coded kernel in the worker's memory. As a Dask
     task, a subtask can have the ``Weights`` itself."""
     coded: np.ndarray
-    """Coded inputs: ``(ℓ_A·B, Ĥ, W, C)``."""
+    """What it is computed from: of a coded layer ``(ℓ_A·B, Ĥ, W, C)``, or a tile's."""
     result_nbytes: int
     """Bytes that the worker's result must have."""
+    program: str
+    """The text of what computes it."""
 
 
 class Transport(ABC):
@@ -58,8 +61,8 @@ class Transport(ABC):
         """How subtasks reach the workers at present, as the trace names it."""
         return self.name
 
-    async def place(self, name: str, address: str, share: np.ndarray) -> Future[Any]:
-        """Puts a coded kernel into a worker's memory.
+    async def place(self, name: str, address: str, share: Share) -> Future[Any]:
+        """Puts a coded kernel, or a chain's weights, into a worker's memory.
 
         Scattered data belongs to this client: Dask frees it when the client goes.
 
@@ -69,14 +72,14 @@ class Transport(ABC):
         return await self._scatter(name, address, share, False)
 
     async def _scatter(
-        self, name: str, address: str, share: np.ndarray, direct: bool
+        self, name: str, address: str, share: Share, direct: bool
     ) -> Future[Any]:
         key = self._key("kernel", name, address)
         # Within a task of Dask's own, which a context tells of, it would put the share
         # into the memory of that task's worker, whatever `workers` says.
         placing = Context().run(
             self._client.scatter,
-            {key: Weights(share)},
+            {key: Weights(*share) if isinstance(share, tuple) else Weights(share)},
             workers=[address],
             direct=direct,
             asynchronous=True,
@@ -85,7 +88,7 @@ class Transport(ABC):
         return future
 
     def start(
-        self, name: str, subtasks: Sequence[Subtask], program: Program
+        self, name: str, subtasks: Sequence[Subtask]
     ) -> list[asyncio.Task[Reply]]:
         """Sends one subtask to each worker, and to no other.
 
@@ -94,13 +97,12 @@ class Transport(ABC):
             none; while the worker is silent it does not end. Never raises.
         """
         return [
-            asyncio.ensure_future(_reply(sent))
-            for sent in self.send(name, subtasks, to_text(program))
+            asyncio.ensure_future(_reply(sent)) for sent in self.send(name, subtasks)
         ]
 
     @abstractmethod
     def send(
-        self, name: str, subtasks: Sequence[Subtask], program: str
+        self, name: str, subtasks: Sequence[Subtask]
     ) -> list[Coroutine[Any, Any, Reply]]:
         """Sends subtasks; gives what returns each reply, or raises."""
 

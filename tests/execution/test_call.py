@@ -76,7 +76,7 @@ class _Transport:
     async def close(self):
         pass
 
-    def start(self, name, subtasks, conv):
+    def start(self, name, subtasks):
         return [asyncio.ensure_future(self.answer(s.address)) for s in subtasks]
 
     async def answer(self, address):

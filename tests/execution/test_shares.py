@@ -90,12 +90,12 @@ def test_a_layer_released_meanwhile_is_left_out(shares, transport):
 def test_a_worker_has_lost_a_share(shares, transport):
     placement, *_ = layers(shares)
     key = placement, 0, "worker"
-    asyncio.run(shares.encode_and_start(key))
+    asyncio.run(shares.encode_and_start(key, 0))
     lost = shares.held(key)
     shares.forget(placement, lost)
     assert shares.held(key) is None
     assert lost.status == "released"
-    asyncio.run(shares.encode_and_start(key))
+    asyncio.run(shares.encode_and_start(key, 0))
     again = shares.held(key)
     shares.forget(placement, lost)  # whoever was late to notice
     assert shares.held(key) is again
@@ -106,7 +106,7 @@ def test_a_share_is_not_replaced_by_itself(shares, transport):
 
     async def both():
         key = placement, 0, "worker"
-        await asyncio.gather(*[shares.encode_and_start(key) for _ in range(3)])
+        await asyncio.gather(*[shares.encode_and_start(key, 0) for _ in range(3)])
 
     # The first may be in use, and is there: another copy would take it away.
     asyncio.run(both())
@@ -124,7 +124,7 @@ def test_a_share_that_comes_while_its_layer_is_released_is_freed(shares, transpo
             came.append(share[1])
 
     came, placement.held = [], Held()
-    asyncio.run(shares.encode_and_start((placement, 0, "worker")))
+    asyncio.run(shares.encode_and_start((placement, 0, "worker"), 0))
     assert [future.status for future in came] == ["released"]
     assert not placement.held
 

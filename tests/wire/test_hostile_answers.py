@@ -9,13 +9,13 @@ import pytest
 from distributed.security import Security
 
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.partition.program import convolution_program
+from fcdcc_keras.partition.program import convolution_text
 from fcdcc_keras.wire.direct import DirectTransport
 from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker.reply import Reply
 
 ADDRESS = "tcp://127.0.0.1:1"
-PROGRAM = convolution_program(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
+PROGRAM = convolution_text(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
 RESULT = np.ones((1, 8, 8, 512), np.float32)
 SHARED = json.loads(Reply(RESULT, None, 1.0, 2.0, shared=True).to_wire())
 
@@ -36,8 +36,8 @@ def answered(said, data=None):
             ask=ask, close=lambda: None
         )
         share = SimpleNamespace(key="share")
-        subtask = Subtask(ADDRESS, share, RESULT, RESULT.nbytes)
-        (task,) = transport.start("conv", [subtask], PROGRAM)
+        subtask = Subtask(ADDRESS, share, RESULT, RESULT.nbytes, PROGRAM)
+        (task,) = transport.start("conv", [subtask])
         reply, name = await task, tuple(given[0][0])
         error, shape = reply.error, getattr(reply.array, "shape", None)
         del reply, task  # nobody uses it any more

@@ -13,7 +13,7 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.partition.program import convolution_program
+from fcdcc_keras.partition.program import convolution_text
 from fcdcc_keras.wire import direct, shared_memory
 from fcdcc_keras.wire.direct import DirectTransport
 from fcdcc_keras.wire.transport import Subtask
@@ -76,9 +76,9 @@ ONES = np.ones((1, 128, 128, 1), np.float32)
 
 def request(worker, address="tcp://a:1"):
     share = SimpleNamespace(key="share")
-    subtask = Subtask(address, share, ONES, ONES.nbytes)
-    program = convolution_program(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
-    return worker.transport.start("layer", [subtask], program)[0]
+    program = convolution_text(ConvGeometry((1, 1), 1, 1, (1, 1)), "float32")
+    subtask = Subtask(address, share, ONES, ONES.nbytes, program)
+    return worker.transport.start("layer", [subtask])[0]
 
 
 @pytest.fixture
