@@ -13,7 +13,7 @@ from fcdcc_keras.partition.boxes import Box
 from fcdcc_keras.partition.stretch import Chain, Stretch
 from fcdcc_keras.partition.tiling import shares
 from fcdcc_keras.planning.stretch_plan import StretchPlan
-from fcdcc_keras.planning.tiles import best_tiles
+from fcdcc_keras.planning.tiles import Rates, best_tiles
 from fcdcc_keras.worker.engines.base import Recent
 
 At = Callable[[tuple[int, ...]], Stretch]
@@ -46,14 +46,20 @@ class ChainRun:
 class Cutting:
     """A stretch's chains, and the tiles of each."""
 
-    def __init__(self, plan: StretchPlan, at: At) -> None:
+    def __init__(self, plan: StretchPlan, at: At, rates: Rates | None = None) -> None:
         """Takes how the stretch is cut into chains, and the stretch.
+
+        Args:
+            plan: Its chains.
+            at: The stretch.
+            rates: What tiles are chosen by; default: ``Rates()``.
 
         Raises:
             PlanError: It cannot be cut so.
         """
         self._plan = plan
         self._at = at
+        self._rates = rates or Rates()
         self._chains = Recent[tuple[Chain, ...]](_SIZES)
         self._tiles = Recent["_Tiles"](_SIZES)
         self.names = self._names()
@@ -100,7 +106,7 @@ class Cutting:
         addresses, cut = list(team), []
         for number in run.numbers:
             sized = self.chains(size)[number].sized(shape)
-            tiles = best_tiles(sized, tuple(team.values()))
+            tiles = best_tiles(sized, tuple(team.values()), self._rates)
             boxes = [
                 (addresses[worker], part)
                 for worker, box in tiles

@@ -21,10 +21,10 @@ Fallback = Literal["local", "raise"]
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """What happened to one micro-batch in one layer. Times in seconds."""
+    """What happened to one micro-batch in one layer, or chain. Times in seconds."""
 
     layer: str
-    """Path of the layer."""
+    """Path of the layer; of a chain those of its first and last."""
     call: int
     """Number of the layer's call; the micro-batches of one call have it in common."""
     started: float
@@ -47,7 +47,9 @@ class LayerRecord:
     """Workers that were left, where a layer needs more: each has several shares, and
     there is no redundancy."""
     local: str | None = None
-    """Why the client computed the layer itself, or None: the workers did."""
+    """Why the client had to compute the layer itself, or None."""
+    client: bool = False
+    """Whether the plan has the client compute it."""
 
 
 next_call = count().__next__

@@ -20,6 +20,7 @@ from fcdcc_keras.execution.records import Notes, Policy
 from fcdcc_keras.execution.stretch import Arrays, DistributedStretch
 from fcdcc_keras.planning import LayerPlan
 from fcdcc_keras.planning.stretch_plan import StretchPlan
+from fcdcc_keras.planning.tiles import Rates
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,12 @@ class Session:
         return layer
 
     def add_stretch(
-        self, plan: StretchPlan, at: At, arrays: Arrays, stragglers: int
+        self,
+        plan: StretchPlan,
+        at: At,
+        arrays: Arrays,
+        stragglers: int,
+        rates: Rates | None = None,
     ) -> DistributedStretch:
         """Returns a stretch in tiles; nothing is placed yet. See ``add``.
 
@@ -72,9 +78,17 @@ class Session:
             at: The stretch.
             arrays: Its weights.
             stragglers: γ.
+            rates: What tiles are chosen by; default: ``Rates()``.
         """
         stretch = DistributedStretch(
-            plan, at, arrays, self.executor, self.policy, self.notes, stragglers
+            plan,
+            at,
+            arrays,
+            self.executor,
+            self.policy,
+            self.notes,
+            stragglers,
+            rates,
         )
         self._keep(stretch)
         return stretch

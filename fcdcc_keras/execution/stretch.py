@@ -21,6 +21,7 @@ from fcdcc_keras.execution.cutting import At, ChainRun, Cutting
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
 from fcdcc_keras.execution.trouble import fall_back, warn_of_liars
 from fcdcc_keras.planning.stretch_plan import StretchPlan
+from fcdcc_keras.planning.tiles import Rates
 from fcdcc_keras.worker.engines.choice import engine_for
 from fcdcc_keras.worker.weights import Weights
 
@@ -57,6 +58,7 @@ class DistributedStretch:
         policy: Policy,
         notes: Notes | None = None,
         stragglers: int = 0,
+        rates: Rates | None = None,
     ) -> None:
         """Takes what is computed where; nothing is placed yet.
 
@@ -68,6 +70,7 @@ class DistributedStretch:
             policy: What to do in trouble.
             notes: The model's.
             stragglers: γ.
+            rates: What tiles are chosen by; default: ``Rates()``.
         """
         self.plan = plan
         self._arrays = arrays
@@ -75,7 +78,7 @@ class DistributedStretch:
         self._policy = policy
         self._notes = Notes() if notes is None else notes
         self._stragglers = stragglers
-        self._cutting = Cutting(plan, at)
+        self._cutting = Cutting(plan, at, rates)
         self._held: _Held | None = None
         self._users: dict[_Held, int] = {}
         self._lock = threading.RLock()
@@ -103,7 +106,8 @@ class DistributedStretch:
             for run in self._cutting.runs:
                 record = LayerRecord(run.name, call, time.time())
                 if not run.distributed:
-                    inputs = self._compute(run, size, inputs, held)
+                    record = replace(record, client=True)
+                    inputs = self._local(run, size, inputs, held, record, None)
                 elif executor is None or not inputs.size:
                     why = "not on a cluster" if inputs.size else "empty batch"
                     inputs = self._local(run, size, inputs, held, record, why)
@@ -251,7 +255,7 @@ class DistributedStretch:
         inputs: np.ndarray,
         held: _Held,
         record: LayerRecord,
-        reason: str,
+        reason: str | None,
     ) -> np.ndarray:
         began = time.time()
         outputs = self._compute(run, size, inputs, held)

@@ -22,6 +22,8 @@ class LayerSummary:
         of each went."""
         self.local: set[int] = set()
         """Calls that the client had to compute, even in part."""
+        self.planned: set[int] = set()
+        """Calls that the client computed as planned."""
 
     @property
     def splits(self) -> dict[int, Split]:
@@ -65,6 +67,8 @@ class Summary:
             micro_batches.append((record.started, split(record)))
             if record.local is not None:
                 layer.local.add(record.call)
+            if record.client:
+                layer.planned.add(record.call)
             if record.too_few is not None:
                 known = record.too_few if self.fewest is None else self.fewest
                 self.fewest = min(known, record.too_few)
@@ -80,8 +84,9 @@ class Summary:
 
     @property
     def calls(self) -> int:
-        """Calls of coded layers."""
-        return sum(len(layer.calls) for layer in self.layers.values())
+        """Calls of coded layers, and of chains that the plan gives to workers."""
+        layers = self.layers.values()
+        return sum(len(layer.calls) - len(layer.planned) for layer in layers)
 
     @property
     def local(self) -> int:
@@ -96,7 +101,7 @@ class Summary:
             (
                 path,
                 str(len(layer.calls)),
-                str(len(layer.local)),
+                str(len(layer.local | layer.planned)),
                 *map(milliseconds, astuple(layer.median)),
             )
             for path, layer in self.layers.items()
