@@ -58,6 +58,7 @@ def _share(process: int, lane: int, bar: Bar) -> Iterator[dict[str, Any]]:
             "answered": bar.answered,
             "bytes_sent": bar.bytes_sent,
             "bytes_received": bar.bytes_received,
+            **({} if bar.tile is None else {"tile": bar.tile}),
             **({"engine": bar.engine} if bar.engine else {}),
             **({"detail": bar.detail} if bar.detail else {}),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
@@ -19,8 +20,8 @@ class Split:
     transport: float = 0.0
     """The rest: to the workers and back, and waiting there."""
     convolution: float = 0.0
-    """Of the worker whose answer was the last one needed, by its own clock; or of the
-    client, where it computed the layer itself."""
+    """Of the worker whose answer was the last one needed, by its own clock, of tiles of
+    the worker that had most to do; or of the client, where it computed the layer."""
     decode: float = 0.0
     """Decoding and merging, in the client."""
 
@@ -46,13 +47,24 @@ def split(record: LayerRecord) -> Split:
     ]
     # A local layer may have waited for workers first: that is transport.
     waited = record.local is None and bool(used)
-    convolution = min(max(0.0, max(used)[1]), record.collect) if waited else 0.0
+    busy = (_of_tiles(record) or max(used)[1]) if waited else 0.0
+    convolution = min(max(0.0, busy), record.collect)
     return Split(
         encode=record.encode,
         transport=record.collect - convolution,
         convolution=convolution + record.convolve,
         decode=record.decode,
     )
+
+
+def _of_tiles(record: LayerRecord) -> float:
+    """Returns the seconds of the worker that computed most of a chain's tiles."""
+    busy: Counter[str] = Counter()
+    for task in record.subtasks:
+        times = task.started, task.finished
+        if task.outcome == "used" and task.piece is not None and None not in times:
+            busy[task.address] += (task.finished or 0.0) - (task.started or 0.0)
+    return max(busy.values(), default=0.0)
 
 
 def split_together(parts: Iterable[tuple[float, Split]]) -> Split:

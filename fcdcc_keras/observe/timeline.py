@@ -46,6 +46,8 @@ class Bar:
     """Why it failed."""
     engine: str
     """What the worker computed by."""
+    tile: int | None = None
+    """Number of the tile, where the layers were computed in tiles."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def _bar(record: LayerRecord, task: SubtaskRecord, begin: float, origin: float) 
         bytes_received=task.bytes_received,
         detail=task.detail,
         engine=task.engine,
+        tile=task.piece,
     )
 
 

@@ -1,5 +1,7 @@
 """Where the time of micro-batches and of whole calls went; scripted, so exact."""
 
+from dataclasses import replace
+
 import pytest
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
@@ -23,6 +25,16 @@ def test_the_convolution_is_that_of_the_last_answer_needed() -> None:
     other_clock = used(1, 0.25, 105.0, 106.0, 2.25)
     assert split(record(first, other_clock)) == Split(0.25, 1.0, 1.0, 0.5)
     assert split(record(first, other_clock)).total == 2.75
+
+
+def test_of_tiles_it_is_that_of_the_worker_with_most_to_do() -> None:
+    def tile(number: int, worker: int, *times: float) -> SubtaskRecord:
+        return replace(used(worker, *times), piece=number)
+
+    two = tile(0, 0, 0.25, 0.5, 1.0, 1.25), tile(2, 0, 0.25, 1.0, 1.5, 1.75)
+    last = tile(1, 1, 0.25, 1.5, 2.25, 2.25)
+    late = replace(tile(3, 0, 0.25, 1.5, 2.25, 2.5), outcome="late")
+    assert split(record(*two, last, late)) == Split(0.25, 1.0, 1.0, 0.5)
 
 
 def test_a_layer_of_the_client_waited_first_and_then_convolved() -> None:

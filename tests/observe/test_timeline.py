@@ -166,3 +166,15 @@ def test_pictures_are_drawn(records, tmp_path) -> None:
 
     plot_trace(records, tmp_path / "trace.png")
     assert (tmp_path / "trace.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tiles_are_told_apart():
+    tiles = [share(0, "used", 1.0, 2.0, 3.0, 4.0, piece=number) for number in (0, 3)]
+    events = chrome_events(timeline([layer("a … b", 0, 1.0, *tiles)]))
+    shares = [event["args"] for event in events if event.get("cat") == "used"]
+    assert [args["tile"] for args in shares] == [0, 3]
+    assert all("tile" not in event.get("args", {}) for event in _of_coded_layers())
+
+
+def _of_coded_layers():
+    return chrome_events(timeline(RECORDS))
