@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
@@ -59,7 +59,7 @@ def split(record: LayerRecord) -> Split:
 
 def _of_tiles(record: LayerRecord) -> float:
     """Returns the seconds of the worker that computed most of a chain's tiles."""
-    busy: Counter[str] = Counter()
+    busy: defaultdict[str, float] = defaultdict(float)
     for task in record.subtasks:
         times = task.started, task.finished
         if task.outcome == "used" and task.piece is not None and None not in times:
