@@ -16,7 +16,9 @@ from html import escape
 from pathlib import Path
 
 from fcdcc_keras.codes import CRME
-from fcdcc_keras.partition import AxisPartition, ConvGeometry
+from fcdcc_keras.partition import AxisPartition, ConvGeometry, SizedProgram
+from fcdcc_keras.partition.tiling import grid
+from fcdcc_keras.programs import Convolution, MaxPool, Program
 
 INK, PALE, LINE = "#263238", "#eceff1", "#90a4ae"
 COLOURS = ("#5c6bc0", "#26a69a", "#ffa726", "#ec407a")
@@ -259,11 +261,68 @@ def latency() -> str:
     return picture.svg()
 
 
+def tile() -> str:
+    """A tile of three layers, with what it needs of each map."""
+    same = (1, 1), (1, 1), ((1, 1), (1, 1))
+    chain = Program(
+        channels=(1,),
+        rank=2,
+        operations=(
+            Convolution((0,), (0,), *same),
+            Convolution((1,), (0,), *same),
+            MaxPool((2,), (), (2, 2), (2, 2), ((0, 0), (0, 0))),
+        ),
+        weights=((3, 3, 1, 1),),
+    )
+    size = 24
+    sized = SizedProgram(chain, [(1, size, size, 1)])
+    boxes = grid(sized.shapes[-1], (1, 2, 3))
+    chosen = 1
+    needed = sized.needed(boxes[chosen])
+    picture = Picture(760, 320, "A tile of three layers, and what it needs")
+    names = "input", "after a convolution 3×3", "after another", "after pooling"
+    side, colour = 150, COLOURS[0]
+    for number, (name, shape) in enumerate(zip(names, sized.shapes, strict=True)):
+        x, y = 22 + 187 * number, 70
+        cell = side / shape[1]
+        picture.text(x + side / 2, 44, name)
+        picture.box((x, y), (side, side))
+        rows, columns = needed[number][1:]
+        picture.box(
+            (x + cell * columns.start, y + cell * rows.start),
+            (cell * len(columns), cell * len(rows)),
+            colour,
+            colour,
+            0.35,
+        )
+        picture.text(x + side / 2, 244, f"{len(rows)} × {len(columns)}")
+        scale = shape[1] / sized.shapes[-1][1]
+        for box in boxes:
+            across, down = box[2].start * scale, box[1].start * scale
+            if across:
+                picture.line(
+                    (x + cell * across, y), (x + cell * across, y + side), LINE
+                )
+            if down:
+                picture.line((x, y + cell * down), (x + side, y + cell * down), LINE)
+        if number:
+            picture.arrow((x - 33, y + side / 2), (x - 5, y + side / 2))
+    even = [len(each) for each in boxes[chosen][1:]]
+    picture.text(
+        380,
+        286,
+        f"the second of 2 × 3 tiles: {even[0]} × {even[1]} of the output need "
+        f"{len(needed[0][1])} × {len(needed[0][2])} of the input",
+    )
+    return picture.svg()
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "layer": layer,
     "apcp": apcp,
     "blocks": blocks,
     "crme": crme,
+    "tile": tile,
     "latency": latency,
 }
 
