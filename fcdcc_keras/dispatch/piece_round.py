@@ -18,12 +18,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
-from functools import singledispatchmethod
+from functools import partial, singledispatchmethod
 from heapq import heappop, heappush
-from statistics import median
 
+from fcdcc_keras.dispatch.choice import Choice
 from fcdcc_keras.dispatch.crew import DISTRUSTED, LEFT, LOOK_EVERY, Crew
-from fcdcc_keras.dispatch.health import DEPTH, Health
+from fcdcc_keras.dispatch.health import Health
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
     Answered,
@@ -54,8 +54,6 @@ from fcdcc_keras.dispatch.verified import CONTRADICTS
 AHEAD = 2
 """Pieces of a round that a worker has at a time: one computed, one on its way; and
 further copies of others."""
-AT_HOME = 1.25
-"""Times as long as elsewhere that a piece may take at home: it is ready there."""
 
 Commands = Iterator[Command]
 
@@ -105,8 +103,6 @@ class PieceRound:
         """Workers that could not do each piece."""
         self._tries: Counter[int] = Counter()
         """How many of them had the piece, and were there."""
-        self._asked: set[int] = set()
-        """Pieces whose inputs are there, or are being made."""
         self._short: set[int] = set()
         """Pieces whose inputs are there, and that too few workers have."""
         self._compared: dict[int, frozenset[str]] = {}
@@ -117,7 +113,7 @@ class PieceRound:
         """What of this round each worker has."""
         self._late: list[tuple[float, int, str]] = []
         """A heap of when what was sent is late; with what has come since."""
-        self._usual: dict[Hashable, float] = {}
+        self._choice = Choice(crew)
         self._followers: dict[int, set[int]] = {}
         for number, piece in enumerate(collector.pieces):
             for needed in piece.needs:
@@ -278,16 +274,11 @@ class PieceRound:
         yield from self._encode(range(len(self.collector.pieces)))
 
     def _encode(self, pieces: Iterable[int]) -> Commands:
-        """Has the inputs be made that can be."""
-        done = self.collector.used.keys()
-        ready = [
-            piece
-            for piece in pieces
-            if piece not in self._asked and self.collector.pieces[piece].needs <= done
-        ]
-        self._asked.update(ready)
+        """Has the inputs be made that can be; those of each piece can once."""
+        done, given = self.collector.used.keys(), self.collector.pieces
+        ready = tuple(piece for piece in pieces if given[piece].needs <= done)
         if ready:
-            yield Encode(tuple(ready))
+            yield Encode(ready)
 
     def _lacks(self, piece: int) -> bool:
         """Returns whether too few workers have a piece."""
@@ -299,9 +290,12 @@ class PieceRound:
 
     def _assign(self, now: float) -> Commands:
         """Sends pieces that too few workers have to those that end them soonest."""
-        for choose in (self._home, self._soonest):  # homes first: each has its own
+        for at_home in (True, False):  # homes first: each has its own
             for piece in () if self.over else sorted(self._short):
-                while self._lacks(piece) and (worker := choose(piece, now)):
+                while self._lacks(piece):
+                    worker = self._choose(piece, at_home, now)
+                    if worker is None:
+                        break
                     if not self._holds(piece, worker):
                         if all(worker != address for _, address in self._placing):
                             yield self._place(piece, worker)
@@ -310,74 +304,21 @@ class PieceRound:
                 if not self._lacks(piece):
                     self._short.discard(piece)
 
-    def _home(self, piece: int, now: float) -> str | None:
-        """Returns a piece's home, if that has nothing to do and is not slow at it."""
-        given = self.collector.pieces[piece]
-        health = self._crew.health.get(given.home)
-        if health is None or health.owes or not health.sound(now):
-            return None
-        if given.home in self._out(piece) or not self._holds(piece, given.home):
-            return None
-        pace, usual = health.pace(given.kind, now), self._usual_time(given.kind, now)
-        slow = pace is not None and pace.mean > AT_HOME * usual
-        return None if slow else given.home
-
-    def _soonest(self, piece: int, now: float) -> str | None:
+    def _choose(self, piece: int, at_home: bool, now: float) -> str | None:
         """Returns who is to be sent a piece now; None: nobody, or not yet."""
         given = self.collector.pieces[piece]
-        able = self._able(piece, self._out(piece), now)
-        if not able:
-            return None
-
-        def ends(address: str) -> float:
-            health = self._crew.health[address]
-            pace = health.pace(given.kind, now)
-            each = self._usual_time(given.kind, now) if pace is None else pace.mean
-            return (health.queued() + given.size) * each
-
-        soonest = min(able, key=lambda a: (ends(a), self._crew.health[a].owes))
-        home = given.home
-        if home in able and ends(home) <= AT_HOME * ends(soonest):
-            soonest = home
-        if len(self._has.get(soonest, ())) >= self._ahead:
-            return None  # it will be sooner even so
-        return soonest
-
-    def _out(self, piece: int) -> set[str]:
-        """Returns the workers that have a piece, had it, or could not do it."""
-        return self._on[piece] | self._answers[piece] | self._failed[piece]
-
-    def _able(self, piece: int, out: set[str], now: float) -> list[str]:
-        """Returns who can do a piece: those in time if there are any, or whoever is.
-
-        Those that have what it takes come before those that are to be given it.
-        """
-        there = [
-            (address, health)
-            for address, health in self._crew.health.items()
-            if address not in out and not health.absent and self._crew.trusts(address)
-        ]
-        holding = [pair for pair in there if self._holds(piece, pair[0])] or there
-        for fit in (
-            [a for a, h in holding if h.sound(now) and h.owes < DEPTH],
-            [a for a, h in holding if h.accepts(now)],
-            [a for a, h in holding if h.owes < DEPTH],
-        ):
-            if fit:
-                return fit
-        return []
-
-    def _usual_time(self, kind: Hashable, now: float) -> float:
-        """Returns what such work usually takes where that is known, or 1."""
-        if kind not in self._usual:
-            known = [h.pace(kind, now) for h in self._crew.health.values()]
-            means = [pace.mean for pace in known if pace is not None]
-            self._usual[kind] = median(means) if means else 1.0
-        return self._usual[kind]
+        out = self._on[piece] | self._answers[piece] | self._failed[piece]
+        holds = partial(self._holds, piece)
+        if at_home:
+            return self._choice.home(given, holds, out, now)
+        worker = self._choice.soonest(given, holds, out, now)
+        if worker is None or len(self._has.get(worker, ())) < self._ahead:
+            return worker
+        return None  # it will be sooner even so
 
     def _send(self, piece: int, worker: str, now: float) -> Send:
         given, health = self.collector.pieces[piece], self._crew.health[worker]
-        pace = health.pace(given.kind, now)
+        pace = self._choice.pace(given.kind, worker, now)
         late_after = None
         if pace is not None:
             late_after = pace.late_after_all(health.queued() + given.size)

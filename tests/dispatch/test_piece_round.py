@@ -2,8 +2,9 @@
 
 import pytest
 
+from fcdcc_keras.dispatch.choice import AT_HOME
 from fcdcc_keras.dispatch.crew import DISTRUSTED, LEFT, LOOK_EVERY, Crew
-from fcdcc_keras.dispatch.health import DEPTH
+from fcdcc_keras.dispatch.health import DEPTH, Pace
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
     Answered,
@@ -24,7 +25,7 @@ from fcdcc_keras.dispatch.messages import (
     SharePlaced,
     Tick,
 )
-from fcdcc_keras.dispatch.piece_round import AHEAD, AT_HOME, PieceRound
+from fcdcc_keras.dispatch.piece_round import AHEAD, PieceRound
 from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 from fcdcc_keras.dispatch.round import MOST_TRIES, RECHECK
 from fcdcc_keras.dispatch.verified import CONTRADICTS
@@ -191,6 +192,15 @@ def test_a_copy_that_is_late_too_is_copied_again():
     assert sends(told.tell(Tick(), 4 * late)) == set()  # everybody has it
 
 
+def test_who_was_never_seen_at_work_is_late_as_others_would_be():
+    told = Told("ab", usual={"b": 1.0})
+    told.begin()
+    told.answer(1, "b", 1.0)
+    late = Pace(1.0, 0.5, 0.0).late_after
+    assert sends(told.tell(Tick(), late - 0.01)) == set()
+    assert sends(told.tell(Tick(), late)) == {(0, "b")}
+
+
 def test_nobody_is_late_of_whom_nothing_is_known():
     told = Told()
     told.begin()
@@ -321,6 +331,14 @@ def test_who_takes_no_weights_is_done_without():
     assert PlaceShare(0, "b") in commands
     assert Look() in commands
     assert Finish() in told.tell(SharePlaced(0, "b", False))
+
+
+def test_who_takes_no_weights_for_one_piece_is_asked_to_for_another():
+    told = Told("aa", workers="ab")
+    told.lacking = {"a", "b"}
+    assert told.begin() == [PlaceShare(0, "a")]  # one at a time
+    commands = told.tell(SharePlaced(0, "a", False))
+    assert {PlaceShare(0, "b"), PlaceShare(1, "a")} <= set(commands)
 
 
 def test_who_has_lost_the_weights_gets_them_again_while_others_work():

@@ -1,0 +1,112 @@
+"""Who is to be sent a piece of work that any worker can do: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable
+from statistics import median
+
+from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.health import DEPTH, Pace
+from fcdcc_keras.dispatch.pieces import Piece
+
+AT_HOME = 1.25
+"""Times as long as elsewhere that a piece may take at home: it is ready there."""
+
+
+class Choice:
+    """Chooses by what is known of workers' usual times, for one round."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._usual: dict[Hashable, float | None] = {}
+
+    def home(
+        self,
+        piece: Piece,
+        holds: Callable[[str], bool],
+        out: Collection[str],
+        now: float,
+    ) -> str | None:
+        """Returns a piece's home, if that has nothing to do and is not slow at it.
+
+        Args:
+            piece: The piece.
+            holds: Whether a worker has what the piece is computed with.
+            out: Workers that are not to have it.
+            now: Seconds.
+        """
+        health = self._crew.health.get(piece.home)
+        if health is None or health.owes or not health.sound(now):
+            return None
+        if piece.home in out or not holds(piece.home):
+            return None
+        slow = self._each(piece, piece.home, now) > AT_HOME * self._most(piece, now)
+        return None if slow else piece.home
+
+    def soonest(
+        self,
+        piece: Piece,
+        holds: Callable[[str], bool],
+        out: Collection[str],
+        now: float,
+    ) -> str | None:
+        """Returns who ends a piece soonest, or None where nobody can do it.
+
+        Args:
+            piece: As for ``home``, as what follows.
+            holds: Those that have what it takes come before those that lack it.
+            out: Workers that are not to have it.
+            now: Seconds.
+        """
+        able = self._able(holds, out, now)
+        if not able:
+            return None
+
+        def ends(address: str) -> float:
+            queued = self._crew.health[address].queued()
+            return (queued + piece.size) * self._each(piece, address, now)
+
+        soonest = min(able, key=lambda a: (ends(a), self._crew.health[a].owes))
+        if piece.home in able and ends(piece.home) <= AT_HOME * ends(soonest):
+            return piece.home
+        return soonest
+
+    def pace(self, kind: Hashable, address: str, now: float) -> Pace | None:
+        """Returns a worker's usual time, or most others' if its own is not known."""
+        health, most = self._crew.health[address], self._known(kind, now)
+        own = health.pace(kind, now)
+        return own if own or most is None else Pace(most, most / 2, now)
+
+    def _each(self, piece: Piece, address: str, now: float) -> float:
+        pace = self._crew.health[address].pace(piece.kind, now)
+        return self._most(piece, now) if pace is None else pace.mean
+
+    def _most(self, piece: Piece, now: float) -> float:
+        return self._known(piece.kind, now) or 1.0
+
+    def _known(self, kind: Hashable, now: float) -> float | None:
+        """Returns what such work usually takes, where that is known."""
+        if kind not in self._usual:
+            known = [h.pace(kind, now) for h in self._crew.health.values()]
+            means = [pace.mean for pace in known if pace is not None]
+            self._usual[kind] = median(means) if means else None
+        return self._usual[kind]
+
+    def _able(
+        self, holds: Callable[[str], bool], out: Collection[str], now: float
+    ) -> list[str]:
+        """Returns those in time if there are any, or whoever is there."""
+        there = [
+            (address, health)
+            for address, health in self._crew.health.items()
+            if address not in out and not health.absent and self._crew.trusts(address)
+        ]
+        holding = [pair for pair in there if holds(pair[0])] or there
+        for fit in (
+            [a for a, h in holding if h.sound(now) and h.owes < DEPTH],
+            [a for a, h in holding if h.accepts(now)],
+            [a for a, h in holding if h.owes < DEPTH],
+        ):
+            if fit:
+                return fit
+        return []
