@@ -9,6 +9,8 @@ Used here, for lack of a documented way to what each gives:
 - ``Layer._flatten_layers``: the layers inside a layer, which only models list.
 - ``Layer._inbound_nodes``, ``KerasTensor._keras_history``: how a graph uses a layer,
   and with what other arguments; ``Operation.input`` raises for one that is used twice.
+- ``keras.src.applications``: the module of the layers that some of Keras's example
+  networks have of their own.
 - ``Operation._auto_config``, ``Model._compile_config``: the arguments of ``__init__``
   where a class has another's ``get_config``, and those of ``compile`` as objects.
 """
@@ -85,6 +87,12 @@ def origin(tensor: Any) -> Any:
     """Returns the layer or operation whose output a symbolic tensor is."""
     with _assumed("`KerasTensor._keras_history` has the `operation`"):
         return tensor._keras_history.operation
+
+
+def example_layer(kind: type) -> str:
+    """Returns the name of a layer of Keras's example networks alone; "" for others."""
+    own = kind.__module__.startswith("keras.src.applications.")
+    return kind.__name__ if own else ""
 
 
 def noted_arguments(layer: Any) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,10 +13,15 @@ from fcdcc_keras import programs as p
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.layers.kinds import coded_class, known_class, plain_class
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.partition.program import operation_of
+from fcdcc_keras.partition.program import kernel_shape, operation_of
 from fcdcc_keras.programs import Operation, Program
-from fcdcc_keras.rewriting.keras_internals import arguments, origin, uses
-from fcdcc_keras.rewriting.walk import is_graph
+from fcdcc_keras.rewriting.keras_internals import (
+    arguments,
+    example_layer,
+    origin,
+    uses,
+)
+from fcdcc_keras.rewriting.walk import is_graph, runs_as_kerass
 
 Sizes = tuple[int, ...]
 
@@ -40,14 +46,9 @@ def program_of(
     shapes = [
         (1, *size, tensor.shape[-1]) for tensor, size in zip(inputs, sizes, strict=True)
     ]
-    writer = _Writer(shapes, dtype)
-    numbers = {id(tensor): number for number, tensor in enumerate(inputs)}
-    writer.graph(numbers, [output])
-    last = numbers[id(output)]
-    if not writer.operations or last != len(writer.shapes) - 1:
-        # A stretch of layers that do nothing at inference, or do so at its end.
-        writer.add(p.Activation((last,)))
-    return writer.program(), writer.arrays
+    writer = Writer(shapes, dtype)
+    writer.stretch(inputs, output)
+    return writer.program(), writer.arrays()
 
 
 def program_of_model(
@@ -58,7 +59,7 @@ def program_of_model(
     return program_of(model.inputs, output, sizes, dtype)
 
 
-class _Writer:
+class Writer:
     """A program while layer after layer is added."""
 
     def __init__(self, inputs: Sequence[Sizes], dtype: str) -> None:
@@ -67,7 +68,12 @@ class _Writer:
         self.shapes: list[Sizes] = list(inputs)
         """Of all values."""
         self.operations: list[Operation] = []
-        self.arrays: list[np.ndarray] = []
+        self.weights: list[Any] = []
+        """Variables, tensors and arrays; they are read by ``arrays`` only."""
+        self.layers: list[Any] = []
+        """All that compute or do nothing, in order; one again for each use."""
+        self.steps: list[tuple[Any, int]] = []
+        """Layers, models and operators of one output, with its number, in order."""
 
     def program(self) -> Program:
         """Returns the program."""
@@ -75,9 +81,28 @@ class _Writer:
             tuple(shape[-1] for shape in self._inputs),
             len(self._inputs[0]) - 2,
             tuple(self.operations),
-            tuple(array.shape for array in self.arrays),
+            tuple(tuple(weight.shape) for weight in self.weights),
             self.dtype,
         )
+
+    def arrays(self) -> list[np.ndarray]:
+        """Returns the weights as they are now."""
+        return [np.asarray(weight, self.dtype) for weight in self.weights]
+
+    def stretch(self, inputs: Sequence[Any], output: Any) -> int:
+        """Adds what a tensor depends on; returns its number, which is the last.
+
+        Args:
+            inputs: The tensors that the program is given.
+            output: The tensor.
+        """
+        numbers = {id(tensor): number for number, tensor in enumerate(inputs)}
+        self.graph(numbers, [output])
+        last = numbers[id(output)]
+        if not self.operations or last != len(self.shapes) - 1:
+            # Of layers that do nothing at inference, or do so at the end.
+            return self.add(p.Activation((last,)))
+        return last
 
     def graph(self, numbers: dict[int, int], outputs: Sequence[Any]) -> None:
         """Adds what tensors of a graph depend on.
@@ -94,26 +119,32 @@ class _Writer:
                 waiting.pop()
                 continue
             layer = origin(tensor)
-            read, given = _use(layer, tensor)
+            read, given = use(layer, tensor)
             missing = [one for one in read if id(one) not in numbers]
             if missing:
                 waiting += missing
                 continue
             if not read:
                 raise _unsupported(layer, "it reads what the stretch does not")
-            reads = [numbers[id(one)] for one in read]
-            if isinstance(layer, keras.layers.Layer):
-                results = self.layer(layer, reads)
+            reads, called = [numbers[id(one)] for one in read], arguments(layer, tensor)
+            if not isinstance(layer, keras.layers.Layer):
+                results = [self.arithmetic(layer, called, reads)]
+            elif _is_given_more(called):
+                raise _unsupported(layer, "it is called with more than tensors")
             else:
-                results = [self.arithmetic(layer, arguments(layer, tensor), reads)]
+                results = self.layer(layer, reads)
             numbers.update(zip(map(id, given), results, strict=True))
+            if len(results) == 1:
+                self.steps.append((layer, *results))
 
     def layer(self, layer: Any, reads: list[int]) -> list[int]:
         """Adds a layer and returns the numbers of its outputs."""
         if isinstance(layer, keras.Model):
-            if not is_graph(layer):
+            if not is_graph(layer) or not runs_as_kerass(layer):
                 raise _unsupported(layer, "a model of a class of its own")
             inner: Any = layer
+            if any(tensor.dtype != self.dtype for tensor in inner.inputs):
+                raise _unsupported(layer, f"it is not given {self.dtype}")
             numbers = dict(zip(map(id, inner.inputs), reads, strict=True))
             self.graph(numbers, inner.outputs)
             return [numbers[id(output)] for output in inner.outputs]
@@ -121,15 +152,18 @@ class _Writer:
         if kind not in _WRITERS:
             # A class derived from one of Keras's that changes nothing of it.
             kind = (known_class(kind) if coded_class(kind) else None) or kind
-        write = _WRITERS.get(kind)
-        if write is None:
+        write = _WRITERS.get(kind) or _EXAMPLES.get(example_layer(kind))
+        if write is None or not runs_as_kerass(layer):
             raise _unsupported(layer, f"{type(layer).__name__} is no operation of one")
         if layer.compute_dtype != self.dtype:
             raise _unsupported(layer, f"it computes in {layer.compute_dtype}")
+        if not layer.built:  # as the layer that is another's activation
+            raise _unsupported(layer, "it has no weights yet")
         if getattr(layer, "data_format", "channels_last") != "channels_last":
             raise _unsupported(layer, "its channels are not last")
         if getattr(layer, "quantization_mode", None):
             raise _unsupported(layer, "it is quantized")
+        self.layers.append(layer)
         try:
             return [write(self, layer, reads)]
         except PlanError as error:
@@ -157,9 +191,9 @@ class _Writer:
 
     def add(self, operation: Operation, *weights: Any) -> int:
         """Adds an operation and its weights; returns the number of what it yields."""
-        self.arrays += [np.asarray(weight, self.dtype) for weight in weights]
+        self.weights += weights
         read = [self.shapes[number] for number in operation.reads]
-        own = [self.arrays[number].shape for number in operation.weights]
+        own = [tuple(self.weights[number].shape) for number in operation.weights]
         shape: Any = operation.infer(read, own)
         self.operations.append(operation)
         self.shapes.append(shape)
@@ -167,7 +201,7 @@ class _Writer:
 
     def next(self, many: int) -> tuple[int, ...]:
         """Returns the numbers of the weights that are added next."""
-        return tuple(range(len(self.arrays), len(self.arrays) + many))
+        return tuple(range(len(self.weights), len(self.weights) + many))
 
     def activated(self, activation: Any, layer: Any, read: int) -> int:
         """Adds an activation function, or a layer in place of one."""
@@ -181,12 +215,20 @@ class _Writer:
         return self.add(p.Activation((read,), (), name))
 
 
-def _use(layer: Any, tensor: Any) -> tuple[list[Any], list[Any]]:
+def use(layer: Any, tensor: Any) -> tuple[list[Any], list[Any]]:
     """Returns what a layer read and yielded where it yielded a tensor."""
     for read, given in uses(layer):
         if any(one is tensor for one in given):
             return read, given
     raise _unsupported(layer, "its output is of no use of it")
+
+
+def _is_given_more(called: Any) -> bool:
+    """Returns whether a layer is called with more than tensors, as training=True."""
+    return any(
+        not (one is None or one is False or isinstance(one, keras.KerasTensor))
+        for one in keras.tree.flatten(called)
+    )
 
 
 def _unsupported(layer: Any, why: str) -> UnsupportedLayerError:
@@ -196,18 +238,30 @@ def _unsupported(layer: Any, why: str) -> UnsupportedLayerError:
     )
 
 
-def _linear(writer: _Writer, layer: Any, reads: list[int]) -> int:
+@dataclass(frozen=True)
+class _Kernel:
+    """A kernel that is put together when it is read."""
+
+    layer: Any
+    shape: Sizes
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        kind: Any = coded_class(type(self.layer))
+        return np.asarray(kind.coding_kernel(self.layer), dtype)
+
+
+def _linear(writer: Writer, layer: Any, reads: list[int]) -> int:
     (read,) = reads
     kind: Any = coded_class(type(layer))
     geometry = kind.geometry_of(layer, writer.shapes[read])
-    weights = [kind.coding_kernel(layer)]
+    weights: list[Any] = [_Kernel(layer, kernel_shape(geometry))]
     if layer.use_bias:
         weights.append(layer.bias)
     operation = operation_of(geometry, read, writer.next(len(weights)))
     return writer.activated(layer.activation, layer, writer.add(operation, *weights))
 
 
-def _batch_normalization(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _batch_normalization(writer: Writer, layer: Any, reads: list[int]) -> int:
     shape = writer.shapes[reads[0]]
     if layer.axis % len(shape) != len(shape) - 1:
         raise _unsupported(layer, "it does not normalize channels")
@@ -223,7 +277,7 @@ def _batch_normalization(writer: _Writer, layer: Any, reads: list[int]) -> int:
     return writer.add(operation, *weights)
 
 
-def _normalization(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _normalization(writer: Writer, layer: Any, reads: list[int]) -> int:
     if layer.invert:
         raise _unsupported(layer, "it is the inverse")
     weights = [
@@ -234,7 +288,7 @@ def _normalization(writer: _Writer, layer: Any, reads: list[int]) -> int:
     return writer.add(operation, *weights)
 
 
-def _rescaling(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _rescaling(writer: Writer, layer: Any, reads: list[int]) -> int:
     scale, offset = layer.scale, layer.offset
     if np.ndim(scale) == np.ndim(offset) == 0:
         operation = p.Rescaling(tuple(reads), (), float(scale), float(offset))
@@ -249,7 +303,7 @@ def _rescaling(writer: _Writer, layer: Any, reads: list[int]) -> int:
 
 
 def _of_channels(
-    writer: _Writer, layer: Any, values: Any, reads: list[int]
+    writer: Writer, layer: Any, values: Any, reads: list[int]
 ) -> np.ndarray:
     """Returns a number for each channel."""
     array, channels = np.asarray(values), writer.shapes[reads[0]][-1]
@@ -260,13 +314,13 @@ def _of_channels(
     return np.broadcast_to(array.reshape(-1), (channels,))
 
 
-def _prelu(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _prelu(writer: Writer, layer: Any, reads: list[int]) -> int:
     alpha = _of_channels(writer, layer, layer.alpha, reads)
     return writer.add(p.PReLU(tuple(reads), writer.next(1)), alpha)
 
 
 def _pool(kind: Callable[..., Operation]) -> Any:
-    def write(writer: _Writer, layer: Any, reads: list[int]) -> int:
+    def write(writer: Writer, layer: Any, reads: list[int]) -> int:
         shape = writer.shapes[reads[0]]
         rank = len(shape) - 2
         pool, strides = _each(layer.pool_size, rank), _each(layer.strides, rank)
@@ -290,7 +344,7 @@ def _pairs(value: Any, rank: int) -> tuple[p.Pair, ...]:
 
 
 def _around(kind: Callable[..., Operation], attribute: str) -> Any:
-    def write(writer: _Writer, layer: Any, reads: list[int]) -> int:
+    def write(writer: Writer, layer: Any, reads: list[int]) -> int:
         rank = len(writer.shapes[reads[0]]) - 2
         pairs = _pairs(getattr(layer, attribute), rank)
         return writer.add(kind(tuple(reads), (), pairs))
@@ -298,36 +352,36 @@ def _around(kind: Callable[..., Operation], attribute: str) -> Any:
     return write
 
 
-def _upsampling(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _upsampling(writer: Writer, layer: Any, reads: list[int]) -> int:
     size = _each(layer.size, len(writer.shapes[reads[0]]) - 2)
     interpolation = getattr(layer, "interpolation", "nearest")
     return writer.add(p.Upsample(tuple(reads), (), size, interpolation))
 
 
 def _global(kind: Callable[..., Operation]) -> Any:
-    def write(writer: _Writer, layer: Any, reads: list[int]) -> int:
+    def write(writer: Writer, layer: Any, reads: list[int]) -> int:
         return writer.add(kind(tuple(reads), (), layer.keepdims))
 
     return write
 
 
-def _flatten(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _flatten(writer: Writer, layer: Any, reads: list[int]) -> int:
     return writer.add(p.Reshape(tuple(reads), (), (0,)))
 
 
-def _reshape(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _reshape(writer: Writer, layer: Any, reads: list[int]) -> int:
     target = tuple(max(0, size) for size in layer.target_shape)
     return writer.add(p.Reshape(tuple(reads), (), target))
 
 
-def _activation(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _activation(writer: Writer, layer: Any, reads: list[int]) -> int:
     return writer.activated(layer.activation, layer, reads[0])
 
 
 def _function(name: str, *settings: str) -> Any:
     """Returns what writes a layer that is an activation with settings."""
 
-    def write(writer: _Writer, layer: Any, reads: list[int]) -> int:
+    def write(writer: Writer, layer: Any, reads: list[int]) -> int:
         given = ((key, getattr(layer, key)) for key in settings)
         named = tuple(
             (key, None if value is None else float(value)) for key, value in given
@@ -337,7 +391,7 @@ def _function(name: str, *settings: str) -> Any:
     return write
 
 
-def _softmax(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _softmax(writer: Writer, layer: Any, reads: list[int]) -> int:
     shape = writer.shapes[reads[0]]
     if not isinstance(layer.axis, int) or layer.axis % len(shape) != len(shape) - 1:
         raise _unsupported(layer, "it is a softmax of other axes than the channels")
@@ -345,27 +399,37 @@ def _softmax(writer: _Writer, layer: Any, reads: list[int]) -> int:
 
 
 def _merge(function: str) -> Any:
-    def write(writer: _Writer, layer: Any, reads: list[int]) -> int:
+    def write(writer: Writer, layer: Any, reads: list[int]) -> int:
         return writer.add(p.Merge(tuple(reads), (), function))
 
     return write
 
 
-def _concatenate(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _concatenate(writer: Writer, layer: Any, reads: list[int]) -> int:
     axes = len(writer.shapes[reads[0]])
     axis = layer.axis % axes
     return writer.add(p.Concatenate(tuple(reads), (), -1 if axis == axes - 1 else axis))
 
 
-def _nothing(writer: _Writer, layer: Any, reads: list[int]) -> int:
+def _nothing(writer: Writer, layer: Any, reads: list[int]) -> int:
     """Of a layer that does nothing at inference."""
     return reads[0]
+
+
+def _scaled_sum(writer: Writer, layer: Any, reads: list[int]) -> int:
+    first, second = reads
+    scaled = writer.add(p.Rescaling((second,), (), float(layer.scale), 0.0))
+    return writer.add(p.Merge((first, scaled), (), "add"))
+
+
+def _scale(writer: Writer, layer: Any, reads: list[int]) -> int:
+    return writer.add(p.Scale(tuple(reads), writer.next(1)), layer.gamma)
 
 
 _ARITHMETIC = ("Add", "Multiply", "Subtract", "Divide")
 _of: Any = keras.layers
 _RANKS = ("1D", "2D", "3D")
-_WRITERS: dict[type, Callable[[_Writer, Any, list[int]], int]] = {
+_WRITERS: dict[type, Callable[[Writer, Any, list[int]], int]] = {
     **{
         getattr(_of, f"{name}{rank}"): write
         for name, write in (
@@ -416,3 +480,9 @@ _WRITERS: dict[type, Callable[[_Writer, Any, list[int]], int]] = {
     },
 }
 """What writes each of Keras's layers that programs have."""
+_EXAMPLES: dict[str, Callable[[Writer, Any, list[int]], int]] = {
+    "CustomScaleLayer": _scaled_sum,
+    "LayerScale": _scale,
+    "StochasticDepth": _nothing,
+}
+"""What writes the layers that Keras's example networks have of their own."""

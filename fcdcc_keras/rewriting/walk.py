@@ -8,6 +8,8 @@ import keras
 
 from fcdcc_keras.rewriting.keras_internals import Functional, layers_inside, takes_graph
 
+_RUN = ("call", "__call__")
+
 
 def walk(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields each layer once with its path, in the model's order.
@@ -46,6 +48,22 @@ def is_graph(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, Functional):
         return bool(kind.get_config is Functional.get_config and takes_graph(kind))
     return False
+
+
+def runs_as_kerass(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer runs as its class says, and a graph as Keras runs one.
+
+    A function may stand in place of a layer's method, and a class of models may call
+    its graph otherwise than Keras, or not at all.
+    """
+    own, kind = vars(layer), type(layer)
+    if isinstance(layer, keras.Model):
+        plain = keras.Sequential if isinstance(layer, keras.Sequential) else Functional
+        same = all(getattr(kind, n) is getattr(plain, n) for n in _RUN)
+        return same and own.keys().isdisjoint(_RUN)
+    # Keras wraps two methods of every layer.
+    methods = {name for name in own if callable(getattr(kind, name, None))}
+    return methods <= {"build", "quantize"}
 
 
 def makers(model: keras.Model) -> dict[int, keras.layers.Layer]:

@@ -101,6 +101,12 @@ def test_a_tensor_of_keras_knows_its_layer():
     assert isinstance(keras_internals.origin(inputs), keras.layers.InputLayer)
 
 
+def test_example_networks_have_layers_of_their_own():
+    model = keras.applications.ConvNeXtTiny(weights=None, include_top=False)
+    own = {keras_internals.example_layer(type(layer)) for layer in model.layers}
+    assert own == {"", "LayerScale"}, "keras: `keras.src.applications`"
+
+
 def test_keras_notes_the_arguments_of_layers_and_compile():
     layer = Preset(3, activation="relu")
     assert keras_internals.noted_arguments(layer) == {"width": 3, "activation": "relu"}

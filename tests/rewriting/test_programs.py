@@ -224,6 +224,20 @@ def test_other_layers_are_refused(layer: Any, said: str) -> None:
     assert f"Received: {layer.name}: " in str(caught.value)
 
 
+def test_layers_of_example_networks() -> None:
+    from keras.src.applications.convnext import LayerScale, StochasticDepth
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    with _float64():
+        x = keras.Input((4, 5, 3))
+        y = StochasticDepth(0.5)(LayerScale(0.3, 3)(x))
+        model = keras.Model(x, CustomScaleLayer(0.17)([x, y]))
+        given = np.random.default_rng(1).random((2, 4, 5, 3), np.float32)
+        program, weights = program_of_model(model, [(4, 5)], "float64")
+        expected = model.predict(given, verbose=0)
+        _check(program, weights, [given.astype("float64")], expected, 1e-13)
+
+
 def test_what_a_stretch_does_not_read() -> None:
     x, other = keras.Input((6, 6, 3)), keras.Input((6, 6, 3), name="other")
     output = _L.Add()([x, other])

@@ -1,0 +1,284 @@
+"""Stretches of models: which there are, and that their chains compute the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from fcdcc_keras.partition.stretch import Stretch
+from fcdcc_keras.rewriting.rebuild import rebuild
+from fcdcc_keras.rewriting.stretches import sites
+from fcdcc_keras.worker.engines.tensorflow import TensorFlowEngine
+
+_L: Any = keras.layers
+
+
+def _computed(
+    stretch: Stretch, arrays: Sequence[np.ndarray], inputs: np.ndarray
+) -> np.ndarray:
+    """Returns a stretch's output, cut into as many chains as can be."""
+    after, value = None, inputs
+    for to, _ in stretch.ends:
+        chain = stretch.chain(after, to)
+        weights = [arrays[number] for number in chain.weights]
+        value = TensorFlowEngine().prepare(chain.program, weights)([value])
+        after = to
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "ends", "exactness"),
+    [
+        ("MobileNetV2", {"alpha": 0.35}, {"block_1_expand", "block_2_add"}, 1e-13),
+        # Operators of Python's, and factors that Keras has in float32 even here.
+        ("MobileNetV3Small", {"minimalistic": True}, {"rescaling"}, 1e-6),
+    ],
+)
+def test_networks_are_one_stretch(
+    name: str, options: dict[str, Any], ends: set[str], exactness: float
+) -> None:
+    keras.utils.set_random_seed(2)
+    kind: Any = getattr(keras.applications, name)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = kind(weights=None, input_shape=(64, 32, 3), classes=7, **options)
+    finally:
+        keras.config.set_dtype_policy(before)
+    for layer in model.layers:
+        if isinstance(layer, _L.BatchNormalization):
+            layer.gamma.assign(layer.gamma * 1.25)
+            layer.moving_mean.assign(layer.moving_mean + 0.125)
+    (site,) = sites(model)
+    assert (site.size, site.dtype) == ((64, 32), "float64")
+    assert (site.entry, site.exit) == (model.layers[0].name, model.layers[-1].name)
+    assert {layer.name for layer in model.layers[1:]} <= {*site.layers}
+    stretch = site.at((64, 32))
+    found = {path for path, _ in stretch.ends}
+    assert ends <= found
+    assert not any(path.startswith("block_2_expand") for path in found)
+    images = np.random.default_rng(1).random((2, 64, 32, 3), np.float32)
+    found = _computed(stretch, site.arrays(), images.astype("float64"))
+    expected = model.predict(images, verbose=0)
+    assert abs(found - expected).max() < exactness * abs(expected).max()
+
+
+def _conv(name: str, filters: int = 3, **options: Any) -> Any:
+    return _L.Conv2D(filters, 3, padding="same", name=name, **options)
+
+
+def _between(model: keras.Model) -> list[tuple[str, str, str]]:
+    """Returns graph, entry and exit of all stretches."""
+    found, copied = (
+        [(site.graph, site.entry, site.exit) for site in sites(one)]
+        for one in (model, rebuild(model)[0])
+    )
+    assert copied == found
+    return found
+
+
+def _input(name: str = "x", **options: Any) -> Any:
+    return keras.Input((8, 8, 3), name=name, **options)
+
+
+def test_a_u_net_is_one_stretch_unless_something_else_is_at_its_bottom() -> None:
+    def model(bottom: Any) -> keras.Model:
+        x = _input()
+        kept = _conv("down")(x)
+        y = _conv("low")(_L.MaxPooling2D(name="pool")(kept))
+        y = _L.UpSampling2D(name="up")(bottom(y))
+        y = _L.Concatenate(name="both")([y, kept])
+        return keras.Model(x, _L.Dropout(0.5, name="end")(_conv("last")(y)))
+
+    whole = model(_L.ReLU(name="relu"))
+    (site,) = sites(whole)
+    assert (site.entry, site.exit) == ("x", "end")
+    names = ("down", "pool", "low", "relu", "up", "both", "last", "end")
+    assert site.layers == names
+    # Within, two values cross; what does nothing has the name of its value.
+    stretch = site.at((8, 8))
+    assert [path for path, _ in stretch.ends] == ["down", "both", "end"]
+    parted = _between(model(_L.LayerNormalization(name="norm")))
+    assert parted == [("", "x", "down"), ("", "down", "low"), ("", "both", "end")]
+
+
+def test_nobody_outside_reads_what_is_inside() -> None:
+    x, other = _input(), _input("other")
+    y = _conv("b")(_conv("a")(x))
+    aside = _L.LayerNormalization(name="norm")(y)
+    z = _conv("d")(_conv("c")(y))
+    e = _conv("e")(z)
+    model = keras.Model([x, other], [aside, e, z, _L.Add(name="add")([e, other])])
+    assert _between(model) == [("", "x", "b"), ("", "b", "d"), ("", "d", "e")]
+
+
+def test_a_layer_that_is_used_twice_is_no_end() -> None:
+    x, shared = _input(), _conv("shared")
+    y = _conv("first")(x)
+    y = _conv("between")(shared(shared(y)))
+    (site,) = sites(keras.Model(x, shared(y)))
+    assert site.exit == "between"
+    assert site.layers == ("first", "shared", "shared", "between")
+    assert [path for path, _ in site.at((8, 8)).ends] == ["first", "between"]
+    assert len(site.variables()) == 6
+
+
+def _square(x: Any) -> Any:
+    return x * x
+
+
+@pytest.mark.parametrize(
+    ("layer", "called"),
+    [
+        (_L.Lambda(_square, name="own"), {}),
+        (_L.LayerNormalization(name="own"), {}),
+        (_L.Dropout(0.5, name="own"), {"training": True}),
+        (_L.ActivityRegularization(0.5, name="own"), {}),
+        (_conv("own", activity_regularizer="l2"), {}),
+        (_conv("own", dtype="mixed_float16"), {}),
+        (_conv("own", data_format="channels_first"), {}),
+        (_conv("own", dtype="float64"), {}),
+        (_conv("own", activation=_L.PReLU(shared_axes=[1, 2])), {}),  # not built
+        (keras.Sequential([_conv("in", activity_regularizer="l2")], name="own"), {}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_ends_a_stretch(layer: Any, called: dict[str, Any]) -> None:
+    x = _input()
+    y = _conv("after")(layer(_conv("before")(x), **called))
+    first, *others = _between(keras.Model(x, y))
+    assert first == ("", "x", "before")
+    assert others[-1] == ("", "own", "after")
+
+
+def test_functions_in_place_of_methods_end_a_stretch() -> None:
+    x, own = _input(), _conv("own")
+    call = own.call
+    own.call = lambda inputs: 2 * call(inputs)
+    model = keras.Model(x, _conv("after")(own(_conv("before")(x))))
+    found = [(site.entry, site.exit) for site in sites(model)]
+    assert found == [("x", "before"), ("own", "after")]
+
+
+class _Doubling(keras.Model):
+    def call(self, inputs: Any, **options: Any) -> Any:
+        return 2 * super().call(inputs, **options)
+
+
+def test_nested_graphs_are_part_of_a_stretch() -> None:
+    x = _input()
+    block = keras.Sequential([_conv("a"), _L.ReLU(name="b"), _conv("c")], name="block")
+    y = _L.Add(name="add")([block(x), x])
+    inner = keras.Sequential([_input("i"), _conv("d"), _conv("e")], name="inner")
+    (site,) = sites(keras.Model(x, inner(y) / 2))
+    assert site.layers == (
+        *("block/a", "block/b", "block/c", "block", "add"),
+        *("inner/d", "inner/e", "inner", site.exit),
+    )
+    # Where a model ends, it names the value.
+    ends = [path for path, _ in site.at((8, 8)).ends]
+    assert ends == ["add", "inner/d", "inner", site.exit]
+    assert site.exit.startswith("true_divide")
+
+
+def test_nested_graphs_that_are_not_have_stretches_of_their_own() -> None:
+    normed = [_input("i"), _conv("a"), _L.LayerNormalization(name="n"), _conv("b")]
+    inner = keras.Sequential(normed, name="inner")
+    x, i = _input(), _input("i")
+    doubling = _Doubling(i, _conv("in")(i), name="doubling")
+    twice = keras.Sequential([_input("i"), _conv("t")], name="twice")
+    y = doubling(inner(_conv("before")(x)))
+    y = twice(_L.LayerNormalization(name="norm")(twice(y)))
+    with_two = keras.Model(x, _L.Conv2D(2, 1, name="last")(y))
+    assert _between(with_two) == [
+        ("", "x", "before"),
+        ("", "norm", "last"),
+        ("inner", "inner/i", "inner/a"),
+        ("inner", "inner/n", "inner/b"),
+        ("doubling", "doubling/i", "doubling/in"),
+        ("twice", "twice/i", "twice/t"),
+    ]
+
+
+def test_sizes_that_are_not_known() -> None:
+    x = keras.Input((None, 9, 3), name="x")
+    y = _L.Conv2D(4, 3, strides=2, padding="same", name="a")(x)
+    model = keras.Model(x, _L.MaxPooling2D(3, 2, "same", name="b")(y))
+    (site,) = sites(model)
+    assert site.size is None
+    rng = np.random.default_rng(1)
+    for rows in (6, 7, 12, 13):
+        images = rng.random((2, rows, 9, 3), np.float32)
+        found = _computed(site.at((rows, 9)), site.arrays(), images)
+        expected = model.predict(images, verbose=0)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_models_without_a_stretch() -> None:
+    x = _input()
+    assert sites(keras.Model(x, _L.ReLU()(x))) == []
+    assert sites(keras.Model(x, x)) == []
+    assert sites(keras.Sequential([_conv("a")])) == []
+    y = keras.Input((4,), name="x")
+    assert _between(keras.Model(y, _L.Dense(3, name="d")(y))) == [("", "x", "d")]
+
+
+def test_models_of_a_users_class_have_those_of_the_graphs_that_they_hold() -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = keras.Sequential([_input(), _conv("a")], name="body")
+            self.head = _conv("head")
+
+        def call(self, inputs: Any) -> Any:
+            return self.head(self.body(inputs))
+
+    model = Own()
+    model(np.zeros((1, 8, 8, 3), np.float32))
+    assert [(s.graph, s.entry, s.exit) for s in sites(model)] == [
+        ("body", "body/x", "body/a")
+    ]
+
+
+def test_weights_are_those_of_given_values() -> None:
+    x = _input()
+    layers = (
+        _conv("a"),
+        _L.SeparableConv2D(4, 3, name="b"),
+        _L.BatchNormalization(name="c"),
+        _L.Conv2D(2, 3, activation=_L.PReLU(shared_axes=[1, 2]), name="d"),
+        _L.Dense(3, name="e"),
+    )
+    y = x
+    for layer in layers:
+        y = layer(y)
+    model = keras.Model(x, y)
+    layers[3].activation.build((None, 6, 6, 2))
+    layers[0].enable_lora(2)
+    layers[4].enable_lora(1)
+    (site,) = sites(model)
+    rng = np.random.default_rng(1)
+    values = [rng.random(v.shape, np.float32) for v in site.variables()]
+    assert len(values) == 4 + 3 + 4 + 3 + 4
+    before = site.arrays()
+    given = site.arrays(values)
+    for variable, value in zip(site.variables(), values, strict=True):
+        variable.assign(value)
+    for found, expected in zip(given, site.arrays(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert not any(np.array_equal(a, b) for a, b in zip(before, given, strict=True))
+    images = rng.random((2, 8, 8, 3), np.float32)
+    found = _computed(site.at((8, 8)), given, images)
+    np.testing.assert_allclose(found, model.predict(images, verbose=0), rtol=1e-4)
+
+
+def test_nested_models_that_are_given_another_type() -> None:
+    with_input = keras.Sequential([_input("i"), _conv("a", dtype="float64")], name="in")
+    x = _input(dtype="float64")
+    y = _conv("b", dtype="float64")(with_input(x))
+    # Keras casts to float32 what such a model is given.
+    assert _between(keras.Model(x, y)) == [("", "in", "b"), ("in", "in/i", "in/a")]
