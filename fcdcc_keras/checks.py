@@ -122,8 +122,9 @@ def _fits(kind: str, value: object) -> bool:
         return type(value) is int and value >= 0
     if kind == "float":
         return is_number(value, least=0)
-    assert kind == "tuple[int, ...]", kind
-    return isinstance(value, list | tuple) and all(_fits("int", v) for v in value)
+    assert kind in ("tuple[int, ...]", "tuple[float, ...]"), kind
+    of = "int" if "int" in kind else "float"
+    return isinstance(value, list | tuple) and all(_fits(of, v) for v in value)
 
 
 def _not_a(kind: type, received: str) -> PlanError:

@@ -11,7 +11,15 @@ from fcdcc_keras.checks import is_number, record
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning.cost import Prices
 
-_MAY_BE_ZERO = ("message", "call", "head_start", "client_operation")
+_MAY_BE_ZERO = (
+    "message",
+    "call",
+    "head_start",
+    "client_operation",
+    "worker_operation",
+    "engine_rate",
+    "engine_operation",
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +63,31 @@ class Calibration:
     """Bytes of shares that one worker can hold."""
     near: bool = False
     """Whether the workers share the client's machine, and its memory."""
+    worker_memory_rate: float = math.inf
+    """As ``client_memory_rate``, of a worker."""
+    worker_operation: float = 0.0
+    """As ``client_operation``, of a worker."""
+    engine_rate: float = 0.0
+    """Multiply-adds per second of the client's own light engine; 0: it has none, or
+    nobody measured it."""
+    engine_kernel_rate: float = math.inf
+    """As ``kernel_rate``, of that engine."""
+    engine_memory_rate: float = math.inf
+    """As ``client_memory_rate``, of that engine."""
+    engine_operation: float = 0.0
+    """As ``client_operation``, of that engine."""
+    speeds: tuple[float, ...] = ()
+    """Of each worker, relative to ``worker_rate``; (): they are alike."""
 
     def __post_init__(self) -> None:
+        for speed in self.speeds:
+            if not (is_number(speed, math.ulp(0.0)) and speed < math.inf):
+                raise PlanError(
+                    "A worker's speed must be a positive number. Received: "
+                    f"speeds={self.speeds!r}. Leave out workers that stand still."
+                )
         for field, value in vars(self).items():
-            if field == "near":
+            if field in ("near", "speeds"):
                 continue
             least = 0.0 if field in _MAY_BE_ZERO else math.ulp(0.0)
             if not is_number(value, least):
@@ -66,6 +95,12 @@ class Calibration:
                     "A calibration must have positive numbers. Received: "
                     f"{field}={value!r}. Calibrate again on an idle cluster."
                 )
+
+    def speeds_of(self, workers: int) -> tuple[float, ...]:
+        """Returns the speeds of n workers: the fastest, where more were measured."""
+        if len(self.speeds) < workers:
+            return (1.0,) * workers
+        return tuple(sorted(self.speeds, reverse=True)[:workers])
 
     @property
     def prices(self) -> Prices:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+
+from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.partition.boxes import Box, SizedProgram
 from fcdcc_keras.partition.tiling import bands, blocks, grid
+from fcdcc_keras.planning.operation_cost import OperationCosts
+from fcdcc_keras.planning.tile_time import Rates, TileCost, chain_time
 
-
-@dataclass(frozen=True)
-class Rates:
-    """What the choice of tiles is made by."""
-
-    worker_rate: float = 1e10
-    """Multiply-adds per second of a worker of speed 1."""
-    bandwidth: float = 1e8
-    """Bytes per second over the client's link, which all tiles share."""
-    call: float = 0.0
-    """Seconds for each tile beside that."""
+Tiles = tuple[tuple[int, Box], ...]
+"""(worker, box), in the order in which they are sent."""
+_MANY = 16
+"""Workers from which on not every grid is tried."""
 
 
 def best_tiles(
-    sized: SizedProgram, speeds: tuple[float, ...], rates: Rates = Rates()
-) -> tuple[tuple[int, Box], ...]:
+    sized: SizedProgram, speeds: Sequence[float], rates: Rates = Rates()
+) -> Tiles:
     """Returns the tiles that are there soonest: (worker, box), one after another.
 
     Where there are images enough each worker has some, whole.
@@ -37,35 +35,78 @@ def best_tiles(
     Returns:
         Boxes that make up the output, each with the number of the worker that suits.
     """
+    found = tilings(sized.shapes[-1], speeds, local=sized.local)
+    if len(found) == 1:
+        return found[0]
+    costs = OperationCosts(sized.program, sized.shapes)
 
-    def seconds(tiles: Sequence[tuple[int, Box]]) -> float:
-        busy = [0.0] * len(speeds)
-        sent = 0
+    def seconds(tiles: Tiles) -> float:
+        asked = []
         for worker, box in tiles:
+            needed = sized.needed(box)
+            spent = sum(costs.seconds(needed, sized.work(box), rates.engine))
             load = sized.load(box)
-            sent += load.upload + load.answer
-            work = load.multiply_adds / rates.worker_rate / speeds[worker]
-            busy[worker] += work + rates.call
-        return max(busy) + sent / rates.bandwidth
+            asked.append(
+                TileCost(worker, load.upload, spent / speeds[worker], load.answer)
+            )
+        return rounded(chain_time(asked, rates).total)
 
-    best: Sequence[tuple[int, Box]] = min(_candidates(sized, speeds), key=seconds)
-    return tuple(best)
+    return min(found, key=seconds)
 
 
-def _candidates(
-    sized: SizedProgram, speeds: Sequence[float]
-) -> list[list[tuple[int, Box]]]:
-    shape, workers = sized.shapes[-1], len(speeds)
-    if not sized.local or shape[0] >= workers:
-        return [list(bands(shape, speeds, axis=0).items())]
-    found = [list(blocks(shape, speeds).items())]
-    found += [
-        list(bands(shape, speeds, axis).items()) for axis in range(len(shape) - 1)
-    ]
+def tilings(
+    shape: Sequence[int], speeds: Sequence[float], *, local: bool
+) -> list[Tiles]:
+    """Returns the ways to cut an output that are compared; the first is preferred.
+
+    Args:
+        shape: Of the output, ``(B, H, W, C)``.
+        speeds: Of the workers.
+        local: Whether it can be cut otherwise than along the images.
+    """
+    workers, axes = len(speeds), range(1, len(shape) - 1)
+    images = _sorted(bands(shape, speeds, axis=0))
+    if not local or not axes or shape[0] >= workers:
+        return [images]
+    found = [_sorted(bands(shape, speeds, axis)) for axis in axes]
+    found.append(_sorted(blocks(shape, speeds)))
     if len(set(speeds)) == 1:
-        axes = [range(1, min(size, workers) + 1) for size in shape[:-1]]
-        for counts in product(*axes):
-            boxes = grid(shape, counts)
-            if len(boxes) == workers:
-                found.append(list(enumerate(boxes)))
-    return found
+        counts = [
+            each
+            for each in product(*(range(1, min(n, workers) + 1) for n in shape[:-1]))
+            if math.prod(each) == workers
+        ]
+        if workers > _MANY:
+            counts = sorted(counts, key=lambda each: (max(each), each))[: len(shape)]
+        found += [tuple(enumerate(grid(shape, each))) for each in counts]
+    found.append(images)
+    return list(dict.fromkeys(found))
+
+
+def parts(tiles: Tiles) -> tuple[int, ...]:
+    """Returns the parts along images, rows and columns; () where they are no grid."""
+    boxes = [box for _, box in tiles]
+    counts = tuple(len(set(rows)) for rows in zip(*boxes, strict=True))
+    return counts if math.prod(counts) == len(set(boxes)) else ()
+
+
+def coming_first(box: Box, shape: Sequence[int]) -> float:
+    """Returns the part of a value that has come when all of a box has, row by row.
+
+    Args:
+        box: What is needed of it.
+        shape: Of all of it, ``(B, H, W, C)``.
+    """
+    part = 1.0
+    for rows, size in reversed(list(zip(box, shape[:-1], strict=True))):
+        part = (rows.stop - 1 + part) / size
+    return part
+
+
+def nbytes(box: Box, channels: int, dtype: str) -> int:
+    """Returns the bytes of a box of a value."""
+    return math.prod(map(len, box)) * channels * np.dtype(dtype).itemsize
+
+
+def _sorted(boxes: dict[int, Box]) -> Tiles:
+    return tuple(sorted(boxes.items()))
