@@ -91,7 +91,7 @@ def json_value(text: str) -> Any:
 
 
 def record(kind: type[_Record], data: object) -> _Record:
-    """Returns a dataclass of numbers whose fields were read from a file.
+    """Returns a dataclass of numbers and names whose fields were read from a file.
 
     Args:
         kind: Its class. Integers count something and floats measure it: neither are
@@ -116,6 +116,8 @@ def record(kind: type[_Record], data: object) -> _Record:
 
 
 def _fits(kind: str, value: object) -> bool:
+    if kind == "str":
+        return isinstance(value, str)
     if kind == "bool":
         return isinstance(value, bool)
     if kind == "int":

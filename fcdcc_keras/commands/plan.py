@@ -58,15 +58,16 @@ def _bytes(
 @click.option(
     "--objective",
     type=click.Choice(OBJECTIVES),
-    help="What each layer is to have little of.  [default: latency with --device]",
+    help="The least time of one image (latency), or most images a second "
+    "(throughput), by tiles of several layers, coded layers or this device itself, "
+    "whichever is best; or every convolution coded at the least price.  [default: "
+    "latency with --device, otherwise price]",
 )
 @click.option(
     "--redundancy",
     type=click.Choice(["eager", "hedged", "auto"]),
-    default="eager",
-    show_default=True,
     help="Send layers to all workers, or to as many as needed and the others later; "
-    "auto chooses for each layer.",
+    "auto chooses for each layer.  [default: auto; eager for price]",
 )
 @click.option(
     "--memory-limit",
@@ -102,13 +103,14 @@ def plan(
     device: str | None,
     straggling: str,
     objective: str | None,
+    redundancy: str | None,
     image_size: int | None,
     as_json: bool,
     plot: str | None,
     output: str | None,
     **options: Any,
 ) -> None:
-    """Show how MODEL would be coded, what it costs, and how long it would take.
+    """Show how MODEL would be spread over workers, what it costs, and whether it pays.
 
     MODEL is a name in keras.applications, of which no weights are downloaded; a .keras
     file; module:function, which returns a model; or digits-vgg, digits-resnet,
@@ -131,6 +133,8 @@ def plan(
     from fcdcc_keras.rewriting.planner import plan as plan_model
 
     by: Any = objective or ("price" if known is None else "latency")
+    if redundancy is not None:
+        options["redundancy"] = redundancy
     made = plan_model(
         _architecture(model, image_size),
         calibration=known,

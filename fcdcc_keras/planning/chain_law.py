@@ -34,7 +34,7 @@ def chain_law(
     stragglers: int,
     workers: int,
 ) -> Waiting:
-    """Returns the law of a chain's seconds, all tiles taken for as large as the largest.
+    """Returns the law of a chain's seconds, each tile taken for the largest.
 
     Args:
         time: When nobody straggles.

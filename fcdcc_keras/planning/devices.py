@@ -1,7 +1,8 @@
 """Figures of known devices, for plans of clusters that nobody has measured.
 
-They are approximate. Rates of convolutions are what a well-made
-float32 library reaches, not what a data sheet promises.
+They are approximate. Rates of convolutions are what a well-made float32 library
+reaches, not what a data sheet promises: TensorFlow, by which Keras computes in the
+client, or the light engine, by which workers do.
 """
 
 from __future__ import annotations
@@ -21,48 +22,66 @@ PROFILES = {
     "pi4": Calibration(
         latency=12e-3,
         bandwidth=_GIGABIT,
-        worker_rate=7e9,
+        worker_rate=9.5e9,
         client_rate=7e9,
         coding_rate=0.8e9,
         worker_bandwidth=_GIGABIT,
-        kernel_rate=0.7e9,
+        kernel_rate=4e9,
         message=1e-3,
         client_kernel_rate=0.7e9,
         client_memory_rate=1e9,
         client_operation=0.3e-3,
         worker_memory=2e9,
+        worker_memory_rate=2e9,
+        worker_operation=0.05e-3,
+        engine_rate=9.5e9,
+        engine_kernel_rate=4e9,
+        engine_memory_rate=2e9,
+        engine_operation=0.05e-3,
     ),
     # Raspberry Pi 5 (4 Cortex-A76 at 2.4 GHz, memory 12 GB/s). Approximate public
     # figures.
     "pi5": Calibration(
         latency=7e-3,
         bandwidth=_GIGABIT,
-        worker_rate=25e9,
+        worker_rate=34e9,
         client_rate=25e9,
         coding_rate=2e9,
         worker_bandwidth=_GIGABIT,
-        kernel_rate=2.5e9,
+        kernel_rate=12e9,
         message=0.4e-3,
         client_kernel_rate=2.5e9,
         client_memory_rate=3e9,
         client_operation=0.1e-3,
         worker_memory=4e9,
+        worker_memory_rate=6e9,
+        worker_operation=0.02e-3,
+        engine_rate=34e9,
+        engine_kernel_rate=12e9,
+        engine_memory_rate=6e9,
+        engine_operation=0.02e-3,
     ),
     # Two threads of a burstable x86 server with AVX-512, 2 GB of memory, and a client
     # like it. Approximate public figures; without credits a fifth of the speed.
     "t3.small": Calibration(
         latency=6e-3,
         bandwidth=0.5e9,
-        worker_rate=35e9,
+        worker_rate=40e9,
         client_rate=35e9,
         coding_rate=4e9,
         worker_bandwidth=0.5e9,
-        kernel_rate=8e9,
+        kernel_rate=12e9,
         message=0.3e-3,
         client_kernel_rate=8e9,
         client_memory_rate=5e9,
         client_operation=0.05e-3,
         worker_memory=1e9,
+        worker_memory_rate=8e9,
+        worker_operation=0.01e-3,
+        engine_rate=40e9,
+        engine_kernel_rate=12e9,
+        engine_memory_rate=8e9,
+        engine_operation=0.01e-3,
     ),
     # The repository's emulated devices: six of a quarter core each behind 1 Gbit/s, the
     # client on a core of its own. Measured by `fk.calibrate`.

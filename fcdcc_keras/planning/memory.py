@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import TypeVar
 
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.planning.plan import LayerPlan, held
 from fcdcc_keras.text import bytes_text
 
-PlanAll = Callable[[float], Sequence[LayerPlan]]
-"""Plans all layers where each byte that a worker holds has a given price."""
+T = TypeVar("T")
 _STEPS = 30
 _PREFIXES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _AMOUNT = re.compile(r"([0-9.]+(?:e[0-9]+)?) *(?:([kmgt]?)(i?)b?)?", re.IGNORECASE)
@@ -51,15 +50,19 @@ def _float(text: str) -> float | None:
         return None
 
 
-def within_memory(plan_all: PlanAll, limit: float | None) -> Sequence[LayerPlan]:
+def within_memory(
+    plan_all: Callable[[float], T], limit: float | None, held: Callable[[T], float]
+) -> T:
     """Returns the best plans of all layers whose shares fit a worker together.
 
     A price on each byte held, the same in all layers, makes the shares smaller where
     that costs least: the least price that is enough is searched for.
 
     Args:
-        plan_all: Plans all layers.
+        plan_all: Plans all layers where each byte that a worker holds has a given
+            price.
         limit: Bytes that a worker can hold; None: any number.
+        held: Gives the bytes that it holds under such plans.
 
     Raises:
         PlanError: They do not fit, however they are split.

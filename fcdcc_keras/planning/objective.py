@@ -17,8 +17,8 @@ from fcdcc_keras.planning.prediction import Latency, layer_latency
 from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
 from fcdcc_keras.planning.waiting import Group, Waiting, waiting
 
-By = Literal["price", "latency"]
-OBJECTIVES: tuple[By, ...] = ("price", "latency")
+By = Literal["price", "latency", "throughput"]
+OBJECTIVES: tuple[By, ...] = ("price", "latency", "throughput")
 TIMEOUT = 60.0
 """Seconds after which the client computes a layer itself."""
 
@@ -34,9 +34,9 @@ class Objective:
     by: By = "price"
 
     def __post_init__(self) -> None:
-        if self.by == "latency" and self.calibration is None:
+        if self.by != "price" and self.calibration is None:
             raise PlanError(
-                "objective='latency' needs to know the cluster. Received: no "
+                f"objective={self.by!r} needs to know the cluster. Received: no "
                 "calibration. Pass calibration=fk.calibrate(cluster), or figures of "
                 "known devices from `fcdcc_keras.planning.devices`."
             )
@@ -45,7 +45,7 @@ class Objective:
         self, geometry: ConvGeometry, code: Code, itemsize: int, hedged: bool
     ) -> float:
         """Returns what a layer under a code is to have little of."""
-        if self.by == "latency":
+        if self.by != "price":
             return self.wait(geometry, code, itemsize, hedged).mean
         return layer_cost(geometry, code, self.prices, itemsize, hedged=hedged).price
 

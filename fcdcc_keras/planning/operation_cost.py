@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from fcdcc_keras.programs import (
 )
 
 _DEPTHWISE = 0.25
-"""Of an engine's best rate, where it computes each channel by itself."""
+"""Of its best rate, what a light engine reaches where each channel is by itself."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ class EngineRates:
     """Bytes per second that operations beside convolutions read and write."""
     operation: float = 0.0
     """Seconds for each operation, however small."""
-    folds: bool = True
-    """Whether scales and normalizations are folded into the weights of the convolution
-    before them."""
+    light: bool = True
+    """Whether it was made for programs: it folds scales and normalizations into the
+    weights of the convolution before them, and is good at depthwise ones."""
 
 
 class OperationCosts:
@@ -54,19 +53,18 @@ class OperationCosts:
         self.program = program
         self._channels = [shape[-1] for shape in shapes]
         self._itemsize = np.dtype(program.dtype).itemsize
-        self._narrow = [
-            _part_of_best(program, one, shapes) for one in program.operations
-        ]
+        self._narrow = {
+            light: [
+                _part_of_best(program, one, shapes, light=light)
+                for one in program.operations
+            ]
+            for light in (False, True)
+        }
         self._kernels = [
             self._itemsize * sum(map(math.prod, program.weights_of(one)))
             for one in program.operations
         ]
-        self._follows = {folds: _followers(program, folds) for folds in (False, True)}
-
-    @property
-    def weights(self) -> list[int]:
-        """Bytes of the weights of each operation."""
-        return self._kernels
+        self._follows = {light: _followers(program, light) for light in (False, True)}
 
     def seconds(
         self, needed: Sequence[Box | None], work: Sequence[int], engine: EngineRates
@@ -79,16 +77,14 @@ class OperationCosts:
             engine: What computes it.
         """
         sizes = [
-            0
-            if box is None
-            else math.prod(map(len, box)) * channels * self._itemsize
+            0 if box is None else math.prod(map(len, box)) * channels * self._itemsize
             for box, channels in zip(needed, self._channels, strict=True)
         ]
         first = len(self.program.channels)
         found = []
         for number, one in enumerate(self.program.operations):
             yields = sizes[first + number]
-            if yields == 0 or number in self._follows[engine.folds]:
+            if yields == 0 or number in self._follows[engine.light]:
                 found.append(0.0)
                 continue
             moved = yields + sum(sizes[read] for read in one.reads)
@@ -96,18 +92,18 @@ class OperationCosts:
                 engine.operation
                 + moved / engine.memory_rate
                 + self._kernels[number] / engine.kernel_rate
-                + (work[number] / self._narrow[number] / engine.rate)
+                + work[number] / self._narrow[engine.light][number] / engine.rate
             )
         return found
 
 
 def _part_of_best(
-    program: Program, one: Operation, shapes: Sequence[Sequence[int]]
+    program: Program, one: Operation, shapes: Sequence[Sequence[int]], *, light: bool
 ) -> float:
     """Returns which part of an engine's best rate an operation reaches."""
     if isinstance(one, Dense) and math.prod(shapes[one.reads[0]][:-1]) == 1:
         return math.inf  # a product of one row takes as long as reading the matrix
-    if isinstance(one, Depthwise):
+    if isinstance(one, Depthwise) and light:
         return _DEPTHWISE
     if not isinstance(one, Convolution | Dense):
         return 1.0
@@ -117,13 +113,14 @@ def _part_of_best(
     elif isinstance(one, Transposed):
         filters = kernel[-2]
     elif isinstance(one, Convolution):
-        filters = kernel[-1] * kernel[-2] // read  # of one group
+        groups = read // kernel[-2]
+        filters = kernel[-1] // (1 if isinstance(one, Depthwise) else groups)
     else:
         filters = kernel[-1]
     return narrowness(max(1, filters))
 
 
-def _followers(program: Program, folds: bool) -> set[int]:
+def _followers(program: Program, light: bool) -> set[int]:
     """Returns the operations that an engine computes within those before them."""
     readers = [0] * (len(program.operations) + len(program.channels))
     for one in program.operations:
@@ -131,7 +128,7 @@ def _followers(program: Program, folds: bool) -> set[int]:
             readers[read] += 1
     first, leads, found = len(program.channels), set[int](), set[int]()
     kinds: tuple[type[Operation], ...] = (Activation, Bias)
-    if folds:
+    if light:
         kinds = (Activation, Bias, Scale, BatchNormalization)
     for number, one in enumerate(program.operations):
         read = one.reads[0]
@@ -142,8 +139,3 @@ def _followers(program: Program, folds: bool) -> set[int]:
             if not isinstance(one, Activation):
                 leads.add(first + number)
     return found
-
-
-def from_the_end(numbers: Sequence[float]) -> list[float]:
-    """Returns the sum of the last 0, 1, … numbers, the sum of all first."""
-    return list(accumulate(reversed(numbers), initial=0.0))[::-1]

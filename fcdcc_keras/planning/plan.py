@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fcdcc_keras import codes
-from fcdcc_keras.checks import json_value, record
+from fcdcc_keras.checks import is_number, json_value, record
 from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import stragglers as straggler_models
 from fcdcc_keras.planning.calibration import Calibration
+from fcdcc_keras.planning.chain_table import chain_table, latency_line, worth
 from fcdcc_keras.planning.cost import LayerCost, layer_cost
 from fcdcc_keras.planning.objective import Objective
-from fcdcc_keras.planning.prediction import ClientWork, Latency, model_latency
+from fcdcc_keras.planning.prediction import Alone, ClientWork, Latency, model_latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.stragglers import Straggling
+from fcdcc_keras.planning.stretch_plan import StretchPlan
+from fcdcc_keras.planning.waiting import Waiting
 from fcdcc_keras.text import bytes_text, count, milliseconds, table
 
 _FORMAT = 1
@@ -136,7 +139,16 @@ class Plan:
     straggling: Straggling | None = None
     """What the latencies suppose of stragglers; None: there are none."""
     client: ClientWork | None = None
-    """What the client computes itself, where latencies are predicted."""
+    """What the client computes itself by Keras, where latencies are predicted."""
+    stretches: tuple[StretchPlan, ...] = ()
+    """Parts of the model that are computed as chains; none of their layers is among
+    ``layers`` or ``not_coded``."""
+    stretches_at_call: tuple[tuple[str, str], ...] = ()
+    """(graph, entry) of each such part whose height and width are not fixed."""
+    alone: Alone | None = None
+    """Predicted for the client without any worker."""
+    images_per_second: float | None = None
+    """Predicted where many images are given at once, for "throughput"."""
     made_by: Mapping[str, Any] | None = field(default=None, compare=False)
     """Other options that it was made by, as JSON has them; None: it does not say."""
 
@@ -157,6 +169,19 @@ class Plan:
         """Paths of all layers to code, those planned at their calls last."""
         return (*(layer.path for layer in self.layers), *(p for p, _ in self.at_call))
 
+    @property
+    def pays(self) -> bool:
+        """Whether anything is computed otherwise than by Keras as it was."""
+        return bool(self.paths or self.stretches or self.stretches_at_call)
+
+    @property
+    def uses_workers(self) -> bool:
+        """Whether workers compute anything, or may do so at a call."""
+        chains = (chain for stretch in self.stretches for chain in stretch.chains)
+        return bool(self.paths or self.stretches_at_call) or any(
+            chain.place == "workers" for chain in chains
+        )
+
     def layer(self, path: str) -> LayerPlan | None:
         """Returns the plan of one layer, or None where it is not coded."""
         return next((layer for layer in self.layers if layer.path == path), None)
@@ -176,7 +201,13 @@ class Plan:
             "not_coded": [list(pair) for pair in self.not_coded],
             "at_call": [[path, asdict(geometry)] for path, geometry in self.at_call],
         }
-        for name in ("calibration", "latency", "straggling"):
+        if self.stretches:
+            data["stretches"] = [stretch.to_dict() for stretch in self.stretches]
+        if self.stretches_at_call:
+            data["stretches_at_call"] = [list(pair) for pair in self.stretches_at_call]
+        if self.images_per_second is not None:
+            data["images_per_second"] = self.images_per_second
+        for name in ("calibration", "latency", "straggling", "alone"):
             value = getattr(self, name)
             if value is not None:
                 data[name] = value.to_dict()
@@ -210,6 +241,11 @@ class Plan:
                 raise KeyError("format")
             not_coded = _is(list, data["not_coded"])
             at_call = _is(list, data.get("at_call", []))
+            later = _is(list, data.get("stretches_at_call", []))
+            stretches = _is(list, data.get("stretches", []))
+            rate = data.get("images_per_second")
+            if not (rate is None or is_number(rate, least=0)):
+                raise TypeError("images_per_second")
             return cls(
                 model=_is(str, data["model"]),
                 workers=data["workers"],
@@ -223,6 +259,12 @@ class Plan:
                 latency=_read(Latency.from_dict, data.get("latency")),
                 straggling=_read(straggler_models.from_dict, data.get("straggling")),
                 client=_read(partial(record, ClientWork), data.get("client")),
+                stretches=tuple(map(StretchPlan.from_dict, stretches)),
+                stretches_at_call=tuple(
+                    (_is(str, graph), _is(str, entry)) for graph, entry in later
+                ),
+                alone=_read(Alone.from_dict, data.get("alone")),
+                images_per_second=rate,
                 made_by=_read(partial(_is, dict), data.get("made_by")),
             )
         except PlanError:
@@ -235,23 +277,32 @@ class Plan:
 
 
 def plan_latency(
-    layers: Sequence[LayerPlan], objective: Objective, client: ClientWork
+    layers: Sequence[LayerPlan],
+    objective: Objective,
+    client: ClientWork,
+    chains: Sequence[tuple[Latency, Waiting]] = (),
+    beside: float = 0.0,
 ) -> Latency:
     """Returns the latency of a pass of a model.
 
     Args:
         layers: Planned by the objective, which has a calibration.
         objective: What latencies are predicted by.
-        client: What the client computes itself.
+        client: What the client computes itself by Keras.
+        chains: Of each chain that workers compute, its latency and the law of it.
+        beside: Seconds of all other chains, and of what there is between.
     """
     assert objective.calibration is not None
     laws = [
         objective.wait(layer.geometry, layer.code, 4, layer.hedged) for layer in layers
     ]
     return model_latency(
-        [layer.latency for layer in layers if layer.latency is not None],
-        laws,
-        client.seconds(objective.calibration),
+        [
+            *(layer.latency for layer in layers if layer.latency is not None),
+            *(latency for latency, _ in chains),
+        ],
+        [*laws, *(law for _, law in chains)],
+        client.seconds(objective.calibration) + beside,
         lasting=objective.straggling.lasting,
     )
 
@@ -298,35 +349,48 @@ def _table(plan: Plan) -> str:
         )
         for layer in plan.layers
     ]
-    text = table(
-        f"{plan.model}: {plan.workers} workers, {plan.stragglers} may be missing",
-        [
-            "layer",
-            "code",
-            "k_A, k_B",
-            "needed",
-            "floats up / worker",
-            "floats down",
-            "floats held / worker",
-            "multiply-adds / worker",
-            "of layer",
-            "error × plain",
-            *(["sent to", "expected ms", "p99 ms"] if timed else []),
-        ],
-        rows,
-    )
+    title = f"{plan.model}: {plan.workers} workers, {plan.stragglers} may be missing"
+    text = ""
+    if plan.stretches:
+        text += chain_table(title, plan.stretches)
+    columns = [
+        "layer",
+        "code",
+        "k_A, k_B",
+        "needed",
+        "floats up / worker",
+        "floats down",
+        "floats held / worker",
+        "multiply-adds / worker",
+        "of layer",
+        "error × plain",
+        *(["sent to", "expected ms", "p99 ms"] if timed else []),
+    ]
+    if rows or not plan.stretches:
+        text += table(title, columns, rows)
     if plan.layers:
         text += f"held by each worker: {bytes_text(held(plan.layers))}\n"
     if plan.latency is not None:
-        text += (
-            f"one image: {milliseconds(plan.latency.expected)} ms expected, 99% within "
-            f"{milliseconds(plan.latency.p99)} ms; "
-            f"{milliseconds(plan.latency.usual)} ms when nobody straggles\n"
-        )
+        text += latency_line(plan.latency)
     for path, _ in plan.at_call:
         text += f"planned at the first call for each height and width: {path}\n"
+    for graph, entry in plan.stretches_at_call:
+        where = f" in {graph}" if graph else ""
+        text += (
+            f"planned at the first call for each height and width: what follows {entry}"
+            f"{where}\n"
+        )
     for path, reason in plan.not_coded:
         text += f"not coded: {path}: {reason}\n"
+    if plan.latency is not None and plan.alone is not None:
+        text += worth(
+            plan.alone,
+            plan.latency,
+            plan.images_per_second,
+            workers=plan.workers,
+            pays=plan.pays,
+            over_workers=plan.uses_workers,
+        )
     return text
 
 

@@ -45,6 +45,34 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Alone:
+    """Seconds for one image on one device, the client, without any worker."""
+
+    keras: float
+    """By plain Keras."""
+    engine: float = 0.0
+    """By its light engine, as far as that can; 0: there is none, or no figure of it."""
+
+    @property
+    def least(self) -> float:
+        """The lesser of the two."""
+        return min(self.keras, self.engine or self.keras)
+
+    def to_dict(self) -> dict[str, float]:
+        """Returns the seconds as JSON-ready plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Alone:
+        """Returns the seconds that ``to_dict`` described.
+
+        Raises:
+            PlanError: The data is not that.
+        """
+        return record(cls, data)
+
+
+@dataclass(frozen=True)
 class ClientWork:
     """What the client computes of a model itself, for one image."""
 

@@ -1,29 +1,21 @@
 """What each part of a stretch costs, wherever it is computed. Pure.
 
-One walk back from a tile of the output of each cut gives what that tile costs from any
-earlier cut on.
+At a cut a single value crosses. So what a tile needs of the input of one step, from a
+cut to the next, is the tile of the step before: each step is walked back but once for
+each box, whatever the chain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from fcdcc_keras.partition.boxes import Box, SizedProgram, whole
 from fcdcc_keras.partition.stretch import Stretch
-from fcdcc_keras.planning.operation_cost import (
-    EngineRates,
-    OperationCosts,
-    from_the_end,
-)
+from fcdcc_keras.planning.operation_cost import EngineRates, OperationCosts
 from fcdcc_keras.planning.tile_time import TileCost
 from fcdcc_keras.planning.tiles import Tiles, coming_first, nbytes, tilings
-
-_WINDOW = 12
-"""Cuts that tiles are followed back over at first."""
-_REPEATED = 1.0
-"""Of the work of the whole chain: a tile that has more is of no use."""
+from fcdcc_keras.programs import Convolution, Dense
 
 
 @dataclass(frozen=True)
@@ -36,36 +28,35 @@ class Tiled:
     """Multiply-adds of the largest tile, as part of the whole chain's."""
 
 
-class _Walk:
-    """What a tile costs, from wherever the chain begins."""
+class _Step:
+    """What lies between a cut and the next, in boxes of its output."""
 
     def __init__(
-        self,
-        sized: SizedProgram,
-        costs: OperationCosts,
-        tile: tuple[int, Box],
-        speeds: Sequence[float],
-        engine: EngineRates,
+        self, stretch: Stretch, after: str | None, to: str, shape: Sequence[int]
     ) -> None:
-        self._sized, (self._worker, self._box) = sized, tile
-        self._needed, work = sized.needed(self._box), sized.work(self._box)
-        self.work = from_the_end(work)
-        """Multiply-adds behind each value."""
-        spent = costs.seconds(self._needed, work, engine)
-        self._seconds = from_the_end([one / speeds[self._worker] for one in spent])
-
-    def cost(self, value: int) -> TileCost:
-        """Returns what it costs from a value on."""
-        read, shapes = self._needed[value], self._sized.shapes
-        assert read is not None
-        dtype = self._sized.program.dtype
-        return TileCost(
-            self._worker,
-            nbytes(read, shapes[value][-1], dtype),
-            self._seconds[value],
-            nbytes(self._box, shapes[-1][-1], dtype),
-            coming_first(read, shapes[value]),
+        program = stretch.chain(after, to).program
+        self.sized = SizedProgram(program, [shape])
+        self.costs = OperationCosts(program, self.sized.shapes)
+        self.all = whole(self.sized.shapes[-1])
+        self.convolutions = sum(
+            isinstance(one, Convolution) for one in program.operations
         )
+        self._known: dict[tuple[Box, EngineRates], tuple[Box, float, int]] = {}
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape of the value that it yields."""
+        return self.sized.shapes[-1]
+
+    def back(self, box: Box, engine: EngineRates) -> tuple[Box, float, int]:
+        """Returns what a box needs of the input, its seconds and its multiply-adds."""
+        key = box, engine
+        if key not in self._known:
+            needed, work = self.sized.needed(box), self.sized.work(box)
+            assert needed[0] is not None
+            seconds = sum(self.costs.seconds(needed, work, engine))
+            self._known[key] = needed[0], seconds, sum(work)
+        return self._known[key]
 
 
 class StretchCosts:
@@ -74,46 +65,43 @@ class StretchCosts:
     def __init__(self, stretch: Stretch, images: int = 1) -> None:
         """Takes a stretch, and of how many images costs are."""
         self.stretch = stretch
-        self._program = stretch.program
-        self._sized = SizedProgram(stretch.program, [stretch.shape(images)])
-        self.shapes = self._sized.shapes
-        self._costs = OperationCosts(stretch.program, self.shapes)
-        box = whole(self.shapes[-1])
-        self._needed = [whole(shape) for shape in self.shapes]
-        self._work = self._sized.work(box)
-        self.values = (0, *self._useful())
-        """Numbers of the values at the cuts."""
-        self._paths = {value: path for path, value in stretch.ends}
+        self._steps = list[_Step]()
+        self._shapes = [stretch.shape(images)]
+        paths = dict((value, path) for path, value in stretch.ends)
+        self._paths = [None, *(paths[value] for value in _useful(stretch))]
+        for after, to in zip(self._paths, self._paths[1:], strict=False):
+            self._steps.append(_Step(stretch, after, str(to), self._shapes[-1]))
+            self._shapes.append(self._steps[-1].output)
 
     @property
     def cuts(self) -> int:
         """How many there are behind the input."""
-        return len(self.values) - 1
+        return len(self._steps)
 
     def path(self, cut: int) -> str | None:
         """Returns the path of the layer whose output a cut has; None: the input."""
-        return self._paths.get(self.values[cut])
+        return self._paths[cut]
+
+    def size(self, cut: int) -> tuple[int, ...]:
+        """Returns the sizes between images and channels at a cut."""
+        return self._shapes[cut][1:-1]
 
     def nbytes(self, cut: int) -> int:
         """Returns the bytes of the value at a cut."""
-        shape = self.shapes[self.values[cut]]
-        return nbytes(whole(shape), shape[-1], self._program.dtype)
+        return self._nbytes(cut, whole(self._shapes[cut]))
 
     def held(self, first: int, last: int) -> int:
         """Returns the bytes of the weights between two cuts."""
-        return sum(self._costs.weights[self.values[first] : self.values[last]])
+        steps = self._steps[first:last]
+        return sum(step.sized.program.weight_bytes for step in steps)
 
-    def work(self, first: int, last: int) -> int:
-        """Returns the multiply-adds between two cuts."""
-        return sum(self._work[self.values[first] : self.values[last]])
+    def convolutions(self, cut: int) -> int:
+        """Returns how many convolutions there are between a cut and the next."""
+        return self._steps[cut].convolutions
 
     def seconds(self, engine: EngineRates) -> list[float]:
         """Returns the seconds of an engine for all between each cut and the next."""
-        each = self._costs.seconds(self._needed, self._work, engine)
-        return [
-            sum(each[first:last])
-            for first, last in zip(self.values, self.values[1:], strict=False)
-        ]
+        return [step.back(step.all, engine)[1] for step in self._steps]
 
     def tiled(
         self, last: int, speeds: Sequence[float], engine: EngineRates
@@ -126,82 +114,79 @@ class StretchCosts:
             engine: Of a worker of speed 1.
 
         Returns:
-            By the cut that the chain begins with; one tile of all is the last way. Ways
-            are left out by which each worker would have as much work as all together.
+            By the cut that the chain begins with; the last way is one tile of all. A
+            chain goes no further back than where one worker needs all that there is.
         """
-        each, alone = self.seconds(engine), dict[int, list[Tiled]]()
+        found = {first: list[Tiled]() for first in range(last)}
+        for tiles in tilings(self._shapes[last], speeds, local=True):
+            if len(tiles) > 1:
+                self._follow(tiles, last, speeds, engine, found)
         fastest = max(range(len(speeds)), key=lambda worker: speeds[worker])
-        images = tilings(self.shapes[self.values[last]], speeds[:1], local=False)[0]
-        for first in range(last):
-            spent = sum(each[first:last]) / speeds[fastest]
+        everything, seconds = ((fastest, whole(self._shapes[last])),), 0.0
+        for first in reversed(range(last)):
+            step = self._steps[first]
+            seconds += step.back(step.all, engine)[1] / speeds[fastest]
             sent, answer = self.nbytes(first), self.nbytes(last)
-            cost = TileCost(fastest, sent, spent, answer)
-            alone[first] = [Tiled(images, (cost,), 1.0)]
-        window, found = _WINDOW, dict[int, list[Tiled]]()
-        while last > 0:
-            least = max(0, last - window)
-            found = self._back_to(least, last, speeds, engine)
-            if least == 0 or least not in found:
-                break
-            window *= 2
-        return {first: found.get(first, []) + ways for first, ways in alone.items()}
-
-    def _back_to(
-        self, least: int, last: int, speeds: Sequence[float], engine: EngineRates
-    ) -> dict[int, list[Tiled]]:
-        """Returns the ways to cut chains into tiles that begin no earlier than a cut."""
-        while not self._local(least, last):
-            least += 1
-        if least == last or len(speeds) == 1:
-            return {}
-        base = self.values[least]
-        program = self.stretch.chain(self.path(least), str(self.path(last))).program
-        sized = SizedProgram(program, [self.shapes[base]])
-        costs = OperationCosts(program, sized.shapes)
-        found: dict[int, list[Tiled]] = {}
-        for tiles in tilings(sized.shapes[-1], speeds, local=True):
-            if len(tiles) == 1:
-                continue
-            walks = [_Walk(sized, costs, tile, speeds, engine) for tile in tiles]
-            for first in range(last - 1, least - 1, -1):
-                value, total = self.values[first] - base, self.work(first, last)
-                largest = max(walk.work[value] for walk in walks)
-                if total and largest >= _REPEATED * total:
-                    break
-                asked = tuple(walk.cost(value) for walk in walks)
-                part = largest / total if total else 1 / len(tiles)
-                found.setdefault(first, []).append(Tiled(tiles, asked, part))
+            cost = TileCost(fastest, sent, seconds, answer)
+            found[first].append(Tiled(everything, (cost,), 1.0))
         return found
 
-    def _local(self, first: int, last: int) -> bool:
-        """Returns whether all between two cuts is local in space."""
-        return self._not_local[self.values[first]] == self._not_local[self.values[last]]
+    def _follow(
+        self,
+        tiles: Tiles,
+        last: int,
+        speeds: Sequence[float],
+        engine: EngineRates,
+        found: dict[int, list[Tiled]],
+    ) -> None:
+        """Adds the chains that end with some tiles."""
+        boxes = [box for _, box in tiles]
+        seconds, work, total = [0.0] * len(tiles), [0] * len(tiles), 0
+        answers = [self._nbytes(last, box) for box in boxes]
+        for first in reversed(range(last)):
+            step, shape = self._steps[first], self._shapes[first]
+            if not step.sized.local:
+                return
+            for number, (worker, _) in enumerate(tiles):
+                read, spent, multiply_adds = step.back(boxes[number], engine)
+                boxes[number] = read
+                seconds[number] += spent / speeds[worker]
+                work[number] += multiply_adds
+            total += step.back(step.all, engine)[2]
+            asked = tuple(
+                TileCost(
+                    worker,
+                    self._nbytes(first, boxes[number]),
+                    seconds[number],
+                    answers[number],
+                    coming_first(boxes[number], shape),
+                )
+                for number, (worker, _) in enumerate(tiles)
+            )
+            part = max(work) / total if total else 1 / len(tiles)
+            found[first].append(Tiled(tiles, asked, part))
+            if whole(shape) in boxes:
+                return
 
-    @cached_property
-    def _not_local(self) -> list[int]:
-        """How many of the operations before each value are not local in space."""
-        counts = [0]
-        for one, shape in zip(self._program.operations, self.shapes, strict=False):
-            read = self.shapes[one.reads[0]]
-            local = self._program.reach(one, len(read) - 2) is not None
-            counts.append(counts[-1] + (not local))
-        return counts
+    def _nbytes(self, cut: int, box: Box) -> int:
+        dtype = self.stretch.program.dtype
+        return nbytes(box, self._shapes[cut][-1], dtype)
 
-    def _useful(self) -> list[int]:
-        """Returns the values to cut at.
 
-        Where one operation without multiply-adds makes of a value one that is no
-        larger, it is cut behind that instead.
-        """
-        found = []
-        ends = [value for _, value in self.stretch.ends]
-        for value, after in zip(ends, [*ends[1:], None], strict=True):
-            if after == value + 1 and not self._work[value]:
-                here, there = self._size(value), self._size(after)
-                if there <= here:
-                    continue
+def _useful(stretch: Stretch) -> list[int]:
+    """Returns the values to cut at.
+
+    Where one local operation without multiply-adds makes of a value one that is no
+    larger, it is cut behind that instead.
+    """
+    program, ends = stretch.program, [value for _, value in stretch.ends]
+    shapes = program.shapes([stretch.shape(1)])
+    sizes = [nbytes(whole(shape), shape[-1], program.dtype) for shape in shapes]
+    found = []
+    for value, after in zip(ends, [*ends[1:], 0], strict=True):
+        one = program.operations[value % len(program.operations)]
+        light = after == value + 1 and not isinstance(one, Convolution | Dense)
+        local = program.reach(one, len(shapes[value]) - 2) is not None
+        if not (light and local and sizes[after] <= sizes[value]):
             found.append(value)
-        return found
-
-    def _size(self, value: int) -> int:
-        return nbytes(whole(self.shapes[value]), self.shapes[value][-1], "float32")
+    return found

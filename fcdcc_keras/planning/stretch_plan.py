@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from fcdcc_keras.checks import record
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning.prediction import Latency
 
-Place = Literal["workers", "client"]
+PLACES = ("workers", "client")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ChainPlan:
 
     to: str
     """Path of the layer that it ends with; it begins where the one before ends."""
-    place: Place
+    place: str
     """"workers": in tiles; "client": by this process's own engine."""
     hedged: bool = True
     """Whether each tile goes to one worker, and to another when that is late;
@@ -38,6 +38,13 @@ class ChainPlan:
     latency: Latency | None = None
     """Predicted, for one image."""
 
+    def __post_init__(self) -> None:
+        if self.place not in PLACES:
+            raise PlanError(
+                "A chain must be computed by workers or the client. Received: "
+                f"place={self.place!r}. Use one of {', '.join(PLACES)}."
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the plan of the chain as JSON-ready plain data."""
         return {**asdict(self), "latency": self.latency and self.latency.to_dict()}
@@ -49,11 +56,12 @@ class ChainPlan:
         Raises:
             PlanError: The data is not that of a chain's plan.
         """
-        latency = data.get("latency")
-        known = record(cls, {**data, "tiles": tuple(data["tiles"]), "latency": None})
+        given = dict(data) if isinstance(data, Mapping) else {}
+        latency = given.pop("latency", None)
+        known = record(cls, given)
         if latency is None:
             return known
-        return cls(**{**vars(known), "latency": Latency.from_dict(latency)})
+        return replace(known, latency=Latency.from_dict(latency))
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,19 @@ class StretchPlan:
         Raises:
             PlanError: The data is not that of a stretch's plan.
         """
-        chains = tuple(ChainPlan.from_dict(chain) for chain in data["chains"])
-        size = tuple(data["size"])
-        return record(cls, {**data, "size": size, "chains": chains})
+        given = dict(data) if isinstance(data, Mapping) else {}
+        chains = given.pop("chains", None)
+        if not isinstance(chains, list):
+            chains = []  # of which none is made
+        made = tuple(ChainPlan.from_dict(chain) for chain in chains)
+        where = record(_Where, given)
+        return cls(where.graph, where.entry, where.size, made)
+
+
+@dataclass(frozen=True)
+class _Where:
+    """All of a stretch's plan but its chains."""
+
+    graph: str
+    entry: str
+    size: tuple[int, ...]

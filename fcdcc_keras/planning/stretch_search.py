@@ -9,12 +9,11 @@ this was on workers: then its tiles set out while the last parts of their input 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from fcdcc_keras.codes.figures import rounded
-from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.chain_law import chain_law, power
 from fcdcc_keras.planning.objective import By
@@ -23,7 +22,6 @@ from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
 from fcdcc_keras.planning.stretch_costs import StretchCosts, Tiled
 from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
 from fcdcc_keras.planning.tile_time import (
-    EngineRates,
     Rates,
     chain_time,
     keras_engine,
@@ -33,7 +31,9 @@ from fcdcc_keras.planning.tile_time import (
 from fcdcc_keras.planning.tiles import parts
 from fcdcc_keras.planning.waiting import Waiting
 
-By_ = Literal["workers", "client", "keras", "coded"]
+_Place = Literal["workers", "client", "keras", "coded"]
+_EVERY: tuple[_Place, ...] = ("keras", "client", "workers")
+"""Who may be before a part: Keras also stands for coded layers."""
 HELD_TIMES = 3
 """What a worker's memory has of a chain's weights, in copies: as they came, in the
 model that the engine was given, and in the order in which that computes."""
@@ -43,6 +43,9 @@ _OPERATIONS_OF_CROSSING = 3
 """The same, in operations of Keras."""
 _CHAIN = 1e-6
 """Seconds that a chain must save to be one of its own."""
+_LEAST_GAIN = 0.05
+"""What workers must save of the time without them, or nothing goes there: no prediction
+is better than that."""
 _IMAGES_OF_EACH = 4
 """Images of a worker that the round trip of a chain is shared by: of a large batch."""
 
@@ -60,8 +63,6 @@ class Terms:
     hedged: bool | None = True
     """None: whichever is better."""
     by: By = "latency"
-    holding: float = 0.0
-    """Seconds that each byte that a worker must have for weights adds."""
 
     @property
     def speeds(self) -> tuple[float, ...]:
@@ -86,12 +87,14 @@ class Part:
 
     first: int
     last: int
-    by: By_
+    by: _Place
     seconds: float
     """Of one image; of "throughput", between images."""
     chain: ChainPlan | None = None
     law: Waiting | None = None
     """Of the seconds of one image, where workers compute it."""
+    held: int = 0
+    """Bytes of a worker's memory that its weights take."""
 
 
 @dataclass(frozen=True)
@@ -120,30 +123,11 @@ class StretchChoice:
                 continue
             if run:
                 entry = self.costs.path(run[0].first) or stretch.entry
-                shape = self.costs.shapes[self.costs.values[run[0].first]]
+                size = self.costs.size(run[0].first)
                 chains = tuple(one.chain for one in run if one.chain is not None)
-                found.append(StretchPlan(stretch.graph, entry, shape[1:-1], chains))
+                found.append(StretchPlan(stretch.graph, entry, size, chains))
             run = []
         return tuple(found)
-
-
-def choose_places(
-    costs: StretchCosts,
-    terms: Terms,
-    coded: Mapping[int, float] | None = None,
-    fixed: Sequence[int] = (),
-) -> StretchChoice:
-    """Returns the cheapest cuts and places.
-
-    Args:
-        costs: Of the stretch, for one image.
-        terms: What to plan by.
-        coded: Seconds of what lies between a cut and the next, by the former's number,
-            where its convolution can be a coded layer.
-        fixed: Numbers of cuts up to whose next all must stay with Keras.
-    """
-    search = _Search(costs, terms, coded or {}, fixed)
-    return StretchChoice(costs, search.best(), terms.crossing)
 
 
 def engine_alone(costs: StretchCosts, able: Calibration) -> float:
@@ -151,96 +135,133 @@ def engine_alone(costs: StretchCosts, able: Calibration) -> float:
     return sum(costs.seconds(own_engine(able) or keras_engine(able)))
 
 
-class _Search:
+@dataclass(frozen=True)
+class Coded:
+    """What lies between a cut and the next, with its one convolution coded."""
+
+    seconds: float
+    held: int
+    """Bytes that each worker holds."""
+
+
+_Ways = dict[_Place, tuple[float, tuple[Part, ...]]]
+
+
+class StretchSearch:
+    """Looks for the cheapest cuts and places."""
+
     def __init__(
         self,
         costs: StretchCosts,
         terms: Terms,
-        coded: Mapping[int, float],
-        fixed: Sequence[int],
+        fixed: Collection[int] = (),
+        *,
+        whole: bool = False,
     ) -> None:
-        self.costs, self.terms, self.coded = costs, terms, coded
-        able = terms.calibration
-        self.keras = costs.seconds(keras_engine(able))
-        self.engine = costs.seconds(own_engine(able) or keras_engine(able))
-        self.rates, self.speeds = terms.rates, terms.speeds
-        self.power = power(self.speeds, terms.straggling)
-        self.fixed = set(fixed)
+        """Takes what is to be planned.
 
-    def best(self) -> tuple[Part, ...]:
-        """Returns the parts of the cheapest way through the cuts."""
-        # By the cut reached and whether workers, the client's engine or Keras
-        # were there last: seconds, and the parts.
-        ways: list[dict[By_, tuple[float, tuple[Part, ...]]]] = [{"keras": (0.0, ())}]
-        for last in range(1, self.costs.cuts + 1):
-            here: dict[By_, tuple[float, tuple[Part, ...]]] = {}
-            for part, before in self._candidates(last):
+        Args:
+            costs: Of the stretch, for one image.
+            terms: What to plan by.
+            fixed: Cuts from which on to the next nothing may go to workers.
+            whole: Whether all of it is to be chains; then those are the client's,
+                and otherwise Keras's.
+        """
+        self._costs, self._terms, self._fixed = costs, terms, set(fixed)
+        able = terms.calibration
+        self._keras = costs.seconds(keras_engine(able))
+        self._engine = costs.seconds(own_engine(able) or keras_engine(able))
+        self._rates, self._speeds = terms.rates, terms.speeds
+        self._power = power(self._speeds, terms.straggling)
+        self._whole = whole
+        self._candidates = [self._ending(cut + 1) for cut in range(costs.cuts)]
+
+    def keras(self, cut: int) -> float:
+        """Returns the seconds of plain Keras from a cut to the next."""
+        return self._keras[cut]
+
+    def best(
+        self, coded: Mapping[int, Coded] | None = None, holding: float = 0.0
+    ) -> StretchChoice:
+        """Returns the cheapest way; without workers, unless they save some part of it.
+
+        Args:
+            coded: What can be coded, by the number of the cut before.
+            holding: Seconds that each byte that a worker must have for weights adds.
+        """
+        there = self.cheapest(coded or {}, holding)
+        here = self.cheapest({}, holding, workers=False)
+        gains = there[0] <= (1 - _LEAST_GAIN) * here[0]
+        _, parts_ = there if gains else here
+        return StretchChoice(self._costs, parts_, self._terms.crossing)
+
+    def cheapest(
+        self, coded: Mapping[int, Coded], holding: float, *, workers: bool = True
+    ) -> tuple[float, tuple[Part, ...]]:
+        """Returns the seconds of the cheapest way, and the way.
+
+        Args:
+            coded: As for ``best``.
+            holding: As for ``best``.
+            workers: Whether chains may go to them.
+        """
+        # By who was there last: seconds, and the parts.
+        ways: list[_Ways] = [{"keras": (0.0, ())}]
+        for last, candidates in enumerate(self._candidates, 1):
+            here: _Ways = {}
+            for part, before in (*candidates, *_coded(last, coded)):
                 if before not in ways[part.first]:
                     continue
+                if part.by == "workers" and not workers:
+                    continue
                 seconds, parts_ = ways[part.first][before]
-                seconds += part.seconds + self._held(part)
+                seconds += part.seconds + holding * part.held
                 if part.chain is not None and before == "keras":
-                    seconds += self.terms.crossing
-                place: By_ = "keras" if part.by == "coded" else part.by
-                known = here.get(place)
-                if known is None or rounded(seconds) < rounded(known[0]):
+                    seconds += self._terms.crossing
+                place: _Place = "keras" if part.by == "coded" else part.by
+                if place not in here or rounded(seconds) < rounded(here[place][0]):
                     here[place] = seconds, (*parts_, part)
             ways.append(here)
-        places: tuple[By_, ...] = ("keras", "client", "workers")
-        found = [ways[-1][place] for place in places if place in ways[-1]]
-        return min(found, key=lambda way: rounded(way[0]))[1]
+        found = [ways[-1][place] for place in _EVERY if place in ways[-1]]
+        return min(found, key=lambda way: rounded(way[0]))
 
-    def _candidates(self, last: int) -> list[tuple[Part, By_]]:
-        """Returns parts that end at a cut, each with who computes what is before it."""
-        first = last - 1
-        others: tuple[By_, ...] = ("keras", "client")
-        every: tuple[By_, ...] = (*others, "workers")
-        plain = Part(first, last, "keras", self.keras[first])
-        found = [(plain, before) for before in every]
-        if first in self.fixed:
-            return found
-        if first in self.coded:
-            layer = Part(first, last, "coded", self.coded[first])
-            found += [(layer, before) for before in every]
-        seconds = _CHAIN
+    def _ending(self, last: int) -> list[tuple[Part, _Place]]:
+        """Returns parts that end at a cut, each with who may compute what is before."""
+        found: list[tuple[Part, _Place]] = []
+        if not self._whole:
+            plain = Part(last - 1, last, "keras", self._keras[last - 1])
+            found += [(plain, before) for before in _EVERY]
+        seconds, to = _CHAIN, str(self._costs.path(last))
         for first in reversed(range(last)):
-            if first in self.fixed:
+            if first in self._fixed and not self._whole:
                 break
-            seconds += self.engine[first]
+            seconds += self._engine[first]
             latency = Latency(*[rounded(seconds)] * 3)
-            to = str(self.costs.path(last))
             chain = ChainPlan(to, "client", latency=latency)
             part = Part(first, last, "client", seconds, chain)
-            found += [(part, before) for before in ("keras", "workers")]
+            found += [(part, "keras"), (part, "workers")]
         return found + self._on_workers(last)
 
-    def _on_workers(self, last: int) -> list[tuple[Part, By_]]:
-        found: list[tuple[Part, By_]] = []
-        barred = max((one for one in self.fixed if one < last), default=-1)
-        tiled = self.costs.tiled(last, self.speeds, self.rates.engine)
+    def _on_workers(self, last: int) -> list[tuple[Part, _Place]]:
+        found: list[tuple[Part, _Place]] = []
+        barred = max((one for one in self._fixed if one < last), default=-1)
+        tiled = self._costs.tiled(last, self._speeds, self._rates.engine)
         for first, ways in sorted(tiled.items()):
-            if first <= barred:
-                continue
-            for before in ("keras", "workers"):
-                coming = self.costs.nbytes(first) if before == "workers" else 0
-                part = self._tiles(first, last, ways, coming)
-                found.append((part, before))
-                if before == "keras":
-                    found.append((part, "client"))
+            if first > barred:
+                part = self._tiles(first, last, ways, 0)
+                found += [(part, "keras"), (part, "client")]
+                coming = self._costs.nbytes(first)
+                found.append((self._tiles(first, last, ways, coming), "workers"))
         return found
 
-    def _tiles(
-        self, first: int, last: int, ways: Sequence[Tiled], coming: int
-    ) -> Part:
-        terms = self.terms
-        timed = [
-            (chain_time(way.costs, self.rates, coming), way) for way in ways
-        ]
+    def _tiles(self, first: int, last: int, ways: Sequence[Tiled], coming: int) -> Part:
+        terms = self._terms
+        timed = [(chain_time(way.costs, self._rates, coming), way) for way in ways]
         time, way = min(timed, key=lambda pair: rounded(pair[0].total))
         options = []
         for hedged in (True, False) if terms.hedged is None else (terms.hedged,):
             copies = 1 if hedged else terms.stragglers + 1
-            one = chain_time(way.costs, self.rates, coming, copies)
+            one = chain_time(way.costs, self._rates, coming, copies)
             law = chain_law(
                 one,
                 len(way.tiles),
@@ -259,29 +280,33 @@ class _Search:
             alone = ways[-1]
             upload = sum(int(tile.upload) for tile in alone.costs)
             spent = sum(
-                tile.seconds * self.speeds[tile.worker] for tile in alone.costs
+                tile.seconds * self._speeds[tile.worker] for tile in alone.costs
             )
             copies = 1 if hedged else terms.stragglers + 1
             seconds = seconds_an_image(
-                upload * copies, spent * copies, answer, self.rates, self.power
+                upload * copies, spent * copies, answer, self._rates, self._power
             )
-            seconds += self.rates.round_trip / (_IMAGES_OF_EACH * terms.workers)
+            seconds += self._rates.round_trip / (_IMAGES_OF_EACH * terms.workers)
             tiles, largest = parts(alone.tiles), 1.0
         latency = layer_latency(time.total, law)
         chain = ChainPlan(
-            str(self.costs.path(last)),
+            str(self._costs.path(last)),
             "workers",
             hedged=hedged,
             tiles=tiles,
             upload=upload,
             download=answer,
             work=rounded(largest),
-            held=self.costs.held(first, last),
+            held=self._costs.held(first, last),
             latency=latency,
         )
-        return Part(first, last, "workers", seconds + _CHAIN, chain, law)
+        held = HELD_TIMES * chain.held
+        return Part(first, last, "workers", seconds + _CHAIN, chain, law, held)
 
-    def _held(self, part: Part) -> float:
-        if part.by != "workers" or part.chain is None:
-            return 0.0
-        return self.terms.holding * HELD_TIMES * part.chain.held
+
+def _coded(last: int, coded: Mapping[int, Coded]) -> list[tuple[Part, _Place]]:
+    if last - 1 not in coded:
+        return []
+    one = coded[last - 1]
+    part = Part(last - 1, last, "coded", one.seconds, held=one.held)
+    return [(part, before) for before in _EVERY]

@@ -69,7 +69,7 @@ def keras_engine(able: Calibration) -> EngineRates:
         able.client_kernel_rate,
         able.client_memory_rate,
         able.client_operation,
-        folds=False,
+        light=False,
     )
 
 

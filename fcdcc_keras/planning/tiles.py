@@ -21,7 +21,7 @@ _MANY = 16
 
 
 def best_tiles(
-    sized: SizedProgram, speeds: Sequence[float], rates: Rates = Rates()
+    sized: SizedProgram, speeds: Sequence[float], rates: Rates | None = None
 ) -> Tiles:
     """Returns the tiles that are there soonest: (worker, box), one after another.
 
@@ -30,7 +30,7 @@ def best_tiles(
     Args:
         sized: The chain.
         speeds: Of the workers that are to have tiles, relative to each other.
-        rates: What they are weighed by.
+        rates: What they are weighed by; default: ``Rates()``.
 
     Returns:
         Boxes that make up the output, each with the number of the worker that suits.
@@ -38,18 +38,18 @@ def best_tiles(
     found = tilings(sized.shapes[-1], speeds, local=sized.local)
     if len(found) == 1:
         return found[0]
-    costs = OperationCosts(sized.program, sized.shapes)
+    costs, able = OperationCosts(sized.program, sized.shapes), rates or Rates()
 
     def seconds(tiles: Tiles) -> float:
         asked = []
         for worker, box in tiles:
             needed = sized.needed(box)
-            spent = sum(costs.seconds(needed, sized.work(box), rates.engine))
+            spent = sum(costs.seconds(needed, sized.work(box), able.engine))
             load = sized.load(box)
             asked.append(
                 TileCost(worker, load.upload, spent / speeds[worker], load.answer)
             )
-        return rounded(chain_time(asked, rates).total)
+        return rounded(chain_time(asked, able).total)
 
     return min(found, key=seconds)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.rewriting.eligibility import Eligibility
-from fcdcc_keras.rewriting.options import GAINING, Layers
+from fcdcc_keras.rewriting.options import Layers
 
 
 def choose(
@@ -25,14 +25,14 @@ def choose(
     """
     eligible = [one for one in examined if one.geometry is not None]
     wanted = [one for one in eligible if dense or not one.on_request]
-    if layers in ("all", GAINING):
+    if layers == "all":
         return wanted
     if callable(layers):
         return [one for one in wanted if layers(one.layer)]
     names = [layers] if isinstance(layers, str) else layers
     if not isinstance(names, Collection):
         raise PlanError(
-            "`layers` must be 'all', 'gaining', names of the model's layers, or a "
+            "`layers` must be 'all', names of the model's layers, or a "
             f"function. Received: layers={layers!r}. Give for example ['conv1']."
         )
     chosen: set[str] = set()
@@ -41,7 +41,7 @@ def choose(
         if not named:
             known = ", ".join(one.path for one in eligible)
             raise PlanError(
-                "`layers` must be 'all', 'gaining', names of the model's layers, or a "
+                "`layers` must be 'all', names of the model's layers, or a "
                 f"function. Received: {name!r}. The layers that can be coded are: "
                 f"{known}."
             )

@@ -17,11 +17,11 @@ from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.class_swap import make_coded
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.given_plan import beside
+from fcdcc_keras.rewriting.layer_planner import plan_at_call
 from fcdcc_keras.rewriting.options import Options, complete, policy
 from fcdcc_keras.rewriting.planner import (
     check_choices,
     needs_calibration,
-    plan_at_call,
     plan_examined,
 )
 

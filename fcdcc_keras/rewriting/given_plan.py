@@ -15,7 +15,6 @@ from fcdcc_keras.rewriting.choice import choose
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.options import (
     DEFAULTS,
-    GAINING,
     Options,
     PlanOptions,
     complete,
@@ -33,9 +32,8 @@ def recorded(options: Options, chosen: Sequence[Eligibility]) -> dict[str, Any]:
         chosen: The layers that ``layers`` means.
     """
     code, prices = options["code"], options["prices"]
-    gaining = options["layers"] == GAINING
     return {
-        "layers": GAINING if gaining else [one.path for one in chosen],
+        "layers": [one.path for one in chosen],
         "dense": options["dense"],
         "code": code.to_dict() if isinstance(code, Code) else _name(code),
         "tolerance": options["tolerance"],

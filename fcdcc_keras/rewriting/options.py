@@ -38,8 +38,8 @@ from fcdcc_keras.planning.memory import limit_bytes
 Layers = str | Collection[str] | Callable[[keras.layers.Layer], bool]
 Redundancy = Literal["eager", "hedged", "auto"]
 HEDGED: dict[str, bool | None] = {"eager": False, "hedged": True, "auto": None}
-GAINING = "gaining"
-"""Only the layers that the workers finish sooner than the client."""
+
+_BY_TIME = ("latency", "throughput")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,11 +54,10 @@ class PlanOptions(TypedDict, total=False):
     """γ, the least number of workers that may be missing. A layer may tolerate more,
     where n − γ divides it badly."""
     layers: Layers
-    """"all" that can be coded, "gaining": those that the workers finish sooner than
-    this process, names or paths of layers, or a function that is given a layer and
-    says whether to code it."""
+    """"all", names or paths of layers, or a function that is given a layer and says
+    whether the workers are to compute it."""
     dense: bool
-    """Whether "all", "gaining" and functions are about ``Dense`` layers too. Those are
+    """Whether "all" and functions are about ``Dense`` layers too. Those are
     coded for memory, on the side of the kernel: each worker holds 1/δ of it, and is
     sent the whole input."""
     code: str | Code | type[Code]
@@ -68,17 +67,21 @@ class PlanOptions(TypedDict, total=False):
     or it is refused; for any of the others more answers are waited for. None: 1e-4
     where a layer is coded in float32, 3e-14 in float64."""
     redundancy: Redundancy
-    """"eager" sends every layer to all workers at once; "hedged" sends it to as many as
-    needed, and to the others when one is late; "auto": for each layer whichever is
-    better by the objective."""
+    """"eager" sends every layer to all workers at once, and every tile to γ + 1;
+    "hedged" sends them to as many as needed, and to others when one is late; "auto":
+    whichever is better by the objective. Under "latency" and "throughput", "auto" is
+    what is done where nothing is said."""
     objective: By
-    """What each layer is to have little of: "price", or "latency": the expected
-    seconds."""
+    """"price": every layer that can be is coded, with little of what ``prices`` weigh.
+    "latency": the least expected seconds of one image; "throughput": most images a
+    second. Those choose for each part of the model among tiles of several layers at a
+    time, coded layers, and this process itself: nothing goes to workers that does not
+    pay."""
     prices: Prices | None
     """What communication, storage and computation are worth; None: by the calibration,
     or ``Prices()``."""
     calibration: Calibration | None
-    """What the cluster was measured to do: for "gaining", "latency" and predictions.
+    """What the cluster was measured to do: for "latency", "throughput", predictions.
     ``fk.calibrate`` measures one; ``fcdcc_keras.planning.devices`` has some of known
     devices. None: where there is a cluster it is measured if it is needed."""
     straggling: Straggling | None
@@ -149,6 +152,8 @@ def complete(said: PlanOptions, kind: type = Options) -> Options:
             f"of {', '.join(kind.__annotations__)}."
         )
     options: Options = {**DEFAULTS, **said}
+    if "redundancy" not in said and options["objective"] in _BY_TIME:
+        options["redundancy"] = "auto"
     workers, stragglers = options["workers"], options["stragglers"]
     if workers is None:
         workers = max(1, stragglers + 1 if isinstance(stragglers, int) else 1)

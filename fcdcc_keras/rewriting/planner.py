@@ -10,20 +10,14 @@ import keras
 
 from fcdcc_keras.codes import Code
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
-from fcdcc_keras.execution.sized_at_call import PlanAtCall
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
-    Calibration,
     LayerPlan,
-    NoStraggling,
-    Objective,
     Plan,
-    Prices,
     plan_latency,
-    plan_layer,
     within_memory,
 )
-from fcdcc_keras.planning.prediction import convolution_work
+from fcdcc_keras.planning.plan import held
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.choice import choose, is_named
 from fcdcc_keras.rewriting.client_work import client_work
@@ -34,14 +28,15 @@ from fcdcc_keras.rewriting.eligibility import (
     examine,
 )
 from fcdcc_keras.rewriting.given_plan import recorded
+from fcdcc_keras.rewriting.layer_planner import coding_type, goal, planned
 from fcdcc_keras.rewriting.options import (
-    GAINING,
-    HEDGED,
     Options,
     PlanOptions,
     complete,
     takes,
 )
+from fcdcc_keras.rewriting.stretches import sites
+from fcdcc_keras.rewriting.time_planner import alone, limit_of, plan_by_time
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -90,7 +85,9 @@ def plan_examined(
         PlanError: As ``plan``.
         UnsupportedLayerError: As ``plan``.
     """
-    calibration = _calibration(options)
+    if options["objective"] != "price":
+        return plan_by_time(model, examined, options, workers)
+    calibration = options["calibration"]
     reasons = {o.path: o.reason or "it was not chosen by `layers`" for o in examined}
     at_call: list[tuple[str, ConvGeometry]] = []
     sized: list[tuple[str, ConvGeometry, str]] = []
@@ -100,7 +97,7 @@ def plan_examined(
         assert geometry is not None
         try:
             # Where the size is not known, this finds whether any code suits the layer.
-            made = _plan_layer(path, geometry, options, workers, dtype)
+            planned(path, geometry, options, workers, dtype)
         except UnsupportedLayerError as error:
             if is_named(one, options["layers"]):
                 raise
@@ -108,22 +105,16 @@ def plan_examined(
             continue
         if not one.sized:
             at_call.append((path, geometry))
-        elif why := _loses(made, options):
-            reasons[path] = why
         else:
             sized.append((path, geometry, dtype))
 
     def plan_all(holding: float) -> list[LayerPlan]:
         return [
-            _plan_layer(path, geometry, options, workers, dtype, holding)
+            planned(path, geometry, options, workers, dtype, holding)
             for path, geometry, dtype in sized
         ]
 
-    limit = options["memory_limit"]
-    assert not isinstance(limit, str)
-    if limit is None and calibration is not None:
-        limit = calibration.worker_memory
-    plans = within_memory(plan_all, limit)
+    plans = within_memory(plan_all, limit_of(options), held)
     coded = {*(layer.path for layer in plans), *(path for path, _ in at_call)}
     not_coded = tuple(
         (one.path, reasons[one.path])
@@ -154,8 +145,9 @@ def plan_examined(
     if calibration is None:
         return plan
     work = client_work(examined, coded)
-    latency = plan_latency(plan.layers, _goal(options), work)
-    return replace(plan, latency=latency, client=work)
+    latency = plan_latency(plan.layers, goal(options), work)
+    own = alone(sites(model), examined, calibration)
+    return replace(plan, latency=latency, client=work, alone=own)
 
 
 def check_choices(examined: Sequence[Eligibility], options: Options) -> None:
@@ -172,84 +164,4 @@ def check_choices(examined: Sequence[Eligibility], options: Options) -> None:
 
 def needs_calibration(options: Options) -> bool:
     """Returns whether layers cannot be planned before the cluster has been measured."""
-    wanted = options["layers"] == GAINING or options["objective"] == "latency"
-    return wanted and options["calibration"] is None
-
-
-def plan_at_call(layer: keras.layers.Layer, path: str, options: Options) -> PlanAtCall:
-    """Returns what plans a layer once its height and width are known."""
-    dtype = coding_type(layer)  # the layer itself is the user's, not to be kept
-    workers = options["workers"]
-    assert workers is not None
-
-    def at_size(geometry: ConvGeometry, code: Code | None) -> tuple[LayerPlan, bool]:
-        chosen: Options = {**options, "code": code or options["code"]}
-        made = _plan_layer(path, geometry, chosen, workers, dtype)
-        return made, not _loses(made, chosen)
-
-    return at_size
-
-
-def coding_type(layer: keras.layers.Layer) -> str:
-    """Returns the type in which a layer is coded."""
-    # Types narrower than float32 are coded, and sent, in float32.
-    return "float64" if layer.compute_dtype == "float64" else "float32"
-
-
-def _plan_layer(
-    path: str,
-    geometry: ConvGeometry,
-    options: Options,
-    workers: int,
-    dtype: str,
-    holding: float = 0.0,
-) -> LayerPlan:
-    return plan_layer(
-        path,
-        geometry,
-        workers=workers,
-        stragglers=options["stragglers"],
-        code=options["code"],
-        tolerance=options["tolerance"],
-        dtype=dtype,
-        hedged=HEDGED[options["redundancy"]],
-        objective=_goal(options),
-        holding=holding,
-    )
-
-
-def _goal(options: Options) -> Objective:
-    """Returns what layers are planned by."""
-    calibration = options["calibration"]
-    calibrated = calibration.prices if calibration else Prices()
-    return Objective(
-        options["prices"] or calibrated,
-        calibration,
-        options["straggling"] or NoStraggling(),
-        options["objective"],
-    )
-
-
-def _calibration(options: Options) -> Calibration | None:
-    if options["layers"] == GAINING and options["calibration"] is None:
-        raise PlanError(
-            "layers='gaining' needs to know the cluster. Received: no calibration. "
-            "Pass calibration=fk.calibrate(cluster), or use `fk.distribute`, which "
-            "measures one."
-        )
-    return options["calibration"]
-
-
-def _loses(layer: LayerPlan, options: Options) -> str:
-    """Returns why a layer is not coded where those are that gain; "" if it is."""
-    calibration = options["calibration"]
-    if options["layers"] != GAINING or calibration is None or layer.latency is None:
-        return ""
-    there = layer.latency.expected
-    here = convolution_work(layer.geometry).seconds(calibration)
-    if there < here:
-        return ""
-    return (
-        f"the client takes {here * 1e3:.3g} ms, the workers would take "
-        f"{there * 1e3:.3g} ms"
-    )
+    return options["objective"] != "price" and options["calibration"] is None

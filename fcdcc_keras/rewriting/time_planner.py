@@ -1,0 +1,193 @@
+"""Planning a model under "latency" or "throughput".
+
+Each stretch of it is planned for itself; what they share is the memory of a worker.
+Convolutions outside of stretches are coded where that gains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from fcdcc_keras.codes.figures import rounded
+from fcdcc_keras.errors import UnsupportedLayerError
+from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.planning import Calibration, LayerPlan, Plan, within_memory
+from fcdcc_keras.planning.plan import plan_latency
+from fcdcc_keras.planning.prediction import Alone
+from fcdcc_keras.planning.stretch_costs import StretchCosts
+from fcdcc_keras.planning.stretch_search import engine_alone
+from fcdcc_keras.planning.tile_time import keras_engine
+from fcdcc_keras.rewriting.choice import choose, is_named
+from fcdcc_keras.rewriting.client_work import client_work
+from fcdcc_keras.rewriting.eligibility import Eligibility
+from fcdcc_keras.rewriting.given_plan import recorded
+from fcdcc_keras.rewriting.layer_planner import coding_type, goal, loses, planned
+from fcdcc_keras.rewriting.options import Options
+from fcdcc_keras.rewriting.stretch_planner import (
+    StretchFound,
+    StretchPlanner,
+    barred,
+    terms_of,
+)
+from fcdcc_keras.rewriting.stretches import Site, sites
+
+
+def plan_by_time(
+    model: keras.Model,
+    examined: Sequence[Eligibility],
+    options: Options,
+    workers: int,
+) -> Plan:
+    """Returns the plan of a model.
+
+    Args:
+        model: The model.
+        examined: Its layers.
+        options: How to plan.
+        workers: n.
+
+    Raises:
+        PlanError: There is no calibration, or a code is not usable.
+        UnsupportedLayerError: A layer that was named cannot be coded.
+    """
+    objective = goal(options)
+    calibration = objective.calibration
+    assert calibration is not None
+    chosen = choose(examined, options["layers"], dense=options["dense"])
+    every = sites(model)
+    by_path = {one.path: one for one in examined}
+    kept, terms = barred(examined, options), terms_of(options, workers)
+    planners = [
+        StretchPlanner(site, site.at(site.size), by_path, options, terms, kept)
+        for site in every
+        if site.size is not None
+    ]
+    inside = {path for site in every for path in site.layers}
+    outside = _Outside([o for o in chosen if o.path not in inside], options, workers)
+
+    def plan_all(holding: float) -> tuple[list[StretchFound], list[LayerPlan]]:
+        return [one.best(holding) for one in planners], outside.plans(holding)
+
+    found, others = within_memory(plan_all, limit_of(options), _held)
+    order = {one.path: number for number, one in enumerate(examined)}
+    layers = [*others, *(layer for one in found for layer in one.layers)]
+    layers.sort(key=lambda layer: order[layer.path])
+    at_call = tuple((site.graph, site.entry) for site in every if site.size is None)
+    reasons = {one.path: one.reason for one in examined} | outside.reasons
+    for one in found:
+        reasons |= one.reasons
+    coded = {layer.path for layer in layers} | {path for path, _ in outside.at_call}
+    here = {path for one in found for path in one.reasons}
+    chained = inside - here - coded
+    not_coded = tuple(
+        (o.path, reasons[o.path] or "it was not chosen by `layers`")
+        for o in examined
+        if o.convolves and o.path not in coded and o.path not in chained
+    )
+    own = client_work([o for o in examined if o.path not in inside], coded)
+    beside = sum(one.beside for one in found)
+    chains = [pair for one in found for pair in one.chains]
+    latency = plan_latency(layers, objective, own, chains, beside)
+    rate = None
+    if options["objective"] == "throughput":
+        seconds = own.seconds(calibration)
+        seconds += sum(one.choice.seconds for one in found)
+        seconds += sum(layer.latency.expected for layer in others if layer.latency)
+        rate = rounded(1 / seconds)
+    return Plan(
+        model.name,
+        workers,
+        options["stragglers"],
+        tuple(layers),
+        not_coded,
+        calibration,
+        tuple(outside.at_call),
+        latency,
+        options["straggling"],
+        client_work([o for o in examined if o.path not in chained], coded),
+        tuple(plan for one in found for plan in one.choice.plans),
+        at_call,
+        alone(every, examined, calibration),
+        rate,
+        made_by=recorded(options, chosen),
+    )
+
+
+def alone(
+    every: Sequence[Site], examined: Sequence[Eligibility], calibration: Calibration
+) -> Alone:
+    """Returns what the client takes for an image without any worker.
+
+    Args:
+        every: The model's stretches.
+        examined: The model's layers.
+        calibration: What the client can do.
+    """
+    sized = [(site, site.size) for site in every if site.size is not None]
+    inside = {path for site, _ in sized for path in site.layers}
+    rest = client_work([one for one in examined if one.path not in inside], ())
+    by_keras = by_engine = rest.seconds(calibration)
+    for site, size in sized:
+        costs = StretchCosts(site.at(size))
+        by_keras += sum(costs.seconds(keras_engine(calibration)))
+        by_engine += engine_alone(costs, calibration)
+    return Alone(
+        rounded(by_keras), rounded(by_engine) if calibration.engine_rate else 0.0
+    )
+
+
+def limit_of(options: Options) -> float | None:
+    """Returns the bytes that a worker can hold; None: any number."""
+    limit, calibration = options["memory_limit"], options["calibration"]
+    assert not isinstance(limit, str)
+    if limit is None and calibration is not None:
+        return calibration.worker_memory
+    return limit
+
+
+class _Outside:
+    """Convolutions that stand in no stretch."""
+
+    def __init__(
+        self, chosen: Sequence[Eligibility], options: Options, workers: int
+    ) -> None:
+        self._options, self._workers = options, workers
+        self._gaining: list[tuple[str, ConvGeometry, str]] = []
+        self.at_call: list[tuple[str, ConvGeometry]] = []
+        """Those whose sizes are not known."""
+        self.reasons: dict[str, str] = {}
+        """Why others are not coded."""
+        for one in chosen:
+            path, geometry, dtype = one.path, one.geometry, coding_type(one.layer)
+            assert geometry is not None
+            try:
+                made = planned(path, geometry, options, workers, dtype)
+            except UnsupportedLayerError as error:
+                if is_named(one, options["layers"]):
+                    raise
+                self.reasons[path] = str(error)
+                continue
+            if not one.sized:
+                self.at_call.append((path, geometry))
+            elif why := loses(made, options):
+                self.reasons[path] = why
+            else:
+                self._gaining.append((path, geometry, dtype))
+
+    def plans(self, holding: float) -> list[LayerPlan]:
+        """Returns the plans of those that gain.
+
+        Args:
+            holding: Seconds that each byte that a worker holds adds.
+        """
+        return [
+            planned(path, geometry, self._options, self._workers, dtype, holding)
+            for path, geometry, dtype in self._gaining
+        ]
+
+
+def _held(found: tuple[list[StretchFound], list[LayerPlan]]) -> float:
+    stretches, layers = found
+    return sum(one.held for one in stretches) + sum(layer.held for layer in layers)
