@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from fcdcc_keras.layers.crossing import as_coded, coded_convolution
+from fcdcc_keras.layers.crossing import as_coded, crossed
 from fcdcc_keras.layers.tensorflow_internals import saving
 
 if TYPE_CHECKING:
@@ -181,11 +181,12 @@ class CodedLayer:
         """Returns the operation alone, in the layer's data format."""
         kernel = self.coding_kernel()
         if self.data_format == "channels_last":
-            return coded_convolution(self.run_coded, self.plain, inputs, kernel)
+            return crossed(self.run_coded, self.plain, inputs, kernel)
         last = (0, *range(2, len(inputs.shape)), 1)
         first = (0, len(inputs.shape) - 1, *range(1, len(inputs.shape) - 1))
         inputs = keras.ops.transpose(inputs, last)
-        outputs = coded_convolution(self.run_coded, self.plain, inputs, kernel)
+        outputs = crossed(self.run_coded, self.plain, inputs, kernel)
+        outputs.set_shape([None] * len(last))
         return keras.ops.transpose(outputs, first)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,53 +13,53 @@ from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.layers.own_errors import let_marked_out, marked
 from fcdcc_keras.worker.tensors import as_array, as_tensor
 
-Plain = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-Coded = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Plain = Callable[..., tf.Tensor]
+"""Of an input and weights, as tensors."""
+OnWorkers = Callable[..., np.ndarray]
+"""Of the same, as arrays."""
 
 _WIDE = (tf.float32, tf.float64)
 
 
-def coded_convolution(
-    coded: Coded, plain: Plain, inputs: tf.Tensor, kernel: tf.Tensor
+def crossed(
+    on_workers: OnWorkers, plain: Plain, inputs: tf.Tensor, *weights: tf.Tensor
 ) -> tf.Tensor:
-    """Returns the convolution as the workers compute it, differentiable.
+    """Returns what the workers compute of an input and weights, differentiable.
 
     Args:
-        coded: Computes the convolution of arrays on the workers, a bound method of the
-            layer.
-        plain: The same convolution in TensorFlow, a bound method of the layer: gives
-            the gradient.
+        on_workers: Computes it of arrays on the workers, a bound method.
+        plain: The same in TensorFlow, a bound method: gives the gradient.
         inputs: Shape ``(B, H, W, C)``.
-        kernel: As ``partition.geometry.Kind`` has it; ``(K_H, K_W, C, N)``.
+        *weights: As ``partition.geometry.Kind`` has the kernel of a layer; the
+            variables of a stretch.
 
     Returns:
-        Shape ``(B, H', W', N)``, dtype of the inputs. Types narrower than float32
-        are coded in float32.
+        Shape ``(B, H', W', N)``, in a graph not known, dtype of the inputs. Types
+        narrower than float32 are computed in float32.
     """
     wide = _coded_type(inputs.dtype)
     # TensorFlow keeps the gradient functions of all graphs for ever, and with them
     # the graphs: strong references would keep every traced model's cluster alive.
-    weak_coded, weak_plain = weakref.WeakMethod(coded), weakref.WeakMethod(plain)
+    weak_workers, weak_plain = weakref.WeakMethod(on_workers), weakref.WeakMethod(plain)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def convolve(x: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
-        y = _cross(weak_coded, tf.cast(x, wide), tf.cast(k, wide))
+    def compute(x: tf.Tensor, *w: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
+        y = _cross(weak_workers, wide, (x, *w))
 
         def gradient(dy: tf.Tensor) -> object:
             with tf.GradientTape() as tape:
-                tape.watch((x, k))
-                reference = _alive(weak_plain)(x, k)
-            return tape.gradient(reference, (x, k), dy)
+                tape.watch((x, *w))
+                reference = alive(weak_plain)(x, *w)
+            return tape.gradient(reference, (x, *w), dy)
 
         return tf.cast(y, x.dtype), gradient
 
-    outputs = convolve(inputs, tf.convert_to_tensor(kernel, dtype=inputs.dtype))
-    outputs.set_shape([None] * len(inputs.shape))
-    return outputs
+    values = (tf.convert_to_tensor(weight, dtype=inputs.dtype) for weight in weights)
+    return compute(inputs, *values)
 
 
 def as_coded(kernel: tf.Tensor | tf.Variable, dtype: str) -> np.ndarray:
-    """Returns a kernel as ``coded_convolution`` hands it over.
+    """Returns a kernel as ``crossed`` hands it over.
 
     Args:
         kernel: Of any shape.
@@ -74,22 +74,30 @@ def _coded_type(dtype: tf.DType) -> tf.DType:
     return dtype if dtype in _WIDE else tf.float32
 
 
-def _cross(coded: weakref.ref[Coded], x: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+def _cross(
+    on_workers: weakref.ref[OnWorkers], wide: tf.DType, given: Sequence[tf.Tensor]
+) -> tf.Tensor:
+    given = [tf.cast(one, wide) for one in given]
     if tf.executing_eagerly():
-        # `numpy_function` would copy both arguments here.
-        return as_tensor(_alive(coded)(as_array(x), as_array(k)))
+        # `numpy_function` would copy all arguments here.
+        return as_tensor(alive(on_workers)(*map(as_array, given)))
 
-    def compute(x: np.ndarray, k: np.ndarray) -> np.ndarray:
+    def compute(*arrays: np.ndarray) -> np.ndarray:
         with marked():
-            outputs: np.ndarray = _alive(coded)(x, k)
+            outputs: np.ndarray = alive(on_workers)(*arrays)
         return outputs
 
     let_marked_out()
     # Not stateful: TensorFlow would run independent branches one after another.
-    return tf.numpy_function(compute, (x, k), x.dtype, stateful=False)
+    return tf.numpy_function(compute, given, wide, stateful=False)
 
 
-def _alive(reference: weakref.ref[Any]) -> Any:
+def alive(reference: weakref.ref[Any]) -> Any:
+    """Returns what a reference is to.
+
+    Raises:
+        FcdccError: It is gone.
+    """
     target = reference()
     if target is None:
         raise FcdccError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from fcdcc_keras.layers.coded import CodedLayer, Shape
-from fcdcc_keras.layers.crossing import coded_convolution
+from fcdcc_keras.layers.crossing import crossed
 from fcdcc_keras.partition import ConvGeometry
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ class Connected(CodedLayer):
         shape = keras.ops.shape(inputs)
         places = math.prod(shape[1:-1]) if len(shape) > 2 else 1
         flat = keras.ops.reshape(inputs, (shape[0], places, shape[-1]))
-        outputs = coded_convolution(
-            self.run_coded, self.plain, flat, self.coding_kernel()
-        )
+        outputs = crossed(self.run_coded, self.plain, flat, self.coding_kernel())
         return keras.ops.reshape(outputs, (*shape[:-1], self.units))
 
 

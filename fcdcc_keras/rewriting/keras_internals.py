@@ -11,6 +11,7 @@ Used here, for lack of a documented way to what each gives:
   and with what other arguments; ``Operation.input`` raises for one that is used twice.
 - ``keras.src.applications``: the module of the layers that some of Keras's example
   networks have of their own.
+- ``Sequential._functional``: the functional model that a sequential one runs.
 - ``Operation._auto_config``, ``Model._compile_config``: the arguments of ``__init__``
   where a class has another's ``get_config``, and those of ``compile`` as objects.
 """
@@ -26,18 +27,18 @@ import keras
 from fcdcc_keras.undocumented import changed
 
 try:
-    from keras.src.models import functional
+    from keras.src.models import functional as functionals
     from keras.src.saving.serialization_lib import SafeModeScope
 except ImportError as error:
     raise changed("keras", f"`keras.src` has what it had ({error})") from error
 
-Functional = functional.Functional
+Functional = functionals.Functional
 """The class of ``keras.Model(inputs, outputs)``."""
 
 
 def takes_graph(kind: type) -> bool:
     """Returns whether a class takes just the arguments of a functional model."""
-    return bool(functional.functional_like_constructor(kind))
+    return bool(functionals.functional_like_constructor(kind))
 
 
 def trusting() -> AbstractContextManager[None]:
@@ -74,13 +75,25 @@ def uses(layer: keras.layers.Layer) -> list[tuple[list[Any], list[Any]]]:
 
 def arguments(operation: Any, tensor: Any) -> list[Any]:
     """Returns what an operation was called with where it yielded a tensor."""
+    args, kwargs = called_with(operation, tensor)
+    return [*args, *kwargs.values()]
+
+
+def called_with(operation: Any, tensor: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns the same as it was given, by place and by name."""
     with _assumed("`Operation._inbound_nodes` have `arguments` with `args`"):
-        return [
-            argument
-            for node in operation._inbound_nodes
-            if any(one is tensor for one in node.output_tensors)
-            for argument in (*node.arguments.args, *node.arguments.kwargs.values())
-        ]
+        for node in operation._inbound_nodes:
+            if any(one is tensor for one in node.output_tensors):
+                return tuple(node.arguments.args), dict(node.arguments.kwargs)
+        raise TypeError("no node yields it")
+
+
+def functional(model: Any) -> Any:
+    """Returns the functional model that runs a model's graph: itself, or a part."""
+    if not isinstance(model, keras.Sequential):
+        return model
+    with _assumed("`Sequential._functional` is what runs its layers"):
+        return model._functional
 
 
 def origin(tensor: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fcdcc_keras import programs as p
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
+from fcdcc_keras.layers.chained import GraphStep
 from fcdcc_keras.layers.kinds import coded_class, known_class, plain_class
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import kernel_shape, operation_of
@@ -47,7 +48,9 @@ def program_of(
         (1, *size, tensor.shape[-1]) for tensor, size in zip(inputs, sizes, strict=True)
     ]
     writer = Writer(shapes, dtype)
-    writer.stretch(inputs, output)
+    numbers = {id(tensor): number for number, tensor in enumerate(inputs)}
+    writer.graph(numbers, [output])
+    writer.end(numbers[id(output)])
     return writer.program(), writer.arrays()
 
 
@@ -89,20 +92,11 @@ class Writer:
         """Returns the weights as they are now."""
         return [np.asarray(weight, self.dtype) for weight in self.weights]
 
-    def stretch(self, inputs: Sequence[Any], output: Any) -> int:
-        """Adds what a tensor depends on; returns its number, which is the last.
-
-        Args:
-            inputs: The tensors that the program is given.
-            output: The tensor.
-        """
-        numbers = {id(tensor): number for number, tensor in enumerate(inputs)}
-        self.graph(numbers, [output])
-        last = numbers[id(output)]
+    def end(self, last: int) -> None:
+        """Has a value be the output, by an operation that yields it, if need be."""
         if not self.operations or last != len(self.shapes) - 1:
             # Of layers that do nothing at inference, or do so at the end.
-            return self.add(p.Activation((last,)))
-        return last
+            self.add(p.Activation((last,)))
 
     def graph(self, numbers: dict[int, int], outputs: Sequence[Any]) -> None:
         """Adds what tensors of a graph depend on.
@@ -126,16 +120,34 @@ class Writer:
                 continue
             if not read:
                 raise _unsupported(layer, "it reads what the stretch does not")
-            reads, called = [numbers[id(one)] for one in read], arguments(layer, tensor)
-            if not isinstance(layer, keras.layers.Layer):
-                results = [self.arithmetic(layer, called, reads)]
-            elif _is_given_more(called):
-                raise _unsupported(layer, "it is called with more than tensors")
-            else:
-                results = self.layer(layer, reads)
+            reads = [numbers[id(one)] for one in read]
+            results = self.use(layer, arguments(layer, tensor), reads)
             numbers.update(zip(map(id, given), results, strict=True))
-            if len(results) == 1:
-                self.steps.append((layer, *results))
+
+    def step(self, step: GraphStep, numbers: dict[int, int]) -> None:
+        """Adds a step of a graph; see ``graph``."""
+        called = [*step.args, *step.kwargs.values()]
+        reads = [numbers[id(one)] for one in step.reads]
+        results = self.use(step.operation, called, reads)
+        numbers.update(zip(map(id, step.yields), results, strict=True))
+
+    def use(self, layer: Any, called: list[Any], reads: list[int]) -> list[int]:
+        """Adds a use of a layer or an operator, and returns the numbers of its outputs.
+
+        Args:
+            layer: The layer, or the operator.
+            called: What it is called with.
+            reads: Numbers of the tensors among that.
+        """
+        if not isinstance(layer, keras.layers.Layer):
+            results = [self.arithmetic(layer, called, reads)]
+        elif is_given_more(called):
+            raise _unsupported(layer, "it is called with more than tensors")
+        else:
+            results = self.layer(layer, reads)
+        if len(results) == 1:
+            self.steps.append((layer, *results))
+        return results
 
     def layer(self, layer: Any, reads: list[int]) -> list[int]:
         """Adds a layer and returns the numbers of its outputs."""
@@ -223,7 +235,7 @@ def use(layer: Any, tensor: Any) -> tuple[list[Any], list[Any]]:
     raise _unsupported(layer, "its output is of no use of it")
 
 
-def _is_given_more(called: Any) -> bool:
+def is_given_more(called: Any) -> bool:
     """Returns whether a layer is called with more than tensors, as training=True."""
     return any(
         not (one is None or one is False or isinstance(one, keras.KerasTensor))

@@ -1,29 +1,24 @@
-"""Stretches of a model: the parts of its graphs that programs can compute.
-
-A graph's operations are its nodes, in an order in which each comes after all that it
-reads. From a value on, nodes that read but that value, or what other such nodes yield,
-make a part of the graph with one entry. Where nobody outside reads any value within,
-a part of these ends with one exit as well: that is a stretch. The largest is taken.
-"""
+"""Stretches of a model: the parts of its graphs that programs can compute."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.errors import FcdccError, PlanError
+from fcdcc_keras.layers.chained import GraphStep
 from fcdcc_keras.layers.kinds import known_class
 from fcdcc_keras.partition.stretch import Stretch, crossings
 from fcdcc_keras.programs.program import DTYPES
-from fcdcc_keras.rewriting.keras_internals import layers_inside, origin
-from fcdcc_keras.rewriting.programs import Writer, use
+from fcdcc_keras.rewriting.graphs import ModelGraph
+from fcdcc_keras.rewriting.keras_internals import layers_inside
+from fcdcc_keras.rewriting.programs import Writer
 from fcdcc_keras.rewriting.walk import is_graph, walk
 
 Size = tuple[int, ...]
@@ -38,31 +33,43 @@ class Site:
     """A stretch of a model's graph, whatever its size: where programs come from."""
 
     def __init__(
-        self, graph: str, entry: Any, exit: Any, dtype: str, paths: Mapping[int, str]
+        self,
+        within: ModelGraph,
+        entry: Any,
+        exit: Any,
+        dtype: str,
+        paths: Mapping[int, str],
     ) -> None:
-        """Takes the stretch between two tensors.
+        """Takes the stretch between two values.
 
         Args:
-            graph: Path of the model in whose graph it stands.
+            within: The graph that it stands in.
             entry: The symbolic tensor that it reads.
             exit: That which it yields.
             dtype: Of all values within.
-            paths: Of layers, models and operators, by ``id``.
+            paths: Of layers and operators, by ``id``.
         """
-        self.graph = graph
-        """As ``partition.stretch.Stretch`` has it."""
+        self.within = within
         self.dtype = dtype
         """float32 or float64."""
-        self._between = entry, exit
+        self.steps = within.between(entry, exit)
+        """What it computes, in order."""
+        self.graph = within.path
+        """As ``partition.stretch.Stretch`` has it."""
         self._paths = paths
-        self.entry = self._path(origin(entry))
-        """Path of the layer whose output it reads."""
-        self.exit = self._path(origin(exit))
-        """Path of the layer whose output it yields."""
+        self._values = {
+            paths[id(operation)]: tensor for _, operation, tensor in within.values
+        }
+        named = {id(tensor): path for path, tensor in self._values.items()}
+        self.between = entry, exit
+        """The symbolic tensors that it reads and yields."""
+        self.entry, self.exit = named[id(entry)], named[id(exit)]
+        """Paths of the layers whose output it reads, and yields."""
         size = tuple(entry.shape[1:-1])
         self.size = None if None in size else size
         """Of its input between images and channels, (H, W); None: not known."""
-        writer = self._written(tuple(rows or _ANY for rows in size))
+        self._known = tuple(rows or _ANY for rows in size)
+        writer = self._written(self._known)
         self.layers = tuple(self._path(operation) for operation, _ in writer.steps)
         """Paths of all layers that it computes, in order; of operators, too."""
         self.multiplies = any(known_class(type(layer)) for layer in writer.layers)
@@ -102,13 +109,34 @@ class Site:
         Args:
             values: Of the variables, in their order; as they are now, if not given.
         """
-        size = self.size or (_ANY,) * (len(self._between[0].shape) - 2)
         given: Any = nullcontext()
         if values is not None:
             pairs = zip(self._variables, values, strict=True)
-            given = keras.StatelessScope(state_mapping=pairs)
+            given = keras.StatelessScope(state_mapping=list(pairs))
         with given:
-            return self._written(size).arrays()
+            return self._written(self._known).arrays()
+
+    def part(self, entry: str, exit: str) -> Site:
+        """Returns a part of it as a stretch of its own.
+
+        Args:
+            entry: Path of the layer whose output it reads: the entry, or an end.
+            exit: Path of the layer whose output it yields, an end.
+
+        Raises:
+            PlanError: It cannot be parted there.
+        """
+        if (entry, exit) == (self.entry, self.exit):
+            return self
+        self.at(self._known).chain(None if entry == self.entry else entry, exit)
+        if entry not in self._values or exit not in self._values:
+            raise PlanError(
+                "A stretch must begin and end where a value has a name of its own. "
+                f"Received: {entry!r} to {exit!r}, one of which is in a model that is "
+                "used twice. Let it begin and end around that."
+            )
+        ends = self._values[entry], self._values[exit]
+        return Site(self.within, *ends, self.dtype, self._paths)
 
     def _stretch(self, size: Size) -> Stretch:
         writer = self._written(size)
@@ -125,9 +153,12 @@ class Site:
         return Stretch(self.graph, self.entry, program, size, ends)
 
     def _written(self, size: Size) -> Writer:
-        entry, exit_ = self._between
+        entry, exit_ = self.between
         writer = Writer([(1, *size, entry.shape[-1])], self.dtype)
-        writer.stretch([entry], exit_)
+        numbers = {id(entry): 0}
+        for step in self.steps:
+            writer.step(step, numbers)
+        writer.end(numbers[id(exit_)])
         return writer
 
     def _path(self, operation: Any) -> str:
@@ -137,187 +168,67 @@ class Site:
 def sites(model: keras.Model) -> list[Site]:
     """Returns the largest stretches of a model's graphs that programs can compute.
 
-    Nested graphs that lie in a stretch wherever they are used have none of their own.
-    One without a convolution or a matrix product is none.
+    What a graph has inside is part of it, where it runs as Keras runs it; other graphs
+    have stretches of their own where they do not lie in one wherever they are used. A
+    stretch without a convolution or a matrix product is none.
 
     Args:
         model: A built model. Its weights are not read.
     """
+    paths = {id(one): path for path, one in walk(model)}
     graphs = {
-        path: _Graph(path, one)
+        id(one): ModelGraph(one, path)
         for path, one in (("", model), *walk(model))
         if isinstance(one, keras.Model) and is_graph(one) and hasattr(one, "outputs")
     }
-    paths = {id(one): path for path, one in walk(model)}
     for graph in graphs.values():
         paths = graph.names | paths
-    own = {id(graph.model): graph for graph in graphs.values()}
-    used = {id(node.operation) for graph in own.values() for node in graph.nodes}
+    inside = {key for graph in graphs.values() for key in graph.inside}
     # Whoever is in no graph runs by itself; then those that it runs outside stretches.
-    waiting = [graph for key, graph in own.items() if key not in used]
-    found: dict[str, list[Site]] = {}
+    waiting = [key for key in graphs if key not in inside]
+    found: dict[int, list[Site]] = {}
     while waiting:
-        graph = waiting.pop()
-        if graph.path in found:
+        key = waiting.pop()
+        if key in found:
             continue
-        every = [
-            Site(graph.path, entry, exit_, dtype, paths)
-            for entry, exit_, dtype in graph.stretches()
-        ]
-        found[graph.path] = [site for site in every if site.multiplies]
+        graph = graphs[key]
+        types = [_type(step) for step in graph.steps]
+        found[key] = [Site(graph, *part, paths) for part in graph.parts(types)]
+        taken = {id(step) for site in found[key] for step in site.steps}
         waiting += [
-            own[id(node.operation)]
-            for node in graph.outside()
-            if id(node.operation) in own
+            id(step.operation)
+            for step in graph.steps
+            if id(step) not in taken and id(step.operation) in graphs
         ]
-    return [site for path in graphs for site in found.get(path, ())]
+    every = [site for key in graphs for site in found.get(key, ())]
+    return [site for site in every if site.multiplies]
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A use of a layer, a model or an operator in a graph."""
-
-    operation: Any
-    reads: list[Any]
-    """Symbolic tensors."""
-    yields: list[Any]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a value is made of, from an entry on; nodes are bits of an integer."""
-
-    nodes: int = 0
-    readers: int = 0
-    """Of the values between the entry and it."""
-
-
-class _Graph:
-    """The nodes of a model's graph, and the stretches among them."""
-
-    def __init__(self, path: str, model: Any) -> None:
-        self.path = path
-        self.model = model
-        self.nodes = list(_nodes(model))
-        uses = Counter(id(node.operation) for node in self.nodes)
-        prefix = f"{path}/" if path else ""
-        self.names = {
-            id(node.operation): f"{prefix}{node.operation.name}" for node in self.nodes
-        }
-        self._named = {
-            id(node.yields[0])
-            for node in self.nodes
-            if len(node.yields) == 1 and uses[id(node.operation)] == 1
-        }
-        """Values that a layer's path names."""
-        self._types = [_type(node) for node in self.nodes]
-        self._readers = Counter[int]()
-        for number, node in enumerate(self.nodes):
-            for key in {id(one) for one in node.reads}:
-                self._readers[key] |= 1 << number
-        for output in model.outputs:
-            self._readers[id(output)] |= 1 << len(self.nodes)
-        self._taken = 0
-        """Nodes that are in a stretch, as bits."""
-
-    def stretches(self) -> Iterator[tuple[Any, Any, str]]:
-        """Yields entry, exit and dtype of each stretch."""
-        ends: set[int] = set()
-        for number, node in enumerate(self.nodes):
-            for entry in node.yields:
-                inside = self._taken >> number & 1 and id(entry) not in ends
-                if inside or id(entry) not in self._named:
-                    continue
-                while (found := self._largest(number, entry)) is not None:
-                    exit_, part, dtype = found
-                    self._taken |= part.nodes
-                    ends.add(id(exit_))
-                    yield entry, exit_, dtype
-
-    def _largest(self, number: int, entry: Any) -> tuple[Any, _Part, str] | None:
-        """Returns the largest part that begins with a value: its exit, and its type."""
-        parts, dtype = {id(entry): _Part()}, ""
-        best: tuple[Any, _Part] | None = None
-        for later in range(number + 1, len(self.nodes)):
-            node, kind = self.nodes[later], self._types[later]
-            if (
-                not kind
-                or self._taken >> later & 1
-                or (dtype and kind != dtype)
-                or any(id(one) not in parts for one in node.reads)
-            ):
-                continue
-            dtype = kind
-            nodes, readers = 1 << later, 0
-            for one in node.reads:
-                nodes |= parts[id(one)].nodes
-                readers |= parts[id(one)].readers
-                readers |= 0 if one is entry else self._readers[id(one)]
-            parts |= {id(one): _Part(nodes, readers) for one in node.yields}
-            # A value that nobody reads has no part in a stretch.
-            exit_ = node.yields[0]
-            closed = not readers & ~nodes and id(exit_) in self._named
-            if closed and (
-                best is None or nodes.bit_count() > best[1].nodes.bit_count()
-            ):
-                best = exit_, parts[id(exit_)]
-        return None if best is None else (*best, dtype)
-
-    def outside(self) -> list[_Node]:
-        """Returns the nodes that are in no stretch."""
-        every = enumerate(self.nodes)
-        return [node for number, node in every if not self._taken >> number & 1]
-
-
-def _nodes(model: Any) -> Iterator[_Node]:
-    """Yields the nodes of a model's graph, each after those that it reads."""
-    known: set[int] = set()
-    for tensor in model.inputs:
-        known.add(id(tensor))
-        yield _Node(origin(tensor), [], [tensor])
-    waiting = list(model.outputs)
-    while waiting:  # a graph may be deeper than Python's stack
-        tensor = waiting[-1]
-        if id(tensor) in known:
-            waiting.pop()
-            continue
-        operation = origin(tensor)
-        reads, yields = use(operation, tensor)
-        missing = [one for one in reads if id(one) not in known]
-        if missing:
-            waiting += missing
-            continue
-        known.update(map(id, yields))
-        yield _Node(operation, reads, yields)
-
-
-def _type(node: _Node) -> str:
-    """Returns the type in which a program computes a node; "" where none does."""
-    (dtype, *others) = {one.dtype for one in node.yields}
-    read = {one.dtype for one in node.reads}
-    casts = isinstance(node.operation, keras.layers.Layer) and read <= _FLOATING
-    if (
-        others
-        or dtype not in DTYPES
-        or not node.reads
-        or not (casts or read == {dtype})
-    ):
+def _type(step: GraphStep) -> str:
+    """Returns the type in which a program computes a step; "" where none does."""
+    (dtype, *others) = {one.dtype for one in step.yields}
+    read = {one.dtype for one in step.reads}
+    casts = isinstance(step.operation, keras.layers.Layer) and read <= _FLOATING
+    if others or dtype not in DTYPES or not (read == {dtype} or (read and casts)):
         return ""
-    if any(len(one.shape) < 2 or one.shape[-1] is None for one in node.reads):
+    if not all(map(_is_dense, step.reads)) or _watched(step.operation):
         return ""
-    if _watched(node.operation):
-        return ""
-    shapes = [tuple(rows or _ANY for rows in one.shape[1:-1]) for one in node.reads]
     inputs = [
-        (1, *size, one.shape[-1]) for size, one in zip(shapes, node.reads, strict=True)
+        (1, *(rows or _ANY for rows in one.shape[1:-1]), one.shape[-1])
+        for one in step.reads
     ]
-    writer = Writer(inputs, dtype)
-    numbers = {id(one): number for number, one in enumerate(node.reads)}
+    numbers = {id(one): number for number, one in enumerate(step.reads)}
     try:
-        writer.graph(numbers, node.yields)
+        Writer(inputs, dtype).step(step, numbers)
     except FcdccError:
         return ""
     return str(dtype)
+
+
+def _is_dense(tensor: Any) -> bool:
+    """Returns whether a tensor is one of images with channels, and not sparse."""
+    sparse = tensor.sparse or getattr(tensor, "ragged", False)
+    return not sparse and len(tensor.shape) > 1 and tensor.shape[-1] is not None
 
 
 def _watched(operation: Any) -> bool:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.rewriting.rebuild import rebuild
 from fcdcc_keras.rewriting.stretches import sites
@@ -143,7 +144,6 @@ def _square(x: Any) -> Any:
         (_conv("own", data_format="channels_first"), {}),
         (_conv("own", dtype="float64"), {}),
         (_conv("own", activation=_L.PReLU(shared_axes=[1, 2])), {}),  # not built
-        (keras.Sequential([_conv("in", activity_regularizer="l2")], name="own"), {}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -175,33 +175,53 @@ def test_nested_graphs_are_part_of_a_stretch() -> None:
     y = _L.Add(name="add")([block(x), x])
     inner = keras.Sequential([_input("i"), _conv("d"), _conv("e")], name="inner")
     (site,) = sites(keras.Model(x, inner(y) / 2))
-    assert site.layers == (
-        *("block/a", "block/b", "block/c", "block", "add"),
-        *("inner/d", "inner/e", "inner", site.exit),
-    )
-    # Where a model ends, it names the value.
-    ends = [path for path, _ in site.at((8, 8)).ends]
-    assert ends == ["add", "inner/d", "inner", site.exit]
+    layers = ("block/a", "block/b", "block/c", "add", "inner/d", "inner/e", site.exit)
+    assert site.layers == layers
     assert site.exit.startswith("true_divide")
+    ends = [path for path, _ in site.at((8, 8)).ends]
+    assert ends == ["add", "inner/d", "inner/e", site.exit]
 
 
-def test_nested_graphs_that_are_not_have_stretches_of_their_own() -> None:
-    normed = [_input("i"), _conv("a"), _L.LayerNormalization(name="n"), _conv("b")]
-    inner = keras.Sequential(normed, name="inner")
+def test_a_nested_graph_is_cut_where_it_must_be() -> None:
+    watched = _conv("b", activity_regularizer="l2")
+    inner = keras.Sequential([_input("i"), _conv("a"), watched, _conv("c")], name="in")
+    x = _input()
+    model = keras.Model(x, _conv("after")(inner(_conv("before")(x))))
+    assert _between(model) == [("", "x", "in/a"), ("", "in/b", "after")]
+    assert _between(inner) == [("", "i", "a"), ("", "b", "c")]
+
+
+def test_nested_graphs_that_run_otherwise_have_stretches_of_their_own() -> None:
     x, i = _input(), _input("i")
     doubling = _Doubling(i, _conv("in")(i), name="doubling")
     twice = keras.Sequential([_input("i"), _conv("t")], name="twice")
-    y = doubling(inner(_conv("before")(x)))
-    y = twice(_L.LayerNormalization(name="norm")(twice(y)))
-    with_two = keras.Model(x, _L.Conv2D(2, 1, name="last")(y))
-    assert _between(with_two) == [
+    y = twice(doubling(_conv("before")(x)))
+    y = twice(_L.LayerNormalization(name="norm")(y))
+    model = keras.Model(x, _L.Conv2D(2, 1, name="last")(y))
+    assert _between(model) == [
         ("", "x", "before"),
         ("", "norm", "last"),
-        ("inner", "inner/i", "inner/a"),
-        ("inner", "inner/n", "inner/b"),
         ("doubling", "doubling/i", "doubling/in"),
         ("twice", "twice/i", "twice/t"),
     ]
+    (_, site, *_) = sites(model)
+    assert site.layers == ("twice/t", "twice", "last")
+
+
+@pytest.mark.parametrize(
+    ("entry", "exit"), [("x", "in/a"), ("in/a", "in/b"), ("in/b", "c")]
+)
+def test_parts_of_a_stretch(entry: str, exit: str) -> None:
+    inner = keras.Sequential([_input("i"), _conv("a"), _conv("b")], name="in")
+    x = _input()
+    (site,) = sites(keras.Model(x, _conv("c")(inner(x))))
+    part = site.part(entry, exit)
+    assert (part.graph, part.entry, part.exit) == ("", entry, exit)
+    chain = site.at((8, 8)).chain(None if entry == "x" else entry, exit)
+    assert part.at((8, 8)).program == chain.program
+    with pytest.raises(PlanError, match="must be cut behind"):
+        site.part(exit, entry)
+    assert site.part("x", "c") is site
 
 
 def test_sizes_that_are_not_known() -> None:
@@ -282,3 +302,21 @@ def test_nested_models_that_are_given_another_type() -> None:
     y = _conv("b", dtype="float64")(with_input(x))
     # Keras casts to float32 what such a model is given.
     assert _between(keras.Model(x, y)) == [("", "in", "b"), ("in", "in/i", "in/a")]
+
+
+def test_a_weight_is_not_read_to_find_stretches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = _input()
+    layers = [_conv("a"), _L.SeparableConv2D(3, 3, name="b"), _L.BatchNormalization()]
+    y = x
+    for layer in layers:
+        y = layer(y)
+    model = keras.Model(x, y)
+
+    def read(self: Any) -> Any:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(keras.Variable, "value", property(read))
+    (site,) = sites(model)
+    assert len(site.at((8, 8)).program.weights) == len(site.variables()) - 1
