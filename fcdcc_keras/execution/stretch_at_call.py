@@ -14,6 +14,7 @@ from fcdcc_keras.execution.sized_at_call import MOST_SIZES
 from fcdcc_keras.execution.stretch import Arrays, DistributedStretch
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning.stretch_plan import StretchPlan
+from fcdcc_keras.planning.tile_time import Rates
 
 MOST_CUTS = 3
 """Ways to cut one stretch into chains whose weights the workers hold. Further sizes
@@ -34,11 +35,13 @@ class StretchAtCall:
         plan: PlanStretch,
         session: Session,
         stragglers: int,
+        rates: Rates | None = None,
     ) -> None:
         """Takes the stretch, how to plan it, and where; see ``Session.add_stretch``."""
         self._at, self._arrays = at, arrays
         self._plan = plan
-        self._session, self._stragglers = session, stragglers
+        self._session = session
+        self._terms = stragglers, rates
         self._lock = threading.Lock()
         self._by_size: OrderedDict[tuple[int, ...], _Cut] = OrderedDict()
         self._by_cut: OrderedDict[_Cut, DistributedStretch] = OrderedDict()
@@ -87,7 +90,7 @@ class StretchAtCall:
         cut = tuple((chain.to, chain.place, chain.hedged) for chain in plan.chains)
         if cut not in self._by_cut:
             added = self._session.add_stretch(
-                plan, self._at, self._arrays, self._stragglers
+                plan, self._at, self._arrays, *self._terms
             )
             if self._detached:
                 added.detach()

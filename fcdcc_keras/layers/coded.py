@@ -95,6 +95,11 @@ class CodedLayer:
             self._coded.detach()  # functions that were traced go on asking it
             self._session.left_by(self)
 
+    def leave(self, session: Session) -> None:
+        """Has the client compute the layer; the session, which is closed, says why."""
+        self.detach()
+        self._coded, self._session = None, session
+
     @classmethod
     def _plain(cls) -> type:
         """Returns the Keras layer's class."""

@@ -92,6 +92,12 @@ def _cross(
     return tf.numpy_function(compute, given, wide, stateful=False)
 
 
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns what calls a bound method without keeping its object alive."""
+    reference = weakref.WeakMethod(method)
+    return lambda *args: alive(reference)(*args)
+
+
 def alive(reference: weakref.ref[Any]) -> Any:
     """Returns what a reference is to.
 

@@ -10,8 +10,8 @@ import keras
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.rewriting.class_swap import coded_layers
 from fcdcc_keras.rewriting.deploy import deploy
+from fcdcc_keras.rewriting.distribute import users
 from fcdcc_keras.rewriting.eligibility import examine
 from fcdcc_keras.rewriting.options import Options, complete, takes
 from fcdcc_keras.rewriting.walk import walk
@@ -55,16 +55,16 @@ def attach(
             f"{model.name!r}, without one. `fk.distribute(model, cluster)` makes a "
             "coded copy of it."
         )
-    before = coded_layers(model)
-    layers: Mapping[str, Any] = dict(walk(model))
+    before = users(model)
+    layers: Mapping[str, Any] = {"": model, **dict(walk(model))}
 
     def here(plan: Plan) -> Mapping[str, Any]:
         return layers
 
     session = deploy(model, examined, cluster, options, here)
-    for layer in before:
-        if layer.session is not session:
-            layer.detach()
+    for one in before:
+        if one.session is not session:
+            one.detach()
     # What Keras has traced before would go on computing locally.
     model.train_function = model.test_function = model.predict_function = None
     return model

@@ -1,39 +1,90 @@
-"""A plan's stretches in a model: where each is, and what runs its graph then."""
+"""A plan's stretches in a model: where each is, and what then runs its graph."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.layers.chained import ChainedGraph, ChainedStretch
+from fcdcc_keras.execution.session import Session
+from fcdcc_keras.execution.stretch_at_call import PlanStretch, StretchAtCall
+from fcdcc_keras.layers.chained import ChainedGraph, ChainedStretch, StretchCompute
+from fcdcc_keras.layers.crossing import weakly
 from fcdcc_keras.layers.graph_internals import runner
+from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.stretch_plan import StretchPlan
+from fcdcc_keras.planning.tile_time import Rates
 from fcdcc_keras.rewriting.keras_internals import functional
-from fcdcc_keras.rewriting.stretches import Site
+from fcdcc_keras.rewriting.stretches import Site, sites
 from fcdcc_keras.rewriting.walk import walk
 
+Attached = dict[ChainedGraph, list[tuple[ChainedStretch, StretchCompute]]]
+"""What is to compute the stretches of each graph."""
 
-def placed(plans: Sequence[StretchPlan], found: Sequence[Site]) -> list[Site]:
-    """Returns the part of a model that each of a plan's stretches is.
 
-    Args:
-        plans: Of stretches.
-        found: The model's largest stretches.
+def check_stretches(plan: Plan, model: keras.Model) -> None:
+    """Checks that a model has what a plan has of stretches.
 
     Raises:
-        PlanError: The model has no such stretch, it is of another size, cannot be cut
-            as planned, or two have a layer in common.
+        PlanError: It has no such stretch, it is of another size, cannot be cut as
+            planned, or is to compute a layer that something else computes, too.
     """
-    parts = [_place(plan, found) for plan in plans]
-    taken: dict[str, StretchPlan] = {}
-    for plan, part in zip(plans, parts, strict=True):
-        for path in {*part.layers}:
+    if not plan.stretches and not plan.stretches_at_call:
+        return
+    found = sites(model)
+    parts = [_sized(one, found) for one in plan.stretches]
+    parts += _unsized(plan, found)
+    taken = {path: f"layer {path!r}" for path in plan.paths}
+    for part in parts:
+        for path in dict.fromkeys(part.layers):
             if path in taken:
-                raise _misfit(plan, f"which has {path!r} in common with another")
-            taken[path] = plan
-    return parts
+                both = f"with {path!r}, as has {taken[path]}"
+                raise _misfit(part.graph, part.entry, part.exit, both)
+        taken |= dict.fromkeys(part.layers, f"that from {part.entry!r}")
+
+
+def place_stretches(
+    session: Session,
+    plan: Plan,
+    model: keras.Model,
+    later: Callable[[Site], PlanStretch],
+) -> Attached:
+    """Gives workers the weights of a plan's stretches.
+
+    Args:
+        session: Where.
+        plan: The plan.
+        model: The model that is to have them computed.
+        later: Gives what plans a stretch of unknown size.
+
+    Returns:
+        What is to be attached.
+
+    Raises:
+        PlanError: As ``check_stretches``.
+        ClusterError: A worker did not take them.
+    """
+    attached: Attached = {}
+    if not plan.stretches and not plan.stretches_at_call:
+        return attached
+    found, calibration = sites(model), plan.calibration
+    rates = None if calibration is None else Rates.of(calibration)
+    for one in plan.stretches:
+        graph, stretch = chained_stretch(_sized(one, found))
+        at, arrays = weakly(stretch.source.at), weakly(stretch.source.arrays)
+        placed = session.add_stretch(one, at, arrays, plan.stragglers, rates)
+        session.place_stretch(placed, stretch.values())
+        attached.setdefault(graph, []).append((stretch, placed))
+    for site in _unsized(plan, found):
+        graph, stretch = chained_stretch(site)
+        at, arrays = weakly(stretch.source.at), weakly(stretch.source.arrays)
+        unplanned = StretchAtCall(
+            at, arrays, later(site), session, plan.stragglers, rates
+        )
+        attached.setdefault(graph, []).append((stretch, unplanned))
+    return attached
 
 
 def chained_stretch(site: Site) -> tuple[ChainedGraph, ChainedStretch]:
@@ -44,7 +95,7 @@ def chained_stretch(site: Site) -> tuple[ChainedGraph, ChainedStretch]:
     return holder, holder.stretch(site, site.between[0], site.steps)
 
 
-def chained_graphs(model: keras.Model) -> list[ChainedGraph]:
+def chained_graphs(model: Any) -> list[ChainedGraph]:
     """Returns what runs the graphs of a model in place of Keras, in their order."""
     models = [model, *(one for _, one in walk(model) if isinstance(one, keras.Model))]
     graphs = (functional(one) for one in models)
@@ -52,27 +103,45 @@ def chained_graphs(model: keras.Model) -> list[ChainedGraph]:
     return [one for one in found if isinstance(one, ChainedGraph)]
 
 
-def _place(plan: StretchPlan, found: Sequence[Site]) -> Site:
+def _sized(plan: StretchPlan, found: Sequence[Site]) -> Site:
+    """Returns the stretch of a model that a plan is of."""
     for site in found:
         if site.graph != plan.graph:
             continue
         try:
             part = site.part(plan.entry, plan.exit)
-            stretch = part.at(plan.size)
-            after: str | None = None
+            stretch, after = part.at(plan.size), None
             for chain in plan.chains:
                 stretch.chain(after, chain.to)
                 after = chain.to
         except PlanError:
             continue
         if part.size not in (None, plan.size):
-            raise _misfit(plan, f"of {plan.size}, where the model has {part.size}")
+            size = f"of {plan.size}, where the model has {part.size}"
+            raise _misfit(plan.graph, plan.entry, plan.exit, size)
         return part
-    raise _misfit(plan, f"of which the model {plan.graph!r} has none")
+    raise _misfit(plan.graph, plan.entry, plan.exit, "which the model does not have")
 
 
-def _misfit(plan: StretchPlan, why: str) -> PlanError:
+def _unsized(plan: Plan, found: Sequence[Site]) -> list[Site]:
+    """Returns the stretches that are planned at their calls."""
+    left, parts = [site for site in found if site.size is None], []
+    for graph, entry in plan.stretches_at_call:
+        alike = (s for s in left if (s.graph, s.entry) == (graph, entry))
+        part = next(alike, None)
+        if part is None:
+            raise _misfit(
+                graph, entry, "", "of any size, which the model does not have"
+            )
+        left.remove(part)  # another may begin there, too
+        parts.append(part)
+    return parts
+
+
+def _misfit(graph: str, entry: str, exit: str, why: str) -> PlanError:
+    ends = f"from {entry!r}" + (f" to {exit!r}" if exit else "")
+    inside = f" of {graph!r}" if graph else ""
     return PlanError(
-        "A plan must be for the model that it is used with. Received: a stretch from "
-        f"{plan.entry!r} to {plan.exit!r}, {why}. Plan this model again."
+        "A plan must be for the model that it is used with. Received: a stretch "
+        f"{ends}{inside}, {why}. Plan this model again."
     )

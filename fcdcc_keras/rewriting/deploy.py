@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ import keras
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.calibrate import measure
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.connect import connect
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.execution.sized_at_call import SizedAtCall
+from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.planning import Plan
+from fcdcc_keras.rewriting.chains import check_stretches, place_stretches
 from fcdcc_keras.rewriting.class_swap import make_coded
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.given_plan import beside
@@ -24,9 +26,11 @@ from fcdcc_keras.rewriting.planner import (
     needs_calibration,
     plan_examined,
 )
+from fcdcc_keras.rewriting.stretch_planner import barred, plan_stretch_at_call
 
 Target = Callable[[Plan], Mapping[str, Any]]
-"""Gives the plain or coded layers that a plan's are to be, by path."""
+"""Gives the plain or coded layers that a plan's are to be, by path, and the model that
+has them by ""."""
 
 
 def deploy(
@@ -57,6 +61,7 @@ def deploy(
     if (given := options["plan"]) is not None:
         plan = given if isinstance(given, Plan) else Plan.from_json(given)
         said = {**said, **beside(plan, said, examined)}
+        check_stretches(plan, model)
         options = complete(said)
     workers, stragglers = options["workers"], options["stragglers"]
     if options["verify"] == "parity":
@@ -80,6 +85,8 @@ def deploy(
     session = Session(executor, cleanup, policy(options))
     try:
         _place(session, plan, options, layers, examined)
+        if not plan.pays:
+            _leave(session, plan, layers)
     except BaseException:
         session.close()
         raise
@@ -93,34 +100,62 @@ def _place(
     layers: Mapping[str, Any],
     examined: Sequence[Eligibility],
 ) -> None:
-    """Places all kernels, then attaches all layers: nothing is half attached."""
-    lost = [p for p in plan.paths if p not in layers]
-    why = (
-        "the copy of the layer around it, made from its configuration, has none like it"
-    )
-    session.not_coded = (*plan.not_coded, *((path, why) for path in lost))
-    ready: list[tuple[Any, CodedConvolution | SizedAtCall]] = []
+    """Places all weights, then attaches all that has any: nothing is half attached."""
+    session.not_coded, lost = plan.not_coded, []
+    ready: list[tuple[Any, Any]] = []
     for layer_plan in plan.layers:
-        if layer_plan.path in layers:
-            layer = layers[layer_plan.path]
-            make_coded(layer)
-            convolution = session.add(layer_plan)
-            session.place(convolution, layer.kernel_array())
-            ready.append((layer, convolution))
+        if (layer := layers.get(layer_plan.path)) is None:
+            lost.append(layer_plan.path)
+            continue
+        make_coded(layer)
+        convolution = session.add(layer_plan)
+        session.place(convolution, layer.kernel_array())
+        ready.append((layer, convolution))
     originals = {one.path: one.layer for one in examined}
     for path, geometry in plan.at_call:
-        if path in layers:
-            make_coded(layers[path])
-            later = plan_at_call(originals[path], path, options)
-            ready.append((layers[path], SizedAtCall(geometry, later, session)))
-    if not ready:
-        raise PlanError(
-            "The copy of the model must have the layers that are to be coded. "
-            f"Received: {plan.model!r}, whose copy lacks {', '.join(lost)}. Make the "
-            "layers in `__init__` or `build`, always the same."
+        if (layer := layers.get(path)) is None:
+            lost.append(path)
+            continue
+        make_coded(layer)
+        later = plan_at_call(originals[path], path, options)
+        ready.append((layer, SizedAtCall(geometry, later, session)))
+    kept = barred(examined, options)
+    graphs = place_stretches(
+        session,
+        plan,
+        layers[""],
+        lambda site: plan_stretch_at_call(site, options, kept),
+    )
+    if lost:
+        if not ready and not graphs:
+            raise PlanError(
+                "The copy of the model must have the layers that are to be coded. "
+                f"Received: {plan.model!r}, whose copy lacks {', '.join(lost)}. Make "
+                "the layers in `__init__` or `build`, always the same."
+            )
+        why = (
+            "the copy of the layer around it, made from its configuration, has none "
+            "like it"
         )
+        session.not_coded = (*plan.not_coded, *((path, why) for path in lost))
     for layer, coded in ready:
         layer.attach(coded, session)
+    for graph, pairs in graphs.items():
+        graph.attach(pairs, session)
+
+
+def _leave(session: Session, plan: Plan, layers: Mapping[str, Any]) -> None:
+    """Leaves everything to the client; the layers know why."""
+    session.close()
+    for layer in layers.values():
+        if isinstance(layer, CodedLayer):
+            layer.leave(session)
+    warnings.warn(
+        f"Nothing of {plan.model!r} is computed by workers, for nothing would be "
+        "sooner there. `print(fk.plan(...))` says what was expected.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _check_parity(stragglers: int) -> None:

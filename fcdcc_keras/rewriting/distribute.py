@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ import keras
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.planning import Plan
+from fcdcc_keras.rewriting.chains import chained_graphs
 from fcdcc_keras.rewriting.class_swap import coded_layers, make_coded
 from fcdcc_keras.rewriting.compiling import compile_like
 from fcdcc_keras.rewriting.deploy import deploy
-from fcdcc_keras.rewriting.eligibility import examine
+from fcdcc_keras.rewriting.eligibility import Eligibility, examine
 from fcdcc_keras.rewriting.options import Options, takes
 from fcdcc_keras.rewriting.rebuild import rebuild
 from fcdcc_keras.rewriting.walk import walk
@@ -51,22 +52,38 @@ def distribute(
         ClusterError: The cluster is unreachable, too small, or does not fit.
     """
     copies: list[keras.Model] = []
+    examined = examine(model)
 
     def copy(plan: Plan) -> Mapping[str, Any]:
         made, layers = rebuild(model)
-        for path in plan.paths:
+        for path in _to_be_coded(plan, examined):
             if path in layers:
                 make_coded(layers[path])
+        if plan.stretches or plan.stretches_at_call:
+            made.supports_jit = False  # as coded layers, of which it may have none
         # Without XLA, which coded layers cannot have.
         compile_like(made, model)
         for path, layer in walk(model):
             if isinstance(layer, keras.Model) and path in layers:
                 compile_like(layers[path], layer)
         copies.append(made)
-        return layers
+        return {"": made, **layers}
 
-    deploy(model, examine(model), cluster, options, copy)
+    deploy(model, examined, cluster, options, copy)
     return copies[0]
+
+
+def _to_be_coded(plan: Plan, examined: Sequence[Eligibility]) -> set[str]:
+    """Returns the paths of the layers that are coded ones in a plan's model.
+
+    Where others compute them, or nobody, they are so that ``fk.attach`` can have them
+    coded later.
+    """
+    paths = {*plan.paths}
+    if plan.stretches or plan.stretches_at_call or not plan.pays:
+        able = (one for one in examined if one.geometry is not None)
+        paths |= {one.path for one in able if not one.on_request}
+    return paths
 
 
 def close(model: keras.Model) -> None:
@@ -82,7 +99,7 @@ def close(model: keras.Model) -> None:
     """
     for session in sessions(model):
         # Of layers that have left it, it may be others' still.
-        if not session.users.isdisjoint(coded_layers(model)):
+        if not session.users.isdisjoint(users(model)):
             session.close()
 
 
@@ -95,18 +112,22 @@ def closing(model: keras.Model) -> Iterator[keras.Model]:
         close(model)
 
 
+def users(model: keras.Model) -> list[Any]:
+    """Returns what workers may compute of a model: its coded layers, its graphs."""
+    return [*coded_layers(model), *chained_graphs(model)]
+
+
 def sessions(model: keras.Model) -> list[Session]:
-    """Returns what the coded layers of a model hold, each session once.
+    """Returns what a model holds on clusters, each session once.
 
     Raises:
         PlanError: The model has no coded layer.
     """
-    coded = coded_layers(model) if isinstance(model, keras.Model) else []
-    if not coded:
+    found = users(model) if isinstance(model, keras.Model) else []
+    if not found:
         raise PlanError(
             "The model must be one that `fk.distribute` returned. Received: "
             f"{getattr(model, 'name', model)!r}, without a coded layer. Pass the "
             "returned model, not the original."
         )
-    found = {id(layer.session): layer.session for layer in coded if layer.session}
-    return list(found.values())
+    return list({id(one.session): one.session for one in found if one.session}.values())
