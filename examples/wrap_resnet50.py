@@ -5,8 +5,8 @@
 
 Height and width are left open, so each layer is planned at the first image of each
 size. With ``redundancy="hedged"`` a layer goes to as many workers as needed, and to the
-others when one is late. With ``--gaining`` only those layers are coded that the workers
-finish sooner, by a measurement of both.
+others when one is late. With ``--latency`` workers get only what they do sooner than
+this process, by a measurement of both, and several layers at a time.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def crops(sides: tuple[int, ...], batch: int) -> tf.data.Dataset:
 @click.command()
 @click.option("--cluster", help="A scheduler's address.  [default: 4 workers here]")
 @click.option("--weights", help='"imagenet", or a file.  [default: random]')
-@click.option("--gaining", is_flag=True, help="Code only what the workers do sooner.")
+@click.option("--latency", is_flag=True, help="Give workers only what they do sooner.")
 @click.option("--quick", is_flag=True, help="Small images, for a test.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
-    cluster: str | None, weights: str | None, gaining: bool, quick: bool, as_json: bool
+    cluster: str | None, weights: str | None, latency: bool, quick: bool, as_json: bool
 ) -> None:
     """Compares the features of plain and coded ResNet50."""
     keras.utils.set_random_seed(0)
@@ -62,7 +62,7 @@ def main(
         model,
         cluster,
         workers=None if cluster else 4,
-        layers="gaining" if gaining else "all",
+        objective="latency" if latency else "price",
         redundancy="hedged",
     )
     deviations = {}

@@ -12,7 +12,7 @@ k_A* = ℓ_A·√(δ·λ_comm·W·H'·s / (λ_store·N·K_H·K_W)): large for th
 their large maps, and small for the last ones with their many channels. Here this is
 computed for every layer, and then the time of every layer is measured under every pair
 (k_A, k_B) for n = 6, γ = 2 with CRME: the pairs take turns, and medians are over the
-rounds. "planned" is what ``fk.plan`` takes to be quickest by a calibration of the same
+rounds. "planned" is what the planner takes to be quickest by a calibration of the same
 workers; it may choose a smaller δ.
 """
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def measure(
     """Yields a row for each layer: costs and times under every pair."""
     import fcdcc_keras as fk
     from benchmarks.figures.anatomy import Watched
+    from fcdcc_keras.planning import Objective, plan_layer
 
     model = build(network, side)
     batch = image(model)
@@ -124,8 +126,19 @@ def measure(
         stragglers=stragglers,
         code=CODE,
         calibration=able,
-        objective="latency",
     )
+    quickest = [
+        plan_layer(
+            layer.path,
+            layer.geometry,
+            workers=workers,
+            stragglers=stragglers,
+            code=CODE,
+            objective=Objective(calibration=able, by="latency"),
+        )
+        for layer in plan.layers
+    ]
+    plan = replace(plan, layers=tuple(quickest))
     watched = {}
     with ExitStack() as stack:
         for name, code in designs.items():

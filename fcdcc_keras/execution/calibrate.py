@@ -189,7 +189,7 @@ class _Runs:
                         "Calibration needs workers that answer. Received: too few "
                         f"answers from {executor.workers} workers of which "
                         f"{stragglers} may be missing, within {_PATIENCE:g} s. Look "
-                        "after the workers, or choose layers='all'."
+                        "after the workers, or leave `objective` at 'price'."
                     )
         finally:
             coded.detach()

@@ -1,6 +1,5 @@
 """Measuring a cluster, and distributing only what gains by it."""
 
-import keras
 import pytest
 
 import fcdcc_keras as fk
@@ -45,12 +44,3 @@ def test_too_few_answers():
     ):
         measure(executor, 1)
     assert executor.placements == []
-
-
-def test_gaining_layers_are_chosen_by_a_measurement(client):
-    inputs = keras.Input((64, 64, 3))
-    x = keras.layers.Conv2D(2, 1, name="light")(inputs)
-    model = keras.Model(inputs, keras.layers.Conv2D(2, 1, name="lighter")(x))
-    # On one machine nothing of the kind is worth its way to another process.
-    with pytest.raises(fk.PlanError, match="the workers would take"):
-        fk.distribute(model, client, layers="gaining")

@@ -64,7 +64,6 @@ BESIDE = {
     "stragglers": (2, 2, 1),
     "layers": (["one"], lambda layer: layer.name == "one", "all"),
     "layers by path": ("all", ["two", "one"], ["two"]),
-    "gaining": ("all", ["one", "two"], "gaining"),
     "dense": (True, True, False),
     "code": (CODE, CODE, "auto"),
     "code by name": ("crme", fk.codes.get("crme"), "quaternion"),
@@ -83,7 +82,7 @@ BESIDE = {
 @pytest.mark.parametrize("case", BESIDE)
 def test_what_is_said_beside_a_plan(model, case, stored):
     """Left out it is the plan's; said alike it is taken; said otherwise, refused."""
-    name = {"layers by path": "layers", "gaining": "layers", "code by name": "code"}
+    name = {"layers by path": "layers", "code by name": "code"}
     name = name.get(case, case)
     by, alike, other = BESIDE[case]
     options = {"workers": 6, "stragglers": 2, "calibration": PI, name: by}

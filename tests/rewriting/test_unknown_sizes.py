@@ -6,8 +6,7 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.execution import sized_at_call
-from fcdcc_keras.planning import Calibration
-from fcdcc_keras.rewriting import planner
+from fcdcc_keras.rewriting import layer_planner
 
 
 def model(channels=3):
@@ -56,13 +55,13 @@ def test_plan_says_which_layers_wait_and_is_used_again(tmp_path):
 
 def test_each_size_is_planned_once_and_few_are_remembered(monkeypatch):
     planned = []
-    plan_layer = planner.plan_layer
+    plan_layer = layer_planner.plan_layer
 
     def spy(path, geometry, **options):
         planned.append((path, geometry.input_size))
         return plan_layer(path, geometry, **options)
 
-    monkeypatch.setattr(planner, "plan_layer", spy)
+    monkeypatch.setattr(layer_planner, "plan_layer", spy)
     monkeypatch.setattr(sized_at_call, "MOST_SIZES", 2)
     coded = fk.distribute(model(), fk.LocalExecutor(3), layers="first")
     planned.clear()  # the least size was tried, to know whether any code suits
@@ -95,21 +94,6 @@ def test_workers_hold_few_codes_of_a_layer(monkeypatch):
 def sized(height, width):
     inputs = keras.Input((-(-height // 2), -(-width // 2), 8))
     return keras.Model(inputs, keras.layers.Conv2D(6, 3)(inputs))
-
-
-def test_gaining_is_decided_for_each_size():
-    # Workers of twice the client's speed, three of them, and 0.1 ms away: images of
-    # some size pay, smaller ones do not.
-    measured = Calibration(1e-4, 1e12, 2e9, 1e9, 1e12)
-    plan = fk.plan(model(), workers=3, layers="gaining", calibration=measured)
-    assert len(plan.at_call) == 2
-    coded = fk.distribute(model(), fk.LocalExecutor(3), plan=plan, fallback="raise")
-    with fk.trace(coded) as trace:
-        coded(images(6, 6))
-    assert (trace.distributed_convolutions, trace.local_convolutions) == (0, 2)
-    with fk.trace(coded) as trace:
-        coded(images(150, 150))
-    assert (trace.distributed_convolutions, trace.local_convolutions) == (2, 0)
 
 
 def test_no_code_that_is_exact_enough_is_known_before_any_call():
