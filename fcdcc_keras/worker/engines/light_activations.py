@@ -58,7 +58,9 @@ class _Functions:
         return self._model.add("SQRT", [x], x.shape)
 
     def exp(self, x: Value) -> Value:
-        return self._model.add("EXP", [x], x.shape)
+        # LiteRT's makes a number of what is none.
+        is_number = self._model.add("EQUAL", [x, x], x.shape, dtype="bool")
+        return self._select(is_number, self._model.add("EXP", [x], x.shape), x)
 
     def expm1(self, x: Value) -> Value:
         return self._model.add("ELU", [x], x.shape)
