@@ -206,6 +206,25 @@ def test_tensorflow_missing_is_said(name: str) -> None:
     assert "pip install fcdcc_keras[cpu]" in answer
 
 
+def test_keras_missing_is_said() -> None:
+    code = _TRY.format(before="sys.modules['keras'] = None", name="distribute")
+    answer = _python(code)
+    assert answer.startswith("True FcdccError fcdcc_keras distributes models of Keras")
+    assert "Received: " in answer
+    assert "pip install fcdcc_keras[client]" in answer
+
+
+@pytest.mark.parametrize("version", ["3.6.0", "2.15.0.dev"])
+def test_keras_that_is_too_old_is_refused(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    monkeypatch.setattr(keras, "__version__", version)
+    with pytest.raises(FcdccError, match=rf"3\.7 or later\. Received: {version}\. Run"):
+        check_backend()
+
+
 def test_the_mathematics_works_without_tensorflow() -> None:
     before = "sys.modules['tensorflow'] = sys.modules['keras'] = None"
     assert _python(_TRY.format(before=before, name="codes")) == "no error\n"

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 from benchmarks.figures.registry import FIGURES
 from fcdcc_keras.cli import main
@@ -43,6 +45,31 @@ def test_it_holds_the_package_and_nothing_else(wheel) -> None:
     assert {"commands", "codes", "cli", "py.typed"} <= rooms
     assert "fcdcc_keras/commands/page.html" in wheel.namelist()
     assert rooms.isdisjoint({"bench", "benchmarks", "figures", "tests"})
+
+
+def brought(wheel, extra: str) -> set[str]:
+    """Returns what is installed for an extra of the package."""
+    (info,) = (each for each in wheel.iterdir() if each.name.endswith(".dist-info"))
+    said = message_from_string((info / "METADATA").read_text())
+    names: set[str] = set()
+    for line in said.get_all("Requires-Dist"):
+        one = Requirement(line)
+        if one.marker is None or one.marker.evaluate({"extra": extra}):
+            if one.name == "fcdcc-keras":
+                for other in one.extras:
+                    names |= brought(wheel, other)
+            names.add(one.name)
+    return names
+
+
+def test_keras_is_installed_for_clients_alone(wheel) -> None:
+    heavy = {"keras", "tensorflow", "tensorflow-cpu"}
+    worker = brought(zipfile.Path(wheel), "worker")
+    assert heavy.isdisjoint(worker)
+    assert {"ai-edge-litert", "distributed"} <= worker
+    for extra in ("cpu", "gpu"):
+        assert "keras" in brought(zipfile.Path(wheel), extra)
+        assert heavy & brought(zipfile.Path(wheel), extra) > {"keras"}
 
 
 def bench(wheel, folder, where):

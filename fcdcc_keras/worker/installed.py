@@ -14,6 +14,11 @@ ENGINE = "FCDCC_ENGINE"
 _NEEDS = {"light": "ai_edge_litert", "tensorflow": "tensorflow"}
 
 
+def is_installed(engine: str) -> bool:
+    """Returns whether an engine can be loaded on this machine."""
+    return find_spec(_NEEDS[engine]) is not None
+
+
 def resolve(choice: str, gpu: bool = False) -> str:
     """Returns the engine that a choice comes to on this machine.
 
@@ -35,7 +40,7 @@ def resolve(choice: str, gpu: bool = False) -> str:
     order = ("tensorflow", "light") if gpu else ("light", "tensorflow")
     names = order if choice == "auto" else (choice,)
     for name in names:
-        if find_spec(_NEEDS[name]) is not None:
+        if is_installed(name):
             return name
     raise ClusterError(
         f"A worker must have an engine that computes. Received: engine={choice!r}, for "

@@ -19,8 +19,9 @@ from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.tensors import aligned
 
 _PROGRAMS = 8
-"""Programs that are kept ready for one layer: of micro-batches, and of inputs of other
-sizes, whose padding differs."""
+"""Programs that are kept ready for one layer: of micro-batches, of inputs of other
+sizes, whose padding differs, and of tiles. Engines may hold large kernels once for all
+of them; what they compute in, each has for itself."""
 
 
 class Weights:
@@ -31,6 +32,7 @@ class Weights:
         self.arrays: Sequence[np.ndarray] = tuple(map(aligned, arrays))
         """As a program has their shapes."""
         self._ready = Recent[tuple[Engine, Prepared]](_PROGRAMS)
+        self._latest: Prepared | None = None
 
     def prepared(
         self, program: Program | str, engine: Engine | None = None
@@ -49,7 +51,10 @@ class Weights:
             known = from_text(program) if isinstance(program, str) else program
             chosen = engine or engine_for(known, own_engine())
             threads = threads_of_this_worker() or 1
-            return chosen, chosen.prepare(known, self.arrays, threads)
+            ready = chosen.prepare(known, self.arrays, threads, self._latest)
+            # Which it may come to hold elsewhere: so they are not held twice.
+            self._latest, self.arrays = ready, ready.weights
+            return chosen, ready
 
         return self._ready.get((program, engine), prepare)
 

@@ -7,7 +7,7 @@ from fcdcc_keras.cli import main
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import convolution_program
-from fcdcc_keras.worker import installed, process
+from fcdcc_keras.worker import cores, installed, process
 from fcdcc_keras.worker.engines import choice
 
 BOTH = ("ai_edge_litert", "tensorflow")
@@ -82,6 +82,51 @@ def test_the_command_tells_the_worker(install, monkeypatch, options, engines):
     own = choice.own_engine()
     programs = [convolution_program(PLAIN, of) for of in ("float32", "float64")]
     assert [choice.engine_for(p, own).name for p in programs] == engines
+
+
+@pytest.mark.parametrize(
+    ("there", "engines"),
+    [
+        (BOTH, ["light", "tensorflow"]),
+        (BOTH[1:], ["tensorflow", "tensorflow"]),
+    ],
+)
+def test_what_a_client_computes_by(install, there, engines):
+    install(*there)
+    programs = [convolution_program(PLAIN, of) for of in ("float32", "float64")]
+    assert [choice.client_engine(p).name for p in programs] == engines
+
+
+def test_a_client_uses_the_cores_that_it_has(client, monkeypatch):
+    monkeypatch.setattr(choice, "cores", lambda: 7)
+    assert choice.client_threads() == 7
+    assert client.submit(choice.client_threads, pure=False).result() == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "quotas", "expected"),
+    [
+        ("0::/a/b", {}, 5),
+        ("0::/a/b", {"a/b": "max 100000"}, 5),
+        ("0::/a/b", {"a/b": "300000 100000"}, 3),
+        ("0::/a/b", {"a/b": "900000 100000", "a": "150000 100000"}, 2),
+        ("0::/", {"": "25000 100000"}, 1),
+        ("0::/a/b", {"a/b": "nonsense"}, 5),
+        ("0::/../../..", {}, 5),
+        ("3:cpu:/a/b", {"a/b": "300000 100000"}, 5),  # version 1
+    ],
+)
+def test_cores_that_a_process_may_use(tmp_path, monkeypatch, own, quotas, expected):
+    monkeypatch.setattr(
+        cores.os, "sched_getaffinity", lambda _: set(range(5)), raising=False
+    )
+    proc, groups = tmp_path / "cgroup", tmp_path / "groups"
+    proc.write_text(f"{own}\n")
+    (groups / "a/b").mkdir(parents=True)
+    for group, quota in quotas.items():
+        (groups / group / "cpu.max").write_text(f"{quota}\n")
+    assert cores.cores(proc, groups) == expected
+    assert cores.cores(tmp_path / "missing", groups) == 5
 
 
 def test_a_gpu_that_is_asked_for_is_not_left_unused(install):

@@ -39,7 +39,7 @@ def test_what_follows_a_convolution_is_folded(kind: str) -> None:
     program = Program((2,), 2, (operation, *after), shapes, "float64")
     rng = np.random.default_rng(2)
     weights = [numbers(rng, *shape) for shape in shapes]
-    folded, arrays = fold(program, weights)
+    folded, arrays, _ = fold(program, weights)
     assert [one.kind for one in folded.operations] == [operation.kind, "activation"]
     np.testing.assert_allclose(
         _outputs(folded, arrays), _outputs(program, weights), atol=1e-13
@@ -63,7 +63,7 @@ def test_what_does_not_follow_alone_stays(after: tuple[Operation, ...]) -> None:
     program = Program((2,), 2, (operation, *after), shapes, "float64")
     rng = np.random.default_rng(2)
     weights = [numbers(rng, *shape) for shape in shapes]
-    folded, arrays = fold(program, weights)
+    folded, arrays, _ = fold(program, weights)
     assert [one.kind for one in folded.operations] == [
         one.kind for one in program.operations
     ]

@@ -167,6 +167,21 @@ def test_what_is_not_finite_stays_so(engine: Engine) -> None:
     assert not np.isfinite(run([x])).any()
 
 
+_FUNCTIONS = ["relu", "relu6", "elu", "sigmoid", "tanh", "exponential", "softplus"]
+
+
+@_BY_NAME
+@pytest.mark.parametrize("function", [*_FUNCTIONS, "gelu", "softmax", "silu", "mish"])
+def test_activations_make_no_numbers_of_what_is_none(
+    engine: Engine, function: str
+) -> None:
+    x = np.ones((1, 3, 3, 16), np.float32)
+    x[0, 1] = np.nan
+    program = Program((16,), 2, (p.Activation((0,), (), function),), ())
+    found = engine.prepare(program, [])([x])
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(x))
+
+
 @_BY_NAME
 def test_other_inputs_and_weights_are_refused(engine: Engine) -> None:
     weights = [np.zeros(shape, np.float32) for shape in _CONV.weights]

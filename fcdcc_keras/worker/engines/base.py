@@ -46,8 +46,9 @@ class Prepared(ABC):
     def __init__(self, program: Program, weights: Sequence[np.ndarray]) -> None:
         program.check_weights(weights)
         self.program = program
+        self.weights = weights
+        """What it was made with, perhaps in memory of its own by now."""
         self._shapes = Recent[list[Sizes]](_SHAPES)
-        self._lowered, self._weights = lower(program, weights)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the output of the program for some inputs.
@@ -60,25 +61,46 @@ class Prepared(ABC):
             PlanError: It is no program for these.
         """
         given = tuple(array.shape for array in arrays)
-        output = self._shapes.get(given, lambda: self.program.shapes(given))[-1]
+        shapes = self._shapes.get(given, lambda: self.program.shapes(given))
         for array in arrays:
             if array.dtype != self.program.dtype:
                 raise PlanError(
                     f"The inputs must be of the program's type, {self.program.dtype}. "
                     f"Received: {array.dtype}. Cast them."
                 )
-        rank = self._lowered.rank
-        lifted = [
-            array.reshape(*array.shape[:-1], 1, array.shape[-1])
-            if rank > self.program.rank
-            else array
-            for array in arrays
-        ]
-        return self._run(lifted).reshape(output)
+        return self._run(arrays, shapes)
 
     @abstractmethod
-    def _run(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def _run(self, arrays: Sequence[np.ndarray], shapes: Sequence[Sizes]) -> np.ndarray:
+        """Returns the output.
+
+        Args:
+            arrays: The inputs.
+            shapes: Of all values of the program.
+        """
+
+
+class PreparedWhole(Prepared):
+    """A program that an engine computes operation by operation, as it is lowered."""
+
+    def __init__(self, program: Program, weights: Sequence[np.ndarray]) -> None:
+        super().__init__(program, weights)
+        self._lowered, self._weights, _ = lower(program, weights)
+
+    def _run(self, arrays: Sequence[np.ndarray], shapes: Sequence[Sizes]) -> np.ndarray:
+        lifted = [a.reshape(lifted_shape(a.shape, self._lowered)) for a in arrays]
+        return self._evaluate(lifted).reshape(shapes[-1])
+
+    @abstractmethod
+    def _evaluate(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the output of the lowered program."""
+
+
+def lifted_shape(shape: Sizes, lowered: Program) -> Sizes:
+    """Returns a shape with the second dimension that a lowered program may have."""
+    if len(shape) - 2 < lowered.rank:
+        return (*shape[:-1], 1, shape[-1])
+    return shape
 
 
 class Engine(ABC):
@@ -92,7 +114,11 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare(
-        self, program: Program, weights: Sequence[np.ndarray], threads: int = 1
+        self,
+        program: Program,
+        weights: Sequence[np.ndarray],
+        threads: int = 1,
+        sibling: Prepared | None = None,
     ) -> Prepared:
         """Returns a program ready to run.
 
@@ -101,6 +127,8 @@ class Engine(ABC):
             weights: Arrays as ``program.weights`` has their shapes; not to be written
                 to afterwards.
             threads: That one run may use.
+            sibling: Another program that was prepared with the same arrays: of a tile,
+                for instance. What both have of them may be held once.
 
         Raises:
             PlanError: The weights are not the program's, or it lacks something.

@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 
+from fcdcc_keras.dask_internals import threads_of_this_worker
 from fcdcc_keras.programs import Program
+from fcdcc_keras.worker.cores import cores
 from fcdcc_keras.worker.engines.base import Engine
 from fcdcc_keras.worker.engines.light import LightEngine
 from fcdcc_keras.worker.engines.numpy import NumPyEngine
 from fcdcc_keras.worker.engines.tensorflow import TensorFlowEngine
-from fcdcc_keras.worker.installed import ENGINE, resolve
+from fcdcc_keras.worker.installed import ENGINE, is_installed, resolve
 
 _ENGINES: Mapping[str, tuple[Engine, ...]] = {
     "tensorflow": (TensorFlowEngine(),),
@@ -37,3 +39,19 @@ def own_engine() -> str:
 def engine_for(program: Program, name: str) -> Engine:
     """Returns what computes a program on a worker of an engine."""
     return next(engine for engine in _ENGINES[name] if not engine.lacks(program))
+
+
+def client_engine(program: Program) -> Engine:
+    """Returns what computes a program in a client: the light engine where it can."""
+    light, *_ = _ENGINES["light"]
+    if is_installed("light") and not light.lacks(program):
+        return light
+    return engine_for(program, "tensorflow")
+
+
+def client_threads() -> int:
+    """Returns how many threads a client's engine may use: a core each.
+
+    In a Dask task as many as its worker has.
+    """
+    return threads_of_this_worker() or cores()

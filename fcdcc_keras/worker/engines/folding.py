@@ -16,11 +16,21 @@ from fcdcc_keras.programs import Operation, Program
 
 
 def fold(
-    program: Program, weights: Sequence[np.ndarray]
-) -> tuple[Program, list[np.ndarray]]:
-    """Returns a lowered program without scales and biases that can be folded."""
+    program: Program, weights: Sequence[np.ndarray], outputs: Sequence[int] = ()
+) -> tuple[Program, list[np.ndarray], list[int]]:
+    """Returns a lowered program without scales and biases that can be folded.
+
+    Args:
+        program: The program.
+        weights: Its weights.
+        outputs: Values that are wanted, besides that of the last operation.
+
+    Returns:
+        The program, its weights, and where its outputs are.
+    """
     first = len(program.channels)
     readers = Counter(read for one in program.operations for read in one.reads)
+    readers.update(outputs)
     places = list(range(first))
     kept: list[tuple[Operation, list[np.ndarray]]] = []
     last = len(program.operations) - 1
@@ -39,7 +49,7 @@ def fold(
         reads = tuple(places[read] for read in operation.reads)
         kept.append((replace(operation, reads=reads), own))
         places.append(first + len(kept) - 1)
-    return _joined(program, kept)
+    return *_joined(program, kept), [places[output] for output in outputs]
 
 
 def _folded(

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.programs import Pair
+
 Sizes = tuple[int, ...]
 _SCHEMA_VERSION = 3
 _NEWER = 127
@@ -52,6 +54,7 @@ class Model:
         self._graph.tensors, self._graph.operators = [], []
         self._buffers = [self._schema.BufferT()]
         self._codes: dict[str, int] = {}
+        self._turned: list[tuple[int, np.ndarray]] = []
 
     def input(self, shape: Sizes) -> Value:
         """Returns a value that the model is given."""
@@ -63,6 +66,17 @@ class Model:
         buffer.data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         self._buffers.append(buffer)
         return self._tensor(array.shape, len(self._buffers) - 1, array.dtype.name)
+
+    def turned(self, array: np.ndarray, first: np.ndarray) -> Value:
+        """Returns a constant that has an array's last axis first; see ``taken``.
+
+        Args:
+            array: The array.
+            first: A contiguous array of the same numbers, its last axis first.
+        """
+        value = self.constant(first)
+        self._turned.append((len(self._buffers) - 1, array))
+        return value
 
     def integers(self, *numbers: int) -> Value:
         """Returns a constant of int32."""
@@ -120,12 +134,48 @@ class Model:
         options = "MaximumMinimum" if "IMUM" in operator else operator.title()
         return self.add(operator, [one, other], shape, f"{options}Options")
 
-    def bytes(self, inputs: Sequence[Value], output: Value) -> bytes:
+    def reshaped(self, x: Value, shape: Sizes) -> Value:
+        """Returns a value's numbers by other axes."""
+        return self.add("RESHAPE", [x, self.integers(*shape)], shape)
+
+    def cropped(self, x: Value, crops: Sequence[Pair]) -> Value:
+        """Returns what is left without some rows and columns around."""
+        if not any(map(any, crops)):
+            return x
+        all_axes = ((0, 0), *crops, (0, 0))
+        sizes = zip(x.shape[1:-1], crops, strict=True)
+        return self.add(
+            "STRIDED_SLICE",
+            [
+                x,
+                self.integers(*(above for above, _ in all_axes)),
+                self.integers(*(-below for _, below in all_axes)),
+                self.integers(*(1 for _ in all_axes)),
+            ],
+            (x.shape[0], *(n - sum(around) for n, around in sizes), x.shape[-1]),
+            "StridedSliceOptions",
+            # Axes of which nothing is cut off at the end.
+            endMask=sum(1 << axis for axis, (_, n) in enumerate(all_axes) if not n),
+        )
+
+    def padded(self, x: Value, pads: Sequence[Pair], value: float = 0.0) -> Value:
+        """Returns a value with some rows and columns around."""
+        if not any(map(any, pads)):
+            return x
+        sizes = zip(x.shape[1:-1], pads, strict=True)
+        shape = (x.shape[0], *(n + sum(around) for n, around in sizes), x.shape[-1])
+        around = self.constant(np.array([(0, 0), *pads, (0, 0)], np.int32))
+        if value == 0:
+            return self.add("PAD", [x, around], shape)
+        number = self.constant(np.array(value, np.float32))
+        return self.add("PADV2", [x, around, number], shape)
+
+    def packed(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> bytes:
         """Returns the model, as an interpreter takes it."""
         import flatbuffers
 
         self._graph.inputs = [value.number for value in inputs]
-        self._graph.outputs = [output.number]
+        self._graph.outputs = [value.number for value in outputs]
         model = self._schema.ModelT()
         model.version = _SCHEMA_VERSION
         model.subgraphs = [self._graph]
@@ -136,6 +186,20 @@ class Model:
         builder.Finish(model.Pack(builder), b"TFL3")
         # Its own `Output` would copy once more.
         return bytes(memoryview(builder.Bytes)[builder.Head() :])
+
+    def taken(self, model: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns arrays that were turned, and each as a view of the model's memory.
+
+        Args:
+            model: What ``packed`` has returned.
+        """
+        buffers = self._schema.Model.GetRootAs(model, 0).Buffers
+        pairs = []
+        for number, array in self._turned:
+            first = buffers(number).DataAsNumpy().view(array.dtype)
+            shape = (array.shape[-1], *array.shape[:-1])
+            pairs.append((array, np.moveaxis(first.reshape(shape), 0, -1)))
+        return pairs
 
     def _code(self, operator: str) -> object:
         code = self._schema.OperatorCodeT()

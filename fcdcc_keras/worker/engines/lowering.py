@@ -31,16 +31,17 @@ _ONES = {
 
 def lower(
     program: Program, weights: Sequence[np.ndarray]
-) -> tuple[Program, list[np.ndarray]]:
-    """Returns a program that computes the same, and its weights.
+) -> tuple[Program, list[np.ndarray], list[int]]:
+    """Returns a program that computes the same, its weights, and where values are.
 
     Its values are as those of the program, or, where these have one dimension, with a
-    second of length 1 before the channels.
+    second of length 1 before the channels; the third of what is returned has the number
+    of each in the lowered program.
     """
     lowering = _Lowering(program)
     for operation in program.operations:
         lowering.take(operation, [weights[number] for number in operation.weights])
-    return lowering.program(), lowering.arrays
+    return lowering.program(), lowering.arrays, lowering.places
 
 
 class _Lowering:
@@ -52,7 +53,7 @@ class _Lowering:
         self._rank = 2 if program.rank == 1 else program.rank
         self._shapes = program.known_shapes
         self._operations: list[Operation] = []
-        self._places = list(range(len(program.channels)))
+        self.places = list(range(len(program.channels)))
         """Number of each value of the program in the lowered one."""
         self.arrays: list[np.ndarray] = []
 
@@ -69,7 +70,7 @@ class _Lowering:
     def take(self, operation: Operation, weights: list[np.ndarray]) -> None:
         """Adds what an operation becomes."""
         shape = self._shapes[operation.reads[0]]
-        reads = tuple(self._places[number] for number in operation.reads)
+        reads = tuple(self.places[number] for number in operation.reads)
         operation = replace(operation, reads=reads)
         if isinstance(operation, p.Concatenate) and operation.axis == len(shape) - 1:
             operation = replace(operation, axis=-1)
@@ -95,7 +96,7 @@ class _Lowering:
             self._add(p.Scale((self._last,), (0,)), 1 / divisor)
         else:
             self._add(operation, *weights)
-        self._places.append(self._last)
+        self.places.append(self._last)
 
     @property
     def _last(self) -> int:

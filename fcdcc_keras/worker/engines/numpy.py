@@ -15,7 +15,7 @@ import numpy as np
 from fcdcc_keras import programs as p
 from fcdcc_keras.programs import Operation, Program
 from fcdcc_keras.worker.engines.activations import activate
-from fcdcc_keras.worker.engines.base import Engine, Prepared
+from fcdcc_keras.worker.engines.base import Engine, Prepared, PreparedWhole
 from fcdcc_keras.worker.engines.evaluation import evaluate, shares, tent
 
 Arrays = Sequence[np.ndarray]
@@ -32,13 +32,19 @@ class NumPyEngine(Engine):
         """Returns nothing: it has all."""
         return []
 
-    def prepare(self, program: Program, weights: Arrays, threads: int = 1) -> Prepared:
+    def prepare(
+        self,
+        program: Program,
+        weights: Arrays,
+        threads: int = 1,
+        sibling: Prepared | None = None,
+    ) -> Prepared:
         """Returns a program ready to run; see ``Engine.prepare``."""
         return _Prepared(program, weights)
 
 
-class _Prepared(Prepared):
-    def _run(self, arrays: Arrays) -> np.ndarray:
+class _Prepared(PreparedWhole):
+    def _evaluate(self, arrays: Arrays) -> np.ndarray:
         with np.errstate(all="ignore"):  # as the others: results tell
             output: np.ndarray = evaluate(self._lowered, self._weights, arrays, _apply)
         return output

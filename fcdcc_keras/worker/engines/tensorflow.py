@@ -15,7 +15,7 @@ import numpy as np
 from fcdcc_keras import programs as p
 from fcdcc_keras.programs import Operation, Pair, Program
 from fcdcc_keras.worker.engines.activations import activate
-from fcdcc_keras.worker.engines.base import Engine, Prepared
+from fcdcc_keras.worker.engines.base import Engine, Prepared, PreparedWhole
 from fcdcc_keras.worker.engines.evaluation import evaluate, shares, tent
 from fcdcc_keras.worker.loading import prepare_tensorflow
 from fcdcc_keras.worker.tensors import as_array, as_tensor
@@ -39,20 +39,24 @@ class TensorFlowEngine(Engine):
         return []
 
     def prepare(
-        self, program: Program, weights: Sequence[np.ndarray], threads: int = 1
+        self,
+        program: Program,
+        weights: Sequence[np.ndarray],
+        threads: int = 1,
+        sibling: Prepared | None = None,
     ) -> Prepared:
         """Returns a program ready to run; see ``Engine.prepare``."""
         prepare_tensorflow()
         return _Prepared(program, weights)
 
 
-class _Prepared(Prepared):
+class _Prepared(PreparedWhole):
     def __init__(self, program: Program, weights: Sequence[np.ndarray]) -> None:
         super().__init__(program, weights)
         self._tensors = list(map(as_tensor, self._weights))
         self._weights = []  # the tensors may have copies
 
-    def _run(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def _evaluate(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         inputs = list(map(as_tensor, arrays))
         return as_array(evaluate(self._lowered, self._tensors, inputs, _apply))
 
