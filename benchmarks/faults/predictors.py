@@ -35,7 +35,8 @@ class Answer:
         records = []
         for one in said["records"]:
             tasks = tuple(SubtaskRecord(**task) for task in one["subtasks"])
-            records.append(LayerRecord(**{**one, "subtasks": tasks}))
+            tuples = {"survivors": tuple(one["survivors"]), "subtasks": tasks}
+            records.append(LayerRecord(**{**one, **tuples}))
         return cls(said["seconds"], said["deviation"], records)
 
 
