@@ -19,10 +19,10 @@ _PATIENCE = 15.0
 """Seconds within which everything must be released."""
 
 
-def resident(site: Site) -> dict[str, float]:
+def resident(site: Site, client: psutil.Process) -> dict[str, float]:
     """Returns the resident megabytes of client, scheduler and steady workers."""
     gc.collect()
-    processes = {"client": psutil.Process(), "scheduler": site.scheduler}
+    processes = {"client": client, "scheduler": site.scheduler}
     for index in steady_places(len(site.places)):
         processes[f"worker {index}"] = site.places[index].worker()
     return {name: p.memory_info().rss / 1e6 for name, p in processes.items()}

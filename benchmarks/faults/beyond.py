@@ -11,9 +11,9 @@ from typing import Any
 from benchmarks.faults.acts import Acts
 from benchmarks.faults.places import Site
 from benchmarks.faults.player import BACK_TIMEOUT
+from benchmarks.faults.predictors import Predictor
 from benchmarks.faults.script import RESTARTING
 from benchmarks.faults.soak import Answers
-from benchmarks.faults.subjects import Subject
 from fcdcc_keras.execution.records import LayerRecord
 
 MOST_SECONDS = 2.0
@@ -23,8 +23,7 @@ _PREDICTIONS = 4
 
 def beyond(
     site: Site,
-    coded: Any,
-    subject: Subject,
+    predictor: Predictor,
     *,
     kinds: tuple[str, ...],
     rounds: int,
@@ -36,8 +35,7 @@ def beyond(
 
     Args:
         site: Where the workers are.
-        coded: The model on them.
-        subject: The plain model's inputs and outputs.
+        predictor: The model on them.
         kinds: Faults to choose from, for every worker anew.
         rounds: How often.
         stragglers: γ.
@@ -46,7 +44,7 @@ def beyond(
     """
     from distributed import Client
 
-    rng, answers = random.Random(seed), Answers(subject, coded)
+    rng, answers = random.Random(seed), Answers(predictor)
     done: list[dict[str, Any]] = []
     with (
         Client(site.address, set_as_default=False) as client,
@@ -56,7 +54,7 @@ def beyond(
             count = stragglers + 1 + number % 2
             chosen = rng.sample(site.places, count)
             happens = [(rng.choice(kinds), place) for place in chosen]
-            done.append(_round(site, coded, answers, acts, happens))
+            done.append(_round(site, answers, acts, happens))
             progress(f"round {number + 1}: {done[-1]}")
     return {
         **answers.to_json(),
@@ -70,28 +68,24 @@ def beyond(
 
 
 def _round(
-    site: Site, coded: Any, answers: Answers, acts: Acts, happens: list[Any]
+    site: Site, answers: Answers, acts: Acts, happens: list[Any]
 ) -> dict[str, Any]:
-    import fcdcc_keras as fk
-
-    with fk.trace(coded) as trace:
-        for kind, place in happens:
-            acts.begin(kind, place)
-        for _ in range(_PREDICTIONS):
-            answers.predict()
-        for kind, place in happens:
-            acts.end(kind, place)
+    for kind, place in happens:
+        acts.begin(kind, place)
+    records = [r for _ in range(_PREDICTIONS) for r in answers.predict().records]
+    for kind, place in happens:
+        acts.end(kind, place)
     restored = time.monotonic()
     with ExitStack() as starting:
         for kind, place in happens:
             if kind in RESTARTING:
                 starting.enter_context(place.starting())
-        healed = _wait_until_healed(site, coded, answers, acts)
+        healed = _wait_until_healed(site, answers, acts)
     return {
         "what": [f"{kind}@{place.index}" for kind, place in happens],
-        "detection_s": max(map(_detection, trace.records)),
-        "slowest_layer_s": max(r.collect for r in trace.records),
-        "local": trace.local_convolutions,
+        "detection_s": max(map(_detection, records)),
+        "slowest_layer_s": max(r.collect for r in records),
+        "local": sum(r.local is not None for r in records),
         "healed": healed,
         "healed_after_s": time.monotonic() - restored,
     }
@@ -103,15 +97,12 @@ def _detection(record: LayerRecord) -> float:
     return max(sent, default=record.started) - record.started
 
 
-def _wait_until_healed(site: Site, coded: Any, answers: Answers, acts: Acts) -> bool:
+def _wait_until_healed(site: Site, answers: Answers, acts: Acts) -> bool:
     """Predicts until every place's worker has a share of its own, and has answered."""
-    import fcdcc_keras as fk
-
     deadline, used = time.monotonic() + BACK_TIMEOUT, set[str]()
     while time.monotonic() < deadline:
-        with fk.trace(coded) as trace:
-            answers.predict()
-        used |= {t.address for r in trace.records for t in r.subtasks if t.started}
+        records = answers.predict().records
+        used |= {t.address for r in records for t in r.subtasks if t.started}
         if {acts.address(place) for place in site.places} <= used:
             return True
     return False

@@ -7,12 +7,8 @@ the devices of the edge lab, which have links and quotas besides.
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -21,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.scheduler import QUIET, scheduler, spawn
 from cluster.edge_lab import edge_lab
 from cluster.edge_lab.isolation import with_packages
 from fcdcc_keras.worker import process as worker_process
@@ -33,7 +30,6 @@ _STARTING_CPU = 0.4
 """Share of a core for a worker that starts on a device. With a whole one it would take
 those of the others, which it does not on devices of their own."""
 _JOIN_TIMEOUT = 120.0
-_QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
 class Place:
@@ -56,7 +52,7 @@ class Place:
         command = worker_process.command(
             self._scheduler, name=self.name, memory_limit=MEMORY_LIMIT
         )
-        environment = {**worker_process.environment(), **_QUIET}
+        environment = {**worker_process.environment(), **QUIET}
         self._nanny = self._spawn(command, with_packages(environment))
 
     def worker(self) -> psutil.Process:
@@ -91,7 +87,7 @@ class Place:
         return nullcontext()
 
     def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
-        return _popen(command, environment)
+        return spawn(command, environment)
 
 
 class DevicePlace(Place):
@@ -129,6 +125,8 @@ class Site:
     """Of the scheduler."""
     scheduler: psutil.Process
     places: list[Place]
+    client: Any = None
+    """The device where the client belongs; None: with this process."""
 
 
 @contextmanager
@@ -141,29 +139,33 @@ def loopback(workers: int) -> Iterator[Site]:
 
 
 @contextmanager
-def lab(workers: int, cpu: float) -> Iterator[Site]:
-    """Starts a scheduler here and workers on devices; for an isolated process.
+def lab(workers: int, cpu: float, client: str = "free") -> Iterator[Site]:
+    """Starts scheduler and workers in a lab; for an isolated process.
 
     Args:
         workers: One for each device.
         cpu: Share of a core that each device gets, when its worker has started.
+        client: Where client and scheduler belong; see ``edge_lab``.
     """
     from cluster.edge_lab.network import CLIENT
 
     with warnings.catch_warnings():
         # That they do not all get their share at once is no matter here.
         warnings.filterwarnings("ignore", message=".*will not get them all at once")
-        up = edge_lab(workers, cpu=cpu, workers=False)
-        devices = up.__enter__().devices
+        up = edge_lab(workers, cpu=cpu, workers=False, client=client)
+        there = up.__enter__()
+    board, devices = there.client, list(there.devices)
+    host = CLIENT if board is None else board.host
     try:
-        with scheduler(CLIENT) as (address, process):
+        with scheduler(host, board) as (address, process):
             places: list[Place] = [DevicePlace(d.index, address, d) for d in devices]
-            for device in devices:
+            boards = [*devices, *filter(None, [board])]
+            for device in boards:
                 device.set_cpu(None)
             with _started(places):
-                for device in devices:
+                for device in boards:
                     device.set_cpu(cpu)
-                yield Site(address, process, places)
+                yield Site(address, process, places, board)
     finally:
         up.__exit__(*sys.exc_info())
 
@@ -182,56 +184,3 @@ def _started(places: Sequence[Place]) -> Iterator[None]:
     finally:
         for place in places:
             place.end()
-
-
-@contextmanager
-def scheduler(host: str) -> Iterator[tuple[str, psutil.Process]]:
-    """Starts a scheduler; gives its address and its process."""
-    port = free_port(host)
-    command = [
-        *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
-        *("--host", host, "--port", str(port), "--no-dashboard"),
-    ]
-    environment = {**worker_process.environment(), **_QUIET}
-    process = _popen(command, with_packages(environment))
-    try:
-        _wait_for_port(host, port, process)
-        yield f"tcp://{host}:{port}", psutil.Process(process.pid)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _popen(
-    command: Sequence[str], environment: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def free_port(host: str) -> int:
-    """Returns a port for a server to be started, below those that systems give away.
-
-    Of those, another program might be given the same one before the server has it.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.create_server((host, port)):
-            return port
-
-
-def _wait_for_port(host: str, port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _JOIN_TIMEOUT
-    while True:
-        with suppress(OSError), socket.create_connection((host, port), timeout=1):
-            return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("the scheduler did not start")
-        time.sleep(0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,27 +21,22 @@ BACK_TIMEOUT = 60.0
 
 
 class Witness:
-    """Listens to a model's layers: when did which worker last answer one."""
+    """Looks at what became of predictions: when did which worker last answer."""
 
     def __init__(self) -> None:
         self.answered: dict[str, float] = {}
         """Seconds since the epoch, by address."""
         self.local = 0
         """Layers that the client had to compute."""
-        self.slowest = 0.0
-        """Longest that a layer took to collect, in seconds."""
-        self.recent: list[LayerRecord] = []
-        """Of the answer under way; whoever reads them clears them."""
 
-    def __call__(self, record: LayerRecord) -> None:
-        """Takes a record."""
-        self.recent.append(record)
-        self.local += record.local is not None
-        self.slowest = max(self.slowest, record.collect)
-        for task in record.subtasks:
-            if task.outcome == "used" and task.received is not None:
-                last = self.answered.get(task.address, 0.0)
-                self.answered[task.address] = max(last, task.received)
+    def see(self, records: Iterable[LayerRecord]) -> None:
+        """Looks at a prediction's records."""
+        for record in records:
+            self.local += record.local is not None
+            for task in record.subtasks:
+                if task.outcome == "used" and task.received is not None:
+                    last = self.answered.get(task.address, 0.0)
+                    self.answered[task.address] = max(last, task.received)
 
 
 @dataclass

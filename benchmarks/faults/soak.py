@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.faults.aftermath import resident
 from benchmarks.faults.places import Site
 from benchmarks.faults.player import Played, Storm, Witness
+from benchmarks.faults.predictors import Answer, Predictor
 from benchmarks.faults.script import RESTARTING, Gust
-from benchmarks.faults.subjects import Subject
 from fcdcc_keras.execution.records import LayerRecord
 
 CALM = 50
@@ -27,18 +27,16 @@ TOLERANCE = 1e-4
 class Answers:
     """Predictions one by one. Times in seconds."""
 
-    subject: Subject
-    coded: Any
+    predictor: Predictor
     seconds: list[float] = field(default_factory=list)
     deviations: list[float] = field(default_factory=list)
 
-    def predict(self) -> None:
+    def predict(self) -> Answer:
         """Predicts once more, and compares."""
-        index = len(self.seconds)
-        started = time.perf_counter()
-        output = self.coded.predict_on_batch(self.subject.input(index))
-        self.seconds.append(time.perf_counter() - started)
-        self.deviations.append(self.subject.deviation(index, output))
+        answer = self.predictor.predict(len(self.seconds))
+        self.seconds.append(answer.seconds)
+        self.deviations.append(answer.deviation)
+        return answer
 
     def to_json(self) -> dict[str, Any]:
         """Returns how many there are, how far off, and how long they took."""
@@ -58,8 +56,7 @@ class Answers:
 
 def soak(
     site: Site,
-    coded: Any,
-    subject: Subject,
+    predictor: Predictor,
     script: Sequence[Sequence[Gust]],
     *,
     inferences: int,
@@ -71,28 +68,25 @@ def soak(
 
     Args:
         site: Where the workers are.
-        coded: The model on them.
-        subject: The plain model's inputs and outputs.
+        predictor: The model on them.
         script: What happens meanwhile.
         inferences: The least number.
         limit: Seconds after which no more faults begin.
         progress: Told what is going on.
         calm: Inferences before the storm.
     """
-    witness, before = Witness(), Answers(subject, coded)
-    (listeners,) = {id(p): p.listeners for p in _notes(coded)}.values()
-    listeners.append(witness)
+    witness, before = Witness(), Answers(predictor)
     for _ in range(calm):
         before.predict()
-    memory = {"before": resident(site)}
-    during, started, said = Answers(subject, coded), time.monotonic(), 0.0
+    memory = {"before": resident(site, predictor.process)}
+    during, started, said = Answers(predictor), time.monotonic(), 0.0
     worst: list[dict[str, Any]] = []
     with Storm(site, witness, script) as storm:
         while not storm.over or len(during.seconds) < inferences:
             began = time.time()
-            witness.recent.clear()
-            during.predict()
-            _note(worst, storm, began, during.seconds[-1])
+            answer = during.predict()
+            witness.see(answer.records)
+            _note(worst, storm, began, answer)
             elapsed = time.monotonic() - started
             if elapsed > limit:
                 storm.stopping.set()
@@ -100,12 +94,11 @@ def soak(
                 said = elapsed
                 progress(
                     f"{elapsed:.0f} s: {len(during.seconds)} answers, "
-                    f"{len(storm.played)} faults, {resident(site)['client']:.0f} MB"
+                    f"{len(storm.played)} faults"
                 )
     for _ in range(calm):
-        before.predict()
-    memory["after"] = resident(site)
-    listeners.remove(witness)
+        witness.see(before.predict().records)
+    memory["after"] = resident(site, predictor.process)
     return {
         **during.to_json(),
         "calm": before.to_json(),
@@ -144,9 +137,10 @@ def faults_to_json(played: Sequence[Played]) -> dict[str, Any]:
 
 
 def _note(
-    worst: list[dict[str, Any]], storm: Storm, began: float, seconds: float
+    worst: list[dict[str, Any]], storm: Storm, began: float, answer: Answer
 ) -> None:
     """Keeps the slowest answers, with what was going on."""
+    seconds = answer.seconds
     if len(worst) == 10 and seconds < worst[-1]["seconds"]:
         return
     around = [
@@ -154,7 +148,7 @@ def _note(
         for p in list(storm.played)
         if p.began < began + seconds and (p.back is None or p.back > began)
     ]
-    slowest = max(storm.witness.recent, key=lambda record: record.collect)
+    slowest = max(answer.records, key=lambda record: record.collect)
     worst.append(
         {"seconds": seconds, "meanwhile": around, "layer": _layer_to_json(slowest)}
     )
@@ -183,9 +177,3 @@ def _layer_to_json(record: LayerRecord) -> dict[str, Any]:
             for task in record.subtasks
         ],
     }
-
-
-def _notes(coded: Any) -> list[Any]:
-    from fcdcc_keras.rewriting.distribute import sessions
-
-    return [session.notes for session in sessions(coded)]

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-_VGG16_IMAGES = 5
+from benchmarks.figures.models import build, random_images
+
+_LARGE = {"resnet50": "ResNet50", "vgg16": "VGG16"}
+_IMAGES = 5
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,13 @@ class Subject:
 
 
 def subject(name: str, seed: int) -> Subject:
-    """Returns a subject: "resnet" on digits, or "vgg16" on random images."""
+    """Returns a subject: "resnet" on digits, "resnet50" or "vgg16" on random images."""
     import keras
 
     keras.utils.set_random_seed(seed)
-    if name == "vgg16":
-        model = keras.applications.VGG16(weights=None)
-        rng = np.random.default_rng(seed)
-        images = rng.uniform(-1, 1, (_VGG16_IMAGES, 224, 224, 3)).astype("float32")
+    if name in _LARGE:
+        model = build(_LARGE[name])
+        images = random_images(_IMAGES)
     else:
         from fcdcc_keras.commands.networks import build_resnet
         from fcdcc_keras.commands.samples import load_digits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,22 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.figures.anatomy import Watched
-from benchmarks.figures.edge_device import KERAS, LIGHT, READY
+from benchmarks.figures.edge_device import KERAS, LIGHT
 from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.interleave import interleave
-from benchmarks.figures.lab import weak_devices
+from benchmarks.figures.lab import Remote, lone, weak_devices
 from benchmarks.figures.models import build, random_images
 from benchmarks.figures.run import Run
 from benchmarks.figures.speculation import SpeculativeExecutor
-from fcdcc_keras.errors import FcdccError
 
 WORKERS = 6
 STRAGGLERS = 2
 SLOW = 10.0
 """Times that a slowed device is slower."""
 _WARM_UP = 3
-_JOIN_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -195,47 +192,11 @@ def _shared(run: Run) -> _Lab:
 @contextmanager
 def _bring_up() -> Iterator[_Lab]:
     with weak_devices(WORKERS + 1) as lab:
-        spare = lab.devices[WORKERS]
-        spare.kill()  # its worker, which would take of the baseline's time
-        _wait_for_workers(lab.scheduler_address)
-        command = [sys.executable, "-m", "benchmarks.figures.edge_device"]
-        with spare.at_full_speed():
-            process = spare.start(command, env=_device_environment(), pipes=True)
-            _read(process, READY)
-        with process:
-            yield _Lab(lab, lambda way: _ask(process, way))
-
-
-def _device_environment() -> dict[str, str]:
-    from fcdcc_keras.worker.process import environment
-
-    return environment()
-
-
-def _wait_for_workers(address: str) -> None:
-    from distributed import Client
-
-    until = time.monotonic() + _JOIN_TIMEOUT
-    with Client(address, set_as_default=False) as client:
-        while len(client.nthreads()) != WORKERS and time.monotonic() < until:
-            time.sleep(0.1)
-
-
-def _ask(process: Any, way: str) -> float:
-    with suppress(BrokenPipeError):  # it has ended, which reading tells
-        process.stdin.write(f"{way}\n")
-        process.stdin.flush()
-    return float(_read(process))
-
-
-def _read(process: Any, expected: str = "") -> str:
-    for line in process.stdout:
-        if not expected or line.strip() == expected:
-            return str(line)
-    raise FcdccError(
-        "The model must run on a device by itself. Received: it ended, saying "
-        f"{process.log()[-500:]!r}. Look whether a device has the memory for VGG16."
-    )
+        with Remote(lone(lab)) as alone:
+            alone.prepare("load", application="VGG16", batch=1)
+            for way in (KERAS, LIGHT):
+                alone.prepare("make", name=way, way=way)
+            yield _Lab(lab, lambda way: float(alone.ask("turn", name=way)["seconds"]))
 
 
 @contextmanager

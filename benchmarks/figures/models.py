@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 """n = δ."""
+LENET = "LeNet-5"
 
 
 def vgg16_b1(run: Run) -> Outcome:
@@ -45,17 +46,29 @@ def data_parallel_b16(run: Run) -> Outcome:
 
 
 def build(application: str) -> keras.Model:
-    """Returns a model of ``keras.applications`` with random weights."""
+    """Returns a model of ``keras.applications``, or LeNet-5, with random weights.
+
+    Without softmax, which makes nearly the same of whatever random weights yield: a
+    wrong output would go unnoticed.
+    """
     import keras
 
+    if application == LENET:
+        from examples.paper.models import build as of_the_paper
+
+        return of_the_paper(application, top=True)
     keras.utils.set_random_seed(0)
-    return getattr(keras.applications, application)(weights=None)
+    return getattr(keras.applications, application)(
+        weights=None, classifier_activation=None
+    )
 
 
-def random_images(batch: int) -> np.ndarray:
-    """Returns images of shape (batch, 224, 224, 3), of values from −1 to 1."""
+def random_images(
+    batch: int, shape: tuple[int, int, int] = (224, 224, 3)
+) -> np.ndarray:
+    """Returns images of shape (batch, H, W, C), of values from −1 to 1."""
     rng = np.random.default_rng(0)
-    return rng.uniform(-1, 1, (batch, 224, 224, 3)).astype("float32")
+    return rng.uniform(-1, 1, (batch, *shape)).astype("float32")
 
 
 def _over_plain(run: Run, application: str, batch: int, usual: int) -> Outcome:

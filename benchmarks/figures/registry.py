@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from benchmarks.figures.figure import Figure, Goal, Outcome
+from benchmarks.figures.home import FIGURES as HOME
 from benchmarks.figures.run import Run
 from fcdcc_keras.errors import FcdccError
 
@@ -18,6 +20,8 @@ class Entry:
     goal: Goal
     home: str
     """Module and function that measure it: ``module:function``."""
+    arguments: tuple[Any, ...] = ()
+    """What the function is given besides the run."""
 
     @property
     def family(self) -> str:
@@ -27,11 +31,11 @@ class Entry:
     @property
     def needs_lab(self) -> bool:
         """Whether it is measured on emulated devices."""
-        return self.family == "edge"
+        return self.family in ("edge", "home")
 
-    def load(self) -> Callable[[Run], Outcome]:
+    def load(self) -> Callable[..., Outcome]:
         """Returns the function that measures it."""
-        function: Callable[[Run], Outcome] = getattr(
+        function: Callable[..., Outcome] = getattr(
             import_module(f"benchmarks.figures.{self.family}"),
             self.home.partition(":")[2],
         )
@@ -49,7 +53,7 @@ class Entry:
             FcdccError: It is required, and cannot be measured here.
         """
         try:
-            return Figure(self.goal, self.load()(run))
+            return Figure(self.goal, self.load()(run, *self.arguments))
         except FcdccError as error:
             if required:
                 raise
@@ -284,6 +288,16 @@ FIGURES: tuple[Entry, ...] = (
             higher_is_better=True,
         ),
         "edge:over_replication",
+    ),
+    *(Entry(goal, "home:measure", (situation, read)) for goal, situation, read in HOME),
+    Entry(
+        Goal(
+            "home_prediction",
+            "predicted over measured latency of six situations: the largest deviation",
+            "ratio",
+            limit=0.25,
+        ),
+        "home:prediction",
     ),
 )
 """All figures, in an order that lets neighbours share a cluster."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from benchmarks.faults.places import scheduler
 from benchmarks.figures.estimate import median, ratio
 from benchmarks.figures.figure import Outcome
 from benchmarks.figures.interleave import interleave
 from benchmarks.figures.models import build, random_images
 from benchmarks.figures.run import Run
 from benchmarks.figures.worker_side import Subtask, cpu_seconds, keep
+from benchmarks.scheduler import scheduler
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.execution.local import LocalExecutor
 from fcdcc_keras.programs import to_text

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.programs import Program
+from fcdcc_keras.worker.engines.choice import engine_for, own_engine
 from fcdcc_keras.worker.weights import Weights
 
 _models: dict[str, Any] = {}
@@ -65,3 +67,20 @@ def predict_part(images: np.ndarray, model_key: str) -> np.ndarray:
     """Returns the predictions of a model that the worker has for some images."""
     outputs: np.ndarray = _models[model_key].predict_on_batch(images)
     return outputs
+
+
+class ComputeWhole:
+    """A whole model as one program: prepared by a worker's own engine when used."""
+
+    def __init__(self, program: Program, weights: list[np.ndarray]) -> None:
+        self._program, self._weights = program, weights
+        self._prepared: Any = None
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns the model's outputs for some images."""
+        if self._prepared is None:
+            engine = engine_for(self._program, own_engine())
+            self._prepared = engine.prepare(self._program, self._weights)
+            self._weights = []  # the engine has them
+        outputs: np.ndarray = self._prepared([images])
+        return outputs

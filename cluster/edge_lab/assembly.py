@@ -19,7 +19,7 @@ from typing import Any
 from cluster.edge_lab.cgroups import PREFIX, Cgroup, find_controller
 from cluster.edge_lab.marks import kill_marked
 from cluster.edge_lab.network import Link, create_bridge, remove_bridge
-from cluster.edge_lab.protocol import CLIENT_SIDE, SCRATCH
+from cluster.edge_lab.protocol import OUTSIDE, SCRATCH
 from cluster.edge_lab.syscalls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -41,7 +41,7 @@ class Assembly:
     name: str
     """The lab's; its processes have it in their environment."""
     cgroups: list[Cgroup] = field(default_factory=list)
-    """Of the devices; then one more, for the spinners."""
+    """Of the devices, the client's last; then one more, for the spinners."""
     links: list[Link] = field(default_factory=list)
     """Of the devices."""
     _has_bridge: bool = False
@@ -52,8 +52,12 @@ class Assembly:
     _lifeline: int = -1
     _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def set_up(self, devices: int) -> None:
+    def set_up(self, devices: int, client: bool) -> None:
         """Makes namespaces, links and cgroups, and starts the spinners.
+
+        Args:
+            devices: How many.
+            client: Whether the last of them is the client's.
 
         Raises:
             ClusterError: One of them cannot be made.
@@ -64,8 +68,9 @@ class Assembly:
         self._make_networks(devices)
         self._start_first_process()
         controller = find_controller()
-        for i in [*range(devices), "idle"]:
-            cgroup = controller.cgroup(f"{PREFIX}{self.name}-{i}")
+        names = [*map(str, range(devices - client)), *(["client"] if client else [])]
+        for name in [*names, "idle"]:
+            cgroup = controller.cgroup(f"{PREFIX}{self.name}-{name}")
             cgroup.create()
             self.cgroups.append(cgroup)
         # A core that never sleeps accounts for quotas in time.
@@ -103,7 +108,7 @@ class Assembly:
         self._mounts = os.open(f"/proc/{self._first}/ns/mnt", os.O_RDONLY)
 
     def spawn(self, request: dict[str, Any], streams: list[int]) -> int:
-        """Starts a process on a device, or beside the client (index -1).
+        """Starts a process on a device, or outside of all.
 
         Args:
             request: ``index``, ``argv``, ``env``, ``cwd``, ``cores`` (a list or None).
@@ -116,7 +121,7 @@ class Assembly:
             OSError: There is no such program.
         """
         index = request["index"]
-        on_device = index != CLIENT_SIDE
+        on_device = index != OUTSIDE
         return self._start(
             request["argv"],
             self.cgroups[index] if on_device else None,

@@ -92,18 +92,24 @@ def _read(
     deadline: float | None,
     until: bytes | None = None,
 ) -> bytes:
-    """Reads until the output ends, or ends with something."""
+    """Reads until the output, or the process, ends, or the output with something."""
     assert process.stdout is not None
-    output = process.stdout.fileno()
+    output, alive = process.stdout.fileno(), os.pidfd_open(process.pid)
     poll = select.poll()
     poll.register(output, select.POLLIN)
+    poll.register(alive, select.POLLIN)
     said = b""
-    while until is None or not said.endswith(until):
-        left = None if deadline is None else max(deadline - time.monotonic(), 0) * 1e3
-        if not poll.poll(left):
-            raise subprocess.TimeoutExpired(process.argv, timeout or 0, said)
-        more = os.read(output, 1 << 16)
-        if not more:
-            break
-        said += more
+    try:
+        while until is None or not said.endswith(until):
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            ready = dict(poll.poll(None if left is None else left * 1e3))
+            if not ready:
+                raise subprocess.TimeoutExpired(process.argv, timeout or 0, said)
+            # A child that it has left behind may hold its output open.
+            more = os.read(output, 1 << 16) if output in ready else b""
+            if not more:
+                break
+            said += more
+    finally:
+        os.close(alive)
     return said

@@ -15,12 +15,15 @@ from typing import Any
 import click
 
 from cluster.edge_lab import isolation, leftovers
+from cluster.edge_lab.cgroups import Cgroup
 from cluster.edge_lab.lab import EdgeLab, edge_lab
+from cluster.edge_lab.network import CLIENT, device_host
 from cluster.edge_lab.protocol import MARK
 from cluster.edge_lab.requirements import check_requirements
 from cluster.edge_lab.settings import Settings
-from cluster.edge_lab.workers import SCHEDULER
+from cluster.edge_lab.workers import scheduler_at
 from fcdcc_keras.cli import Commands
+from fcdcc_keras.worker import process as worker_process
 
 ADDRESS = "EDGE_LAB_SCHEDULER"
 """Environment variable with the scheduler's address, in what runs in a lab."""
@@ -44,6 +47,14 @@ def _lab_options(command: Callable[..., None]) -> Callable[..., None]:
             type=int,
             metavar="CORE",
             help="Hold client and scheduler on one core.",
+        ),
+        click.option(
+            "--client",
+            type=click.Choice(("free", "device")),
+            default=_DEFAULTS.client,
+            show_default=True,
+            help="Where client and scheduler are: with all cores and a link without "
+            "limit, or together on one more device like the others.",
         ),
         click.option(
             "--engine",
@@ -85,7 +96,13 @@ def _lab_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _lab(
-    devices: int, cpu: float, rate: str, latency: float, engine: str, pin_client: int
+    devices: int,
+    cpu: float,
+    rate: str,
+    latency: float,
+    engine: str,
+    client: str,
+    pin_client: int,
 ) -> Any:
     isolation.isolate()
     return edge_lab(
@@ -95,6 +112,7 @@ def _lab(
         latency,
         pin_client=pin_client,
         engine=engine,
+        client=client,
     )
 
 
@@ -119,6 +137,9 @@ def run(command: tuple[str, ...], **options: Any) -> None:
 def _run(lab: EdgeLab, command: list[str]) -> int:
     command = isolation.as_program(command)
     environment = {**os.environ, ADDRESS: lab.scheduler_address, MARK: lab.name}
+    if lab.client is not None:
+        module = [sys.executable, "-m", "cluster.edge_lab"]
+        command = [*module, "exec", "--lab", lab.name, "--", *command]
     try:
         process = subprocess.Popen(command, env=isolation.with_packages(environment))
     except OSError as error:
@@ -161,7 +182,12 @@ def exec_command(name: str | None, command: tuple[str, ...]) -> None:
     check_requirements()
     lab = leftovers.the_lab(name)
     isolation.enter(lab.network)
-    environment = {**os.environ, ADDRESS: SCHEDULER, MARK: lab.name}
+    host, environment = CLIENT, dict(os.environ)
+    if lab.client is not None:
+        lab.client.join()
+        host = device_host(len(lab.cgroups))
+        environment = worker_process.environment()  # a device has one core
+    environment |= {ADDRESS: scheduler_at(host), MARK: lab.name}
     isolation.replace_process(list(command), environment)
 
 
@@ -180,10 +206,8 @@ def status(as_json: bool) -> None:
         {
             "name": lab.name,
             "alive": lab.alive,
-            "devices": [
-                {"cpu": cgroup.quota(), "processes": len(cgroup.processes())}
-                for cgroup in lab.cgroups
-            ],
+            "devices": [_device(cgroup) for cgroup in lab.cgroups],
+            **({} if lab.client is None else {"client": _device(lab.client)}),
         }
         for lab in leftovers.find_labs()
     ]
@@ -196,9 +220,16 @@ def status(as_json: bool) -> None:
         click.echo(
             f"Lab {row['name']}: {'up' if row['alive'] else 'dead; see `clean`'}"
         )
-        for i, device in enumerate(row["devices"]):
+        named = {f"device {i}": device for i, device in enumerate(row["devices"])}
+        if "client" in row:
+            named["client"] = row["client"]
+        for name, device in named.items():
             share = "no quota" if device["cpu"] is None else f"{device['cpu']:g} cores"
-            click.echo(f"  device {i}: {share}, {device['processes']} processes")
+            click.echo(f"  {name}: {share}, {device['processes']} processes")
+
+
+def _device(cgroup: Cgroup) -> dict[str, Any]:
+    return {"cpu": cgroup.quota(), "processes": len(cgroup.processes())}
 
 
 @main.command()

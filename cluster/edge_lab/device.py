@@ -16,7 +16,7 @@ from fcdcc_keras.errors import ClusterError
 
 
 class Device:
-    """A network namespace, a link and a CPU quota, with a worker in them.
+    """A network namespace, a link and a CPU quota, with a worker or a client in them.
 
     Made by the lab.
     """
@@ -29,6 +29,7 @@ class Device:
         rate: str | None,
         latency: float,
         engine: str,
+        scheduler: str,
     ) -> None:
         self.index = index
         self.host = device_host(index)
@@ -41,6 +42,7 @@ class Device:
         self._supervisor = supervisor
         self._latency = latency
         self._engine = engine
+        self._scheduler = scheduler
         self.set_rate(rate)
 
     def __repr__(self) -> str:
@@ -102,11 +104,14 @@ class Device:
         with self.at_full_speed():
             worker = self.start_worker()
             gone = () if self._address is None else (self._address,)
-            self.joined(wait_until_warm({self.host: worker}, gone)[self.host])
+            found = wait_until_warm(self._scheduler, {self.host: worker}, gone)
+            self.joined(found[self.host])
 
     def start_worker(self) -> DeviceProcess:
         """Starts its worker, without waiting for it."""
-        self.worker = start_worker(self._supervisor, self.index, self._engine)
+        self.worker = start_worker(
+            self._supervisor, self.index, self._scheduler, self._engine
+        )
         return self.worker
 
     def joined(self, address: str) -> None:

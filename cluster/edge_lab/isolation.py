@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from cluster.edge_lab.network import BRIDGE
+from cluster.edge_lab.network import BRIDGE, DEVICE_END
 from cluster.edge_lab.requirements import check_requirements
 from cluster.edge_lab.syscalls import CLONE_NEWNET, setns, unshare
 from fcdcc_keras.errors import ClusterError
@@ -24,11 +24,12 @@ def is_isolated() -> bool:
     """Says whether no packet of the calling thread can leave this machine.
 
     That is so in a namespace that was made for it here, as its environment tells,
-    where no route leads anywhere but to itself or into a lab.
+    where no route leads anywhere but to itself or into a lab, or it is a device's.
     """
     if os.environ.get(_NAMESPACE, "") != _namespace():
         return False  # a machine without routes may get some any moment
-    return all(re.fullmatch(rf"lo|{BRIDGE}\d*", name) for name in _routed_interfaces())
+    ours = rf"lo|{BRIDGE}\d*|{DEVICE_END}"
+    return all(re.fullmatch(ours, name) for name in _routed_interfaces())
 
 
 def isolate() -> None:

@@ -24,14 +24,14 @@ from fcdcc_keras.errors import ClusterError
 def main() -> None:
     """Serves the process at the other end of a socket until it has gone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    parent, devices = int(sys.argv[2]), int(sys.argv[3])
+    parent, devices, client = map(int, sys.argv[2:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     watched = os.pidfd_open(parent)
     lab = Assembly(str(os.getpid()))
     try:
         if os.getppid() != parent:
             return
-        channel.send(_answer(0, _set_up, lab, devices))
+        channel.send(_answer(0, _set_up, lab, devices, bool(client)))
         while True:
             readable, _, _ = select.select([channel.fileno(), watched], [], [])
             if watched in readable:
@@ -53,8 +53,8 @@ def main() -> None:
         lab.take_down()
 
 
-def _set_up(lab: Assembly, devices: int) -> dict[str, Any]:
-    lab.set_up(devices)
+def _set_up(lab: Assembly, devices: int, client: bool) -> dict[str, Any]:
+    lab.set_up(devices, client)
     return {
         "name": lab.name,
         "links": [link.namespace for link in lab.links],

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from cluster.edge_lab.baseline import ProgramFailed, run_on
 from cluster.edge_lab.device import Device
 from cluster.edge_lab.isolation import is_isolated
+from cluster.edge_lab.network import CLIENT, device_host
+from cluster.edge_lab.protocol import OUTSIDE
 from cluster.edge_lab.requirements import check_requirements
 from cluster.edge_lab.settings import Settings
 from cluster.edge_lab.supervisor import Supervisor
 from cluster.edge_lab.workers import (
-    SCHEDULER,
+    scheduler_at,
     start_scheduler,
     wait_until_warm,
 )
@@ -31,10 +33,12 @@ class EdgeLab:
     name: str
     """As ``status`` shows it."""
     devices: tuple[Device, ...]
+    client: Device | None = None
+    """The client's, with ``client="device"``."""
 
     @property
     def scheduler_address(self) -> str:
-        """Address of the Dask scheduler, from the client's namespace.
+        """Address of the Dask scheduler, from devices and from the calling process.
 
         Raises:
             ClusterError: The lab was made without workers.
@@ -44,7 +48,7 @@ class EdgeLab:
                 "A lab of bare devices has no scheduler. Received: workers=False. "
                 "Leave that out."
             )
-        return SCHEDULER
+        return _scheduler(self.settings)
 
     def device_at(self, address: str) -> Device:
         """Returns the device whose worker has an address.
@@ -89,11 +93,44 @@ class EdgeLab:
                 exit status and what it said.
             subprocess.TimeoutExpired: It took longer; it is killed.
         """
-        device = self.devices[index]
-        done = run_on(device, argv, env, cwd, warm_up=warm_up, timeout=timeout)
-        if check and done.returncode:
-            raise ProgramFailed(done.returncode, done.args, done.stdout, done.stderr)
-        return done
+        return _run(self.devices[index], argv, check, env, cwd, warm_up, timeout)
+
+    def run_on_client(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        warm_up: bool = False,
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command on the client's device; see ``run_on_device``.
+
+        Raises:
+            ClusterError: The client has no device; or as ``run_on_device``.
+        """
+        if self.client is None:
+            raise ClusterError(
+                "Only a client on a device can be given commands. Received: "
+                f"client={self.settings.client!r}. Make the lab with client='device'."
+            )
+        return _run(self.client, argv, check, env, cwd, warm_up, timeout)
+
+
+def _run(
+    device: Device,
+    argv: Sequence[str],
+    check: bool,
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    warm_up: bool,
+    timeout: float | None,
+) -> subprocess.CompletedProcess[str]:
+    done = run_on(device, argv, env, cwd, warm_up=warm_up, timeout=timeout)
+    if check and done.returncode:
+        raise ProgramFailed(done.returncode, done.args, done.stdout, done.stderr)
+    return done
 
 
 @contextmanager
@@ -106,6 +143,7 @@ def edge_lab(
     pin_client: int | None = None,
     workers: bool = True,
     engine: str = "auto",
+    client: str = "free",
 ) -> Iterator[EdgeLab]:
     """Brings up a lab for the duration of a ``with`` block.
 
@@ -121,6 +159,9 @@ def edge_lab(
         workers: Whether Dask is there.
         engine: What the workers compute with: "light", "tensorflow", or "auto":
             the light one where it is installed.
+        client: "free": the calling process is the client, with all the cores that
+            there are and a link without limit; "device": programs are, that run on
+            one more device like the others (``run_on_client``), the scheduler's too.
 
     Yields:
         The lab, its workers warm and under their quotas.
@@ -128,7 +169,10 @@ def edge_lab(
     Raises:
         ClusterError: It cannot be brought up here; nothing is left then.
     """
-    settings = Settings(devices, cpu, rate, latency, pin_client, workers, engine)
+    settings = Settings(
+        devices, cpu, rate, latency, pin_client, workers, engine, client
+    )
+    boards = settings.boards
     check_requirements()
     if not is_isolated():
         raise ClusterError(
@@ -136,34 +180,47 @@ def edge_lab(
             "routes to others. Begin the program with `cluster.edge_lab.isolate()`, or "
             "start it by `python -m cluster.edge_lab isolate -- PROGRAM`."
         )
-    if cpu is not None and devices * cpu > len(os.sched_getaffinity(0)):
+    if cpu is not None and boards * cpu > len(os.sched_getaffinity(0)):
         warnings.warn(
-            f"{devices} devices of {cpu} cores each will not get them all at once, on "
+            f"{boards} devices of {cpu} cores each will not get them all at once, on "
             f"{len(os.sched_getaffinity(0))} cores.",
             RuntimeWarning,
             stacklevel=3,
         )
-    supervisor = Supervisor(devices)
+    supervisor = Supervisor(boards, boards > devices)
     try:
-        made = tuple(
-            Device(i, supervisor, cpu, rate, latency, engine) for i in range(devices)
-        )
+        address = _scheduler(settings)
+        made = [
+            Device(i, supervisor, cpu, rate, latency, engine, address)
+            for i in range(boards)
+        ]
+        lab = EdgeLab(settings, supervisor.name, tuple(made[:devices]), *made[devices:])
         with _pinned(pin_client):
             if workers:
-                _start_dask(supervisor, made, pin_client)
+                _start_dask(supervisor, lab)
             for device in made:
                 device.set_cpu(cpu)
-            yield EdgeLab(settings, supervisor.name, made)
+            yield lab
     finally:
         supervisor.close()
 
 
-def _start_dask(
-    supervisor: Supervisor, devices: Sequence[Device], core: int | None
-) -> None:
-    start_scheduler(supervisor, None if core is None else [core])
-    addresses = wait_until_warm({d.host: d.start_worker() for d in devices})
-    for device in devices:
+def _scheduler_host(settings: Settings) -> str:
+    return CLIENT if settings.client == "free" else device_host(settings.devices)
+
+
+def _scheduler(settings: Settings) -> str:
+    return scheduler_at(_scheduler_host(settings))
+
+
+def _start_dask(supervisor: Supervisor, lab: EdgeLab) -> None:
+    core = lab.settings.pin_client
+    index = OUTSIDE if lab.client is None else lab.client.index
+    host, cores = _scheduler_host(lab.settings), None if core is None else [core]
+    start_scheduler(supervisor, index, host, cores)
+    started = {device.host: device.start_worker() for device in lab.devices}
+    addresses = wait_until_warm(lab.scheduler_address, started)
+    for device in lab.devices:
         device.joined(addresses[device.host])
 
 

@@ -21,6 +21,8 @@ class Found:
     """Its keeper's process id."""
     cgroups: tuple[Cgroup, ...]
     """Of its devices, in order."""
+    client: Cgroup | None
+    """Of the client's device, if it is on one."""
     idle: tuple[Cgroup, ...]
     """Of its spinners."""
 
@@ -34,9 +36,26 @@ class Found:
         return b"cluster.edge_lab.keeper" in words
 
     @property
+    def all_cgroups(self) -> tuple[Cgroup, ...]:
+        """Those of its devices, the client's, and the spinners'."""
+        return (*self.cgroups, *filter(None, [self.client]), *self.idle)
+
+    @property
     def network(self) -> str:
-        """Path of the client's network namespace."""
-        return f"/proc/{self.name}/ns/net"
+        """Path of the client's network namespace.
+
+        Raises:
+            ClusterError: The scheduler on the client's device has ended.
+        """
+        if self.client is None:
+            return f"/proc/{self.name}/ns/net"
+        there = self.client.processes()
+        if not there:
+            raise ClusterError(
+                "A client on a device is beside the scheduler. Received: lab "
+                f"{self.name}, without a process there. Bring up another."
+            )
+        return f"/proc/{there[0]}/ns/net"
 
 
 def find_labs() -> list[Found]:
@@ -46,23 +65,19 @@ def find_labs() -> list[Found]:
         ClusterError: There is no controller that labs could use.
     """
     controller = find_controller()
-    labs: dict[str, list[tuple[int, Cgroup]]] = {}
+    labs: dict[str, dict[str, Cgroup]] = {}
     for directory in controller.names():
         name, _, part = directory.removeprefix(PREFIX).rpartition("-")
-        number = int(part) if part.isdecimal() else -1
-        labs.setdefault(name, []).append((number, controller.cgroup(directory)))
+        labs.setdefault(name, {})[part] = controller.cgroup(directory)
     return [
         Found(
             name,
-            tuple(cgroup for i, cgroup in sorted(parts, key=_first) if i >= 0),
-            tuple(cgroup for i, cgroup in parts if i < 0),
+            tuple(parts[i] for i in sorted(filter(str.isdecimal, parts), key=int)),
+            parts.pop("client", None),
+            tuple(cgroup for part, cgroup in parts.items() if not part.isdecimal()),
         )
         for name, parts in sorted(labs.items())
     ]
-
-
-def _first(pair: tuple[int, Cgroup]) -> int:
-    return pair[0]
 
 
 def the_lab(name: str | None) -> Found:
@@ -96,7 +111,7 @@ def remove_leftovers() -> list[str]:
         if lab.alive:
             continue
         kill_marked(lab.name)
-        for cgroup in (*lab.cgroups, *lab.idle):
+        for cgroup in lab.all_cgroups:
             _empty(cgroup)
             try:
                 cgroup.remove()

@@ -17,10 +17,13 @@ from fcdcc_keras.errors import ClusterError
 
 BRIDGE = "edge-lab"
 """The bridge's name; that of the link to device i has i behind it."""
+DEVICE_END = "eth0"
+"""The name that a link has on its device."""
 _NETWORK = "198.18.0"  # reserved for measuring networks (RFC 2544)
 CLIENT = f"{_NETWORK}.1"
 """The client's address, and the scheduler's."""
 MOST_DEVICES = 200
+"""Beside the client's."""
 _RATE = re.compile(r"\d+(\.\d+)?[kmg]bit", re.IGNORECASE)
 
 
@@ -81,7 +84,7 @@ class Link:
 
     @property
     def name(self) -> str:
-        """The interface on the bridge's end; the device's is ``eth0``."""
+        """The interface on the bridge's end."""
         return f"{BRIDGE}{self.index}"
 
     def create(self) -> None:
@@ -91,12 +94,13 @@ class Link:
             ClusterError: They cannot be made.
         """
         _ip(
-            f"link add {self.name} type veth peer name eth0 netns {self.namespace}",
+            f"link add {self.name} type veth "
+            f"peer name {DEVICE_END} netns {self.namespace}",
             f"link set {self.name} addrgenmode none master {BRIDGE} up",
         )
         _ip(
-            f"address add {device_host(self.index)}/24 dev eth0",
-            "link set eth0 addrgenmode none up",
+            f"address add {device_host(self.index)}/24 dev {DEVICE_END}",
+            f"link set {DEVICE_END} addrgenmode none up",
             "link set lo up",
             namespace=self.namespace,
         )
@@ -116,7 +120,7 @@ class Link:
             ClusterError: Malformed, or the kernel cannot do it.
         """
         check_rate(rate)
-        for device, namespace in ((self.name, None), ("eth0", self.namespace)):
+        for device, namespace in ((self.name, None), (DEVICE_END, self.namespace)):
             # Fails where there is none yet.
             _run(["tc", "-batch", "-"], [f"qdisc del dev {device} root"], namespace)
             lines, parent = [], "root"

@@ -29,6 +29,9 @@ class Settings:
     """Whether there are a scheduler and workers, or bare devices."""
     engine: str = "auto"
     """What the workers compute with, as of ``fcdcc-keras worker``."""
+    client: str = "free"
+    """Where client and scheduler are: "free", with this machine's cores and a link
+    without limit; or "device": they share one more device like the others."""
 
     def __post_init__(self) -> None:
         """Checks them.
@@ -53,6 +56,18 @@ class Settings:
         )
         engines = ("auto", "light", "tensorflow")
         self._check(self.engine in engines, f"one of {engines}", "engine")
+        clients = ("free", "device")
+        self._check(self.client in clients, f"one of {clients}", "client")
+        self._check(
+            self.client == "free" or self.pin_client is None,
+            "None where the client is on a device, which has its share of a core",
+            "pin_client",
+        )
+
+    @property
+    def boards(self) -> int:
+        """Number of devices, the client's included."""
+        return self.devices + (self.client == "device")
 
     def _check(self, holds: bool, rule: str, name: str) -> None:
         if not holds:

@@ -29,12 +29,13 @@ class Supervisor:
 
     Args:
         devices: Number of devices.
+        client: Whether the last of them is the client's.
 
     Raises:
         ClusterError: Something cannot be made here; nothing is left then.
     """
 
-    def __init__(self, devices: int) -> None:
+    def __init__(self, devices: int, client: bool = False) -> None:
         remove_leftovers()
         self._lock = threading.Lock()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -45,6 +46,7 @@ class Supervisor:
             [
                 *(sys.executable, "-m", "cluster.edge_lab.keeper"),
                 *(str(theirs.fileno()), str(os.getpid()), str(devices)),
+                str(int(client)),
             ],
             env=with_packages(dict(os.environ)),
             stdin=subprocess.DEVNULL,
@@ -80,10 +82,10 @@ class Supervisor:
         cores: Iterable[int] | None = None,
         pipes: bool = False,
     ) -> DeviceProcess:
-        """Starts a process on a device, or on the client's side.
+        """Starts a process on a device, or outside of all.
 
         Args:
-            index: The device's, or ``CLIENT_SIDE``.
+            index: The device's, or ``OUTSIDE``.
             argv: Program and arguments.
             env: Its environment; default: this process's.
             cwd: Its directory; default: this process's.

@@ -1,17 +1,16 @@
-"""Dask on the lab: a scheduler beside the client, a worker on each device.
+"""Dask on the lab: a scheduler where the client is, a worker on each device.
 
 Workers are started by the same command as on a real board, without a nanny.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cluster.edge_lab.network import CLIENT
 from cluster.edge_lab.process import DeviceProcess
-from cluster.edge_lab.protocol import CLIENT_SIDE
 from cluster.edge_lab.supervisor import Supervisor
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.worker import process as worker_process
@@ -19,50 +18,57 @@ from fcdcc_keras.worker import process as worker_process
 if TYPE_CHECKING:
     from distributed import Client
 
-SCHEDULER = f"tcp://{CLIENT}:8786"
-"""The scheduler's address, the same in every lab."""
 _START_TIMEOUT = 180.0
 """Seconds that scheduler and workers together get to start."""
 # Each loss of a worker is an error to Dask; here it is an experiment.
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
+def scheduler_at(host: str) -> str:
+    """Returns the address of a lab's scheduler on a host."""
+    return f"tcp://{host}:8786"
+
+
 def start_scheduler(
-    supervisor: Supervisor, cores: Iterable[int] | None
+    supervisor: Supervisor, index: int, host: str, cores: Iterable[int] | None
 ) -> DeviceProcess:
-    """Starts the scheduler on the client's side of the network.
+    """Starts the scheduler.
 
     Args:
         supervisor: The lab's.
+        index: Of the device that it is to be on, or ``OUTSIDE``.
+        host: The address that it has there.
         cores: The cores that it may use; None: all.
     """
-    command = worker_process.command(SCHEDULER)
     return supervisor.start(
-        CLIENT_SIDE,
+        index,
         [
-            *(command[0], "-m", "distributed.cli.dask_scheduler"),
-            *("--host", CLIENT, "--port", "8786", "--no-dashboard"),
+            *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
+            *("--host", host, "--port", "8786", "--no-dashboard"),
         ],
         env={**worker_process.environment(), **_QUIET},
         cores=cores,
     )
 
 
-def start_worker(supervisor: Supervisor, index: int, engine: str) -> DeviceProcess:
+def start_worker(
+    supervisor: Supervisor, index: int, scheduler: str, engine: str
+) -> DeviceProcess:
     """Starts the worker of a device, without waiting for it."""
     return supervisor.start(
         index,
-        worker_process.command(SCHEDULER, memory_limit="0", nanny=False),
+        worker_process.command(scheduler, memory_limit="0", nanny=False),
         env={**worker_process.environment(engine=engine), **_QUIET},
     )
 
 
 def wait_until_warm(
-    processes: Mapping[str, DeviceProcess], gone: Sequence[str] = ()
+    scheduler: str, processes: Mapping[str, DeviceProcess], gone: Sequence[str] = ()
 ) -> dict[str, str]:
     """Waits until workers have joined and have convolved once.
 
     Args:
+        scheduler: Address of the one that they join.
         processes: The workers', by their hosts.
         gone: Addresses that the scheduler may hold of earlier workers.
 
@@ -77,7 +83,7 @@ def wait_until_warm(
     from fcdcc_keras.execution.probe import prepare
 
     deadline = time.monotonic() + _START_TIMEOUT
-    with Client(SCHEDULER, timeout=_START_TIMEOUT, set_as_default=False) as client:
+    with Client(scheduler, timeout=_START_TIMEOUT, set_as_default=False) as client:
         while True:
             found = {
                 host: address

@@ -212,22 +212,57 @@ def test_answers_arrive_while_a_device_is_stopped(run, no_traces):
 
 def test_a_program_that_ends_before_it_is_warm_is_shown_with_its_error(run, no_traces):
     failing = program("sys.exit('no such model')")
+    # What it has started has its output still.
+    leaving = program("subprocess.Popen(['sleep', '100']); sys.exit('no such model')")
     forgetful = program("print('done')")
     out = run(
         lab_program(
             f"""
             from fcdcc_keras import ClusterError
-            with edge_lab(1, workers=False) as lab:
+            with edge_lab(1, workers=False, client="device") as lab:
                 done = lab.run_on_device(0, {failing!r}, warm_up=True, check=False)
                 assert (done.returncode, done.stderr) == (1, "no such model\\n"), done
-                for command in ({failing!r}, {forgetful!r}):
+                for command in ({failing!r}, {leaving!r}, {forgetful!r}):
                     try:
-                        lab.run_on_device(0, command, warm_up=True)
+                        lab.run_on_client(command, warm_up=True)
                     except (subprocess.CalledProcessError, ClusterError) as error:
                         print(error)
             """
         )
     )
-    failed, forgot = filter(None, out.splitlines())
+    failed, left, forgot = filter(None, out.splitlines())
     assert "exit status 1. It said: no such model" in failed
+    assert "exit status 1. It said: no such model" in left
     assert "must call `cluster.edge_lab.warm()`. Received: " in forgot
+
+
+def test_the_client_has_what_the_others_have(run, no_traces):
+    out = run(
+        lab_program(
+            """
+            from fcdcc_keras import ClusterError
+            def links():
+                shown = ["tc", "qdisc", "show", "dev"]
+                command = [*shown, "eth0"]
+                for device in (lab.devices[0], lab.client):
+                    there = device.start(command, pipes=True).stdout.read()
+                    here = subprocess.run(
+                        [*shown, f"edge-lab{device.index}"],
+                        capture_output=True, text=True, check=True,
+                    ).stdout
+                    yield [" ".join(x.split()[4:]) for x in (there, here)]
+
+            options = {"cpu": 0.125, "rate": "200mbit", "workers": False}
+            with edge_lab(1, client="device", **options) as lab:
+                one, other = links()
+                assert one == other and "rate 200Mbit" in one[0], one
+                assert lab.devices[0].quota == lab.client.quota == 0.125
+            with edge_lab(1, **options) as lab:
+                try:
+                    lab.run_on_client(["true"])
+                except ClusterError as error:
+                    print(error)
+            """
+        )
+    )
+    assert "Received: client='free'. Make the lab with client='device'." in out

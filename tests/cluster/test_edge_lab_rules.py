@@ -26,6 +26,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's"
         ({"latency": -1.0}, r"`latency` must be 0 to 10.*Received: latency=-1"),
         ({"pin_client": 1000}, r"`pin_client` must be one of the cores \[0"),
         ({"engine": "numpy"}, r"`engine` must be one of \('auto'.*engine='numpy'"),
+        ({"client": "here"}, r"`client` must be one of \('free', .*client='here'"),
+        ({"client": "device", "pin_client": 0}, r"share of a core. Received: pin_cli"),
     ],
 )
 @linux

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from distributed import Client
 
-from benchmarks.faults.places import free_port
+from benchmarks.scheduler import free_port
 
 ADDRESS = "192.168.1.10:8786"
 

@@ -8,6 +8,7 @@ from distributed import Client
 import fcdcc_keras as fk
 from benchmarks.faults.aftermath import leftovers
 from benchmarks.faults.places import loopback
+from benchmarks.faults.predictors import Here
 from benchmarks.faults.script import RESTARTING, steady_places, write_script
 from benchmarks.faults.soak import soak
 from benchmarks.faults.subjects import Subject
@@ -36,8 +37,7 @@ def storm():
         with fk.closing(coded):
             result = soak(
                 site,
-                coded,
-                plain,
+                Here(coded, plain),
                 script,
                 inferences=20,
                 limit=120,

@@ -14,7 +14,7 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
-from benchmarks.faults.places import free_port
+from benchmarks.scheduler import free_port
 from fcdcc_keras.worker import main as worker_main
 
 
