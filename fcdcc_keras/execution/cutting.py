@@ -13,7 +13,8 @@ from fcdcc_keras.partition.boxes import Box
 from fcdcc_keras.partition.stretch import Chain, Stretch
 from fcdcc_keras.partition.tiling import shares
 from fcdcc_keras.planning.stretch_plan import StretchPlan
-from fcdcc_keras.planning.tiles import Rates, best_tiles
+from fcdcc_keras.planning.tile_time import Rates
+from fcdcc_keras.planning.tiles import best_tiles
 from fcdcc_keras.worker.engines.base import Recent
 
 At = Callable[[tuple[int, ...]], Stretch]

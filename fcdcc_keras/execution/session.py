@@ -20,7 +20,7 @@ from fcdcc_keras.execution.records import Notes, Policy
 from fcdcc_keras.execution.stretch import Arrays, DistributedStretch
 from fcdcc_keras.planning import LayerPlan
 from fcdcc_keras.planning.stretch_plan import StretchPlan
-from fcdcc_keras.planning.tiles import Rates
+from fcdcc_keras.planning.tile_time import Rates
 
 logger = logging.getLogger(__name__)
 

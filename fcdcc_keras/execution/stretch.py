@@ -21,8 +21,8 @@ from fcdcc_keras.execution.cutting import At, ChainRun, Cutting
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
 from fcdcc_keras.execution.trouble import fall_back, warn_of_liars
 from fcdcc_keras.planning.stretch_plan import StretchPlan
-from fcdcc_keras.planning.tiles import Rates
-from fcdcc_keras.worker.engines.choice import engine_for
+from fcdcc_keras.planning.tile_time import Rates
+from fcdcc_keras.worker.engines.choice import client_engine, client_threads
 from fcdcc_keras.worker.weights import Weights
 
 T = TypeVar("T")
@@ -269,8 +269,8 @@ class DistributedStretch:
         for number in run.numbers:
             program = self._cutting.chains(size)[number].program
             if inputs.size:
-                engine = engine_for(program, "tensorflow")
-                inputs = held.here[number].run(inputs, program, engine)
+                own, threads = client_engine(program), client_threads()
+                inputs = held.here[number].run(inputs, program, own, threads)
             else:
                 like = program.shapes([(1, *inputs.shape[1:])])[-1]
                 inputs = np.zeros((0, *like[1:]), inputs.dtype)

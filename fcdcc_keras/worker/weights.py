@@ -35,13 +35,17 @@ class Weights:
         self._latest: Prepared | None = None
 
     def prepared(
-        self, program: Program | str, engine: Engine | None = None
+        self,
+        program: Program | str,
+        engine: Engine | None = None,
+        threads: int | None = None,
     ) -> tuple[Engine, Prepared]:
         """Returns a program with these weights, ready to run, and what runs it.
 
         Args:
             program: The program, or its text.
             engine: What is to run it; None: what this worker has for it.
+            threads: That a run may use, if it is not ready yet; None: the worker's.
 
         Raises:
             PlanError: It is no program, or not for these weights, or lacks an engine.
@@ -50,8 +54,8 @@ class Weights:
         def prepare() -> tuple[Engine, Prepared]:
             known = from_text(program) if isinstance(program, str) else program
             chosen = engine or engine_for(known, own_engine())
-            threads = threads_of_this_worker() or 1
-            ready = chosen.prepare(known, self.arrays, threads, self._latest)
+            many = threads or threads_of_this_worker() or 1
+            ready = chosen.prepare(known, self.arrays, many, self._latest)
             # Which it may come to hold elsewhere: so they are not held twice.
             self._latest, self.arrays = ready, ready.weights
             return chosen, ready
@@ -63,6 +67,7 @@ class Weights:
         inputs: np.ndarray,
         program: Program | str,
         engine: Engine | None = None,
+        threads: int | None = None,
     ) -> np.ndarray:
         """Computes a program with these weights.
 
@@ -71,11 +76,12 @@ class Weights:
                 ``(ℓ_A·B, Ĥ, W, C)``.
             program: See ``prepared``.
             engine: Likewise.
+            threads: Likewise.
 
         Returns:
             The output, ``(ℓ_A·B, h', W', ℓ_B·⌈N/k_B⌉)``; it may be read-only.
         """
-        return self.prepared(program, engine)[1]([inputs])
+        return self.prepared(program, engine, threads)[1]([inputs])
 
     def __reduce__(self) -> tuple[type[Weights], tuple[np.ndarray, ...]]:
         return Weights, tuple(self.arrays)
