@@ -9,7 +9,7 @@ tell what each call costs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from statistics import median
 
@@ -18,7 +18,11 @@ import numpy as np
 from fcdcc_keras.codes import Code, Replication
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.execution.calibrate_client import client_speed, random_layer
+from fcdcc_keras.execution.calibrate_client import (
+    client_speed,
+    engine_speed,
+    random_layer,
+)
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.connect import connect
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
@@ -41,6 +45,8 @@ _PATIENCE = 10.0
 _MEMORY = 2e10
 """Bytes per second of memory, which no way to a worker exceeds; where they share it,
 what a transfer takes is lost in what the rest takes."""
+_ALIKE = 1.3
+"""Quotient of speeds up to which a few measurements tell no difference."""
 _WIDE = ConvGeometry((84, 84), 32, 32, (1, 1))
 """Much to send, hardly anything to compute."""
 _DEEP = tuple(
@@ -131,11 +137,15 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     )
     work = least + further
     coding = sum(run.coding for run in fitted)
-    own = client_speed(_DEEP[0])
+    own, light = client_speed(_DEEP[0]), engine_speed(_DEEP[0])
+    rate = 1 / max(work, 1 / _FASTEST)
+    # What else workers compute is as much slower than here as their convolutions.
+    like = light or own
+    slower = like.rate / rate
     return Calibration(
         latency=latency,
         bandwidth=1 / max(together, 1 / _MEMORY),
-        worker_rate=1 / max(work, 1 / _FASTEST),
+        worker_rate=rate,
         client_rate=own.rate,
         coding_rate=sum(run.crossed for run in fitted) / max(coding, _SMALLEST),
         worker_bandwidth=1 / each if each else math.inf,
@@ -147,7 +157,32 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
         client_memory_rate=own.memory_rate,
         client_operation=own.operation,
         near=executor.batching is NEAR,
+        worker_memory_rate=like.memory_rate / slower,
+        worker_operation=like.operation * slower,
+        engine_rate=0.0 if light is None else light.rate,
+        engine_kernel_rate=math.inf if light is None else light.kernel_rate,
+        engine_memory_rate=math.inf if light is None else light.memory_rate,
+        engine_operation=0.0 if light is None else light.operation,
+        speeds=speeds([run.seconds for run in fitted]),
     )
+
+
+def speeds(runs: Sequence[Mapping[int, float]]) -> tuple[float, ...]:
+    """Returns how fast each worker is, relative to the usual one; (): as good as alike.
+
+    Args:
+        runs: Of each layer, the seconds that each worker computed, by its number.
+    """
+    ratios: dict[int, list[float]] = {}
+    for run in runs:
+        usual = median(run.values())
+        for worker, seconds in run.items():
+            ratios.setdefault(worker, []).append(usual / max(seconds, _SMALLEST))
+    if not ratios:
+        return ()
+    found = tuple(round(median(ratios[worker]), 2) for worker in sorted(ratios))
+    alike = max(found) <= _ALIKE * min(found)
+    return () if alike else tuple(max(speed, 0.01) for speed in found)
 
 
 class _Runs:
@@ -229,6 +264,17 @@ class _Runs:
     def compute(self) -> float:
         """Usual seconds that a worker computed in a run, by its own clock."""
         return median(sum(map(_compute, run)) for run in self.runs)
+
+    @property
+    def seconds(self) -> dict[int, float]:
+        """Usual seconds that each worker computed for a subtask, by its number."""
+        found: dict[int, list[float]] = {}
+        for record in (record for run in self.runs for record in run):
+            for task in record.subtasks:
+                if task.finished is not None and task.started is not None:
+                    spent = task.finished - task.started
+                    found.setdefault(task.worker, []).append(spent)
+        return {worker: median(each) for worker, each in found.items()}
 
     @property
     def costs(self) -> tuple[float, ...]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from statistics import median
 
 import numpy as np
 
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.planning.cost import narrowness
+from fcdcc_keras.programs import Dense, Merge, Program
+from fcdcc_keras.worker.engines.choice import engine_for
+from fcdcc_keras.worker.weights import Weights
 
 _ROUNDS = 7
 _SMALLEST = 1e-9
@@ -20,6 +25,9 @@ _PIXELS = 1 << 21
 _FEATURES = 4096
 """Of the matrix that reading kernels is measured with: 64 MiB, for caches."""
 _CHAIN = 64
+_SIDE, _CHANNELS = 512, 8
+"""Of the map that an engine's memory is measured with: as many numbers."""
+_ADDITIONS = 4
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,50 @@ def client_speed(geometry: ConvGeometry) -> ClientSpeed:
     work = geometry.multiply_adds / narrowness(geometry.filters)
     kernel_rate, memory_rate, operation = _tensorflow()
     return ClientSpeed(work / seconds, kernel_rate, memory_rate, operation)
+
+
+def engine_speed(geometry: ConvGeometry) -> ClientSpeed | None:
+    """Measures this process's light engine; None where that is not installed.
+
+    Args:
+        geometry: Of the convolution to measure with.
+    """
+    if find_spec("ai_edge_litert") is None:
+        return None
+    inputs, kernel = random_layer(geometry)
+    program = convolution_program(geometry, "float32")
+    seconds = _by_engine(program, inputs, kernel)
+    work = geometry.multiply_adds / narrowness(geometry.filters)
+    row = np.ones((1, _FEATURES), np.float32)
+    matrix = np.ones((_FEATURES, _FEATURES), np.float32)
+    product = Program((_FEATURES,), 0, (Dense((0,), (0,)),), (matrix.shape,))
+    dense = _by_engine(product, row, matrix)
+    pixels = np.ones((1, _SIDE, _SIDE, _CHANNELS), np.float32)
+    added = _difference(pixels, _ADDITIONS)
+    few = np.ones((1, 2, 2, 4), np.float32)
+    return ClientSpeed(
+        rate=work / seconds,
+        kernel_rate=matrix.nbytes / dense,
+        # Each reads two maps and writes one.
+        memory_rate=3 * pixels.nbytes / added,
+        operation=_difference(few, _CHAIN),
+    )
+
+
+def _difference(inputs: np.ndarray, many: int) -> float:
+    """Returns the seconds that one more addition takes."""
+
+    def chain(length: int) -> Program:
+        operations = tuple(Merge((n, 0), (), "add") for n in range(length))
+        return Program((inputs.shape[-1],), 2, operations)
+
+    longer, shorter = (_by_engine(chain(n), inputs) for n in (many + 1, 1))
+    return max((longer - shorter) / many, _SMALLEST)
+
+
+def _by_engine(program: Program, inputs: np.ndarray, *weights: np.ndarray) -> float:
+    held, engine = Weights(*weights), engine_for(program, "light")
+    return _median_of(lambda: held.run(inputs, program, engine))
 
 
 def random_layer(geometry: ConvGeometry) -> tuple[np.ndarray, np.ndarray]:

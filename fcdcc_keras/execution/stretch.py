@@ -83,6 +83,11 @@ class DistributedStretch:
         self._users: dict[_Held, int] = {}
         self._lock = threading.RLock()
 
+    @property
+    def plans(self) -> tuple[StretchPlan, ...]:
+        """The one that it has."""
+        return (self.plan,)
+
     def __call__(self, inputs: np.ndarray, values: Sequence[np.ndarray]) -> np.ndarray:
         """Returns what the stretch yields.
 

@@ -22,6 +22,7 @@ from fcdcc_keras.layers import graph_internals
 from fcdcc_keras.layers.crossing import as_coded, crossed
 from fcdcc_keras.layers.tensorflow_internals import saving
 from fcdcc_keras.partition.stretch import Stretch
+from fcdcc_keras.planning.stretch_plan import StretchPlan
 
 if TYPE_CHECKING:
     from fcdcc_keras.execution.session import Session
@@ -81,6 +82,8 @@ class StretchSource(Protocol):
     """What a stretch's programs and weights come from: ``rewriting.stretches.Site``."""
 
     dtype: str
+    layers: tuple[str, ...]
+    """Paths of all that it computes, in order."""
 
     def at(self, size: tuple[int, ...]) -> Stretch:
         """Returns the stretch for a size of its input, (H, W)."""
@@ -93,7 +96,11 @@ class StretchSource(Protocol):
 
 
 class StretchCompute(Protocol):
-    """What computes a stretch: ``execution.stretch.DistributedStretch``."""
+    """What computes a stretch, as ``execution.stretch.DistributedStretch`` does."""
+
+    @property
+    def plans(self) -> tuple[StretchPlan, ...]:
+        """How it does so; several where that depends on the size of the input."""
 
     def __call__(
         self, inputs: np.ndarray, values: Sequence[np.ndarray], /
@@ -295,6 +302,7 @@ class _Mode(keras.layers.Layer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.supports_masking = True
         self.seen = threading.local()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -9,6 +9,8 @@ import keras
 from fcdcc_keras.codes import Code
 from fcdcc_keras.execution.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
+from fcdcc_keras.planning.stretch_plan import ChainPlan
+from fcdcc_keras.rewriting.chains import chained_graphs
 from fcdcc_keras.rewriting.distribute import sessions
 from fcdcc_keras.rewriting.eligibility import (
     NO_CONVOLUTION,
@@ -18,7 +20,7 @@ from fcdcc_keras.rewriting.eligibility import (
     quantized,
 )
 from fcdcc_keras.rewriting.walk import is_graph, walk
-from fcdcc_keras.text import table
+from fcdcc_keras.text import bytes_text, table
 
 
 @dataclass(frozen=True)
@@ -35,32 +37,59 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class ChainReport:
+    """A chain of layers, and who computes it."""
+
+    layers: tuple[str, ...]
+    """Paths of its layers, in order; of operators, too."""
+    plan: ChainPlan
+    """How it was planned: its place, its tiles, its bytes."""
+
+    @property
+    def on_workers(self) -> bool:
+        """Whether workers compute it."""
+        return self.plan.place == "workers"
+
+    def __str__(self) -> str:
+        """Returns who computes it, and how."""
+        if not self.on_workers:
+            return f"the client's engine computes the chain to {self.plan.to}"
+        tiles = "×".join(map(str, self.plan.tiles))
+        parts = f" in {tiles} tiles" if tiles else " in tiles"
+        redundancy = "hedged" if self.plan.hedged else "eager"
+        return f"the workers compute the chain to {self.plan.to}{parts}, {redundancy}"
+
+
+@dataclass(frozen=True)
 class Report:
     """What became of every layer of a model; ``print`` shows it as a table."""
 
     layers: tuple[LayerReport, ...]
     too_few: int | None = None
     """Workers that are left, where a layer needs more."""
+    chains: tuple[ChainReport, ...] = ()
+    """The chains that stretches of the model are computed as, in order."""
 
     @property
     def converted(self) -> tuple[str, ...]:
-        """Paths of the coded layers."""
+        """Paths of the layers that workers compute."""
         return tuple(layer.path for layer in self.layers if layer.converted)
 
     @property
     def not_converted(self) -> dict[str, str]:
-        """The reason for each layer that is not coded, by path."""
+        """The reason for each layer that they do not compute, by path."""
         return {
             layer.path: layer.detail for layer in self.layers if not layer.converted
         }
 
     def __str__(self) -> str:
-        title = f"{len(self.converted)} of {len(self.layers)} layers are coded"
+        how = "the workers'" if self.chains else "coded"
+        title = f"{len(self.converted)} of {len(self.layers)} layers are {how}"
         if self.too_few is not None:
             title += f"; {self.too_few} workers are left, fewer than needed"
-        return table(
+        text = table(
             title,
-            ["layer", "class", "coded", "how, or why not"],
+            ["layer", "class", how, "how, or why not"],
             [
                 (
                     layer.path,
@@ -72,6 +101,25 @@ class Report:
             ],
             right=(),
         )
+        return text + self._chains() if self.chains else text
+
+    def _chains(self) -> str:
+        rows = [
+            (
+                chain.layers[0],
+                chain.plan.to,
+                str(len(chain.layers)),
+                chain.plan.place,
+                "×".join(map(str, chain.plan.tiles)) or "-",
+                bytes_text(chain.plan.upload),
+                bytes_text(chain.plan.download),
+                bytes_text(chain.plan.held),
+            )
+            for chain in self.chains
+        ]
+        columns = ["from", "to", "layers", "computed by", "tiles"]
+        columns += ["up", "down", "held by each"]
+        return table("chains", columns, rows)
 
 
 def report(model: keras.Model) -> Report:
@@ -85,8 +133,10 @@ def report(model: keras.Model) -> Report:
     """
     held = sessions(model)
     reasons = {p: why for session in held for p, why in session.not_coded}
+    chains = _chains(model)
+    told = {path: chain for chain in chains for path in chain.layers}
     layers = [
-        _describe(path, layer, reasons)
+        _describe(path, layer, reasons, told.get(path))
         for path, layer in walk(model)
         if not is_graph(layer) and not isinstance(layer, keras.layers.InputLayer)
     ]
@@ -95,13 +145,31 @@ def report(model: keras.Model) -> Report:
         LayerReport(p, "", False, why) for p, why in reasons.items() if p not in here
     ]
     short = [left for s in held if (left := s.too_few()) is not None]
-    return Report((*layers, *gone), min(short, default=None))
+    return Report((*layers, *gone), min(short, default=None), tuple(chains))
+
+
+def _chains(model: keras.Model) -> list[ChainReport]:
+    chains = []
+    for graph in chained_graphs(model):
+        for stretch in graph.stretches:
+            for plan in () if stretch.compute is None else stretch.compute.plans:
+                layers, first = stretch.source.layers, 0
+                for chain in plan.chains:
+                    end = layers.index(chain.to) + 1
+                    chains.append(ChainReport(layers[first:end], chain))
+                    first = end
+    return chains
 
 
 def _describe(
-    path: str, layer: keras.layers.Layer, reasons: dict[str, str]
+    path: str,
+    layer: keras.layers.Layer,
+    reasons: dict[str, str],
+    chain: ChainReport | None,
 ) -> LayerReport:
     kind = type(layer).__name__
+    if chain is not None:
+        return LayerReport(path, kind, chain.on_workers, str(chain))
     if is_dense(layer) and quantized(layer):
         return LayerReport(path, kind, False, quantized(layer))
     if not isinstance(layer, CodedLayer):

@@ -14,6 +14,15 @@ from fcdcc_keras.partition.tiling import bands, blocks, grid
 from fcdcc_keras.planning.operation_cost import OperationCosts
 from fcdcc_keras.planning.tile_time import Rates, TileCost, chain_time
 
+__all__ = [
+    "Rates",
+    "Tiles",
+    "best_tiles",
+    "coming_first",
+    "nbytes",
+    "parts",
+    "tilings",
+]
 Tiles = tuple[tuple[int, Box], ...]
 """(worker, box), in the order in which they are sent."""
 _MANY = 16

@@ -29,20 +29,26 @@ def check_stretches(plan: Plan, model: keras.Model) -> None:
 
     Raises:
         PlanError: It has no such stretch, it is of another size, cannot be cut as
-            planned, or is to compute a layer that something else computes, too.
+            planned, or two are to compute the same, or one what is coded.
     """
     if not plan.stretches and not plan.stretches_at_call:
         return
     found = sites(model)
     parts = [_sized(one, found) for one in plan.stretches]
     parts += _unsized(plan, found)
-    taken = {path: f"layer {path!r}" for path in plan.paths}
+    taken: dict[int, Site] = {}
     for part in parts:
-        for path in dict.fromkeys(part.layers):
-            if path in taken:
-                both = f"with {path!r}, as has {taken[path]}"
-                raise _misfit(part.graph, part.entry, part.exit, both)
-        taken |= dict.fromkeys(part.layers, f"that from {part.entry!r}")
+        # A layer that is used several times may be in several.
+        both = next((step for step in part.steps if id(step) in taken), None)
+        if both is not None:
+            other = f"as has that from {taken[id(both)].entry!r}"
+            why = f"with {both.operation.name!r}, {other}"
+            raise _misfit(part.graph, part.entry, part.exit, why)
+        taken |= {id(step): part for step in part.steps}
+        coded = next((path for path in part.layers if path in plan.paths), None)
+        if coded is not None:
+            why = f"with {coded!r}, which is coded"
+            raise _misfit(part.graph, part.entry, part.exit, why)
 
 
 def place_stretches(

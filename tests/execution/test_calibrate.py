@@ -31,9 +31,30 @@ def test_a_real_cluster_is_measured(client):
     assert 1e7 < found.worker_rate < 1e13
     assert 1e7 < found.client_rate < 1e13
     assert 1e6 < found.coding_rate < 1e13
+    assert 1e7 < found.engine_rate < 1e13
+    assert 1e6 < found.engine_memory_rate < 1e13
+    assert 1e6 < found.engine_kernel_rate < 1e13
+    assert found.worker_memory_rate < 1e15
+    assert 0 < found.engine_operation < 1
+    assert 0 < found.worker_operation < 100
+    assert fk.Calibration.from_dict(found.to_dict()) == found
     assert found.near
     held = client.run(lambda dask_worker: [str(k) for k in dask_worker.data])
     assert not any("calibration" in key for keys in held.values() for key in keys)
+
+
+def test_speeds_are_relative_to_the_usual_worker():
+    runs = [{0: 1.0, 1: 2.0, 2: 1.0}, {0: 3.0, 1: 6.6, 2: 3.0}, {0: 2.0, 2: 2.0}]
+    assert calibration.speeds(runs) == (1.0, 0.48, 1.0)
+    assert calibration.speeds([{0: 1.0, 1: 1.2}]) == calibration.speeds([]) == ()
+
+
+def test_without_a_light_engine_workers_are_like_this_process(monkeypatch):
+    monkeypatch.setattr(calibration, "engine_speed", lambda geometry: None)
+    found = measure(fk.LocalExecutor(3), 1)
+    assert found.engine_rate == 0
+    slower = found.client_rate / found.worker_rate
+    assert found.worker_memory_rate == pytest.approx(found.client_memory_rate / slower)
 
 
 def test_too_few_answers():
