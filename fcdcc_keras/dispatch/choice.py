@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from statistics import median
 
 from fcdcc_keras.dispatch.crew import Crew
-from fcdcc_keras.dispatch.health import DEPTH, Pace
+from fcdcc_keras.dispatch.health import DEPTH, Health, Pace
 from fcdcc_keras.dispatch.pieces import Piece
 
 AT_HOME = 1.25
@@ -102,11 +102,10 @@ class Choice:
             if address not in out and not health.absent and self._crew.trusts(address)
         ]
         holding = [pair for pair in there if holds(pair[0])] or there
-        for fit in (
-            [a for a, h in holding if h.sound(now) and h.owes < DEPTH],
-            [a for a, h in holding if h.accepts(now)],
-            [a for a, h in holding if h.owes < DEPTH],
-        ):
-            if fit:
-                return fit
-        return []
+        fits: Sequence[Callable[[Health], bool]] = (
+            lambda health: health.owes < DEPTH and health.sound(now),
+            lambda health: health.accepts(now),
+            lambda health: health.owes < DEPTH,
+        )
+        found = ([a for a, h in holding if fit(h)] for fit in fits)
+        return next(filter(None, found), [])

@@ -116,6 +116,10 @@ class Collector:
         """Returns what is noted of a slot, whoever has it."""
         return self.records[slot]
 
+    def wants(self, slot: int) -> bool:
+        """Returns whether an answer of a slot would be the first."""
+        return self.records[slot].outcome == "late"
+
     def fail_all(self, now: float, why: str) -> None:
         """Notes that nothing that is waited for will come."""
         for record in self.records:

@@ -77,6 +77,10 @@ class PieceCollector:
         """Returns what is noted of a copy that was sent."""
         return self._sent[piece, worker]
 
+    def wants(self, piece: int) -> bool:
+        """Returns whether a result of a piece would be the first."""
+        return piece not in self.used
+
     def sent(self, piece: int, worker: str, now: float) -> None:
         """Notes that a worker was sent a piece."""
         record = SubtaskRecord(self._slot(worker), worker, "late", now + self.epoch)

@@ -33,6 +33,10 @@ class ChainPlan:
     """Bytes of their results."""
     work: float = 0.0
     """Multiply-adds of the largest tile, as part of the whole chain's."""
+    seconds: float = 0.0
+    """That a worker of speed 1 computes for the largest tile of one image."""
+    parts: int = 1
+    """Tiles of one image."""
     held: int = 0
     """Bytes of weights that each worker holds."""
     latency: Latency | None = None

@@ -275,7 +275,7 @@ class StretchSearch:
         mean, tiles, largest = law.mean, parts(way.tiles), way.largest
         upload = sum(int(tile.upload) for tile in way.costs)
         answer = sum(int(tile.answer) for tile in way.costs)
-        seconds = mean
+        seconds, costs = mean, way.costs
         if terms.by == "throughput":
             alone = ways[-1]
             upload = sum(int(tile.upload) for tile in alone.costs)
@@ -287,7 +287,7 @@ class StretchSearch:
                 upload * copies, spent * copies, answer, self._rates, self._power
             )
             seconds += self._rates.round_trip / (_IMAGES_OF_EACH * terms.workers)
-            tiles, largest = parts(alone.tiles), 1.0
+            tiles, largest, costs = parts(alone.tiles), 1.0, alone.costs
         latency = layer_latency(time.total, law)
         chain = ChainPlan(
             str(self._costs.path(last)),
@@ -297,6 +297,8 @@ class StretchSearch:
             upload=upload,
             download=answer,
             work=rounded(largest),
+            seconds=rounded(max(t.seconds * self._speeds[t.worker] for t in costs)),
+            parts=len(costs),
             held=self._costs.held(first, last),
             latency=latency,
         )

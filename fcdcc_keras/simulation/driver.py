@@ -7,12 +7,11 @@ long things take.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fcdcc_keras.codes import Code
-from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import PING_TIMEOUT, Crew
 from fcdcc_keras.dispatch.messages import (
@@ -28,14 +27,11 @@ from fcdcc_keras.dispatch.messages import (
     Look,
     PlaceShare,
     Send,
-    SharePlaced,
     Tick,
 )
-from fcdcc_keras.dispatch.round import PLACING, Round
-from fcdcc_keras.dispatch.targets import quick
+from fcdcc_keras.dispatch.piece_round import PieceRound
+from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.errors import NotEnoughWorkersError
-from fcdcc_keras.planning.layer_time import Load
-from fcdcc_keras.planning.objective import TIMEOUT
 from fcdcc_keras.simulation.cluster import Death, Machine
 from fcdcc_keras.simulation.links import Network, Waiting
 from fcdcc_keras.simulation.results import LayerTimes, Tally, layer_times
@@ -43,33 +39,32 @@ from fcdcc_keras.simulation.results import LayerTimes, Tally, layer_times
 if TYPE_CHECKING:
     import simpy
 
-Redundancy = Literal["eager", "hedged", "speculative"]
+
+class Step(ABC):
+    """A part of a pass that ends before the next begins: a layer, chains, or both."""
+
+    @abstractmethod
+    def calls(self, passes: Passes, number: int) -> list[Call]:
+        """Returns what is under way at the same time.
+
+        Args:
+            passes: What all share.
+            number: Of the step.
+        """
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer: its micro-batches, and to whom they are sent."""
+class Parcel:
+    """What a slot asks for."""
 
-    path: str
-    code: Code
-    message: float
-    """Seconds of the client for each worker that it sends to."""
-    loads: tuple[Load, ...]
-    redundancy: Redundancy
-
-
-class AnyOf(Collector):
-    """Is complete with any δ answers, without a look at matrices of thousands."""
-
-    def enough(self, workers: Collection[int]) -> bool:
-        """Returns whether there are δ of them."""
-        return len(workers) >= self.code.recovery_threshold
-
-    def choose(self, usual: Mapping[int, float]) -> list[int]:
-        """Returns the first δ that are not slow."""
-        needed = self.code.recovery_threshold
-        sound = quick(usual)
-        return list(sound if len(sound) >= needed else sorted(usual))[:needed]
+    upload: int
+    """Bytes."""
+    seconds: float
+    """Of a worker at its usual speed."""
+    head_start: float
+    """Seconds by which a worker that is free is sooner."""
+    answer: int
+    """Bytes."""
 
 
 @dataclass(frozen=True)
@@ -91,21 +86,21 @@ class Passes:
         client: simpy.Resource,
         machines: Sequence[Machine],
         network: Network,
-        layers: Sequence[Layer],
+        steps: Sequence[Step],
     ) -> None:
-        """Takes the clock, the client's processor, the workers, links and layers."""
+        """Takes the clock, the client's processor, the workers, links and steps."""
         self.env = env
         self.client = client
         self.network = network
         self.tally = Tally()
-        self.calls: list[LayerCall] = []
+        self.calls: list[Call] = []
         """Those that wait for answers."""
         self.crew = Crew([str(machine.index) for machine in machines])
         self.machines = {str(machine.index): machine for machine in machines}
         self.latencies: list[float] = []
         self.times: list[list[LayerTimes]] = []
         self.events = 0
-        self._layers = layers
+        self._steps = steps
 
     def run(
         self, passes: int, between: float, pause: float, deaths: Sequence[Death]
@@ -143,10 +138,9 @@ class Passes:
             if index and pause:
                 yield self.env.timeout(pause)
             began, times = self.env.now, []
-            for number, layer in enumerate(self._layers):
+            for number, step in enumerate(self._steps):
                 start = self.env.now
-                # No more than there are lanes for: `micro_batches` sees to that.
-                calls = [LayerCall(self, number, layer, load) for load in layer.loads]
+                calls = step.calls(self, number)
                 done = yield self.env.all_of([self.spawn(c.run()) for c in calls])
                 times.append(layer_times(list(done.values()), self.env.now - start))
             if between:
@@ -161,38 +155,41 @@ class Passes:
         self.tell_all(CrewChanged())
 
 
-@dataclass(eq=False)
-class LayerCall:
-    """One micro-batch of a layer, from its input to its decoding; see ``run``."""
+class Call(ABC):
+    """A micro-batch of a layer, or chains that follow each other; see ``run``."""
 
-    passes: Passes
-    number: int
-    """Of the layer."""
-    layer: Layer
-    load: Load
-    _last: Answer | None = field(default=None, init=False)
-    _wakes_at: float = field(default=math.inf, init=False)
+    path: str
+    """Of the layer, or the chains."""
+    decode_seconds: float
+    """Of the client, once all is there."""
 
-    def __post_init__(self) -> None:
-        crew, env = self.passes.crew, self.passes.env
-        collector = AnyOf(self.layer.code, crew.roster.addresses)
-        self._round: Round | CopyingRound
-        if self.layer.redundancy == "speculative":
-            self._round = CopyingRound(collector, crew, timeout=TIMEOUT)
-        else:
-            self._round = Round(
-                collector,
-                crew,
-                lambda slot, worker: self._machine(worker).holds(self.number, slot),
-                kind=(self.layer.path, self.load),
-                timeout=TIMEOUT,
-                hedged=self.layer.redundancy == "hedged",
-            )
-        self._over = env.event()
+    def __init__(self, passes: Passes, made: Round | CopyingRound | PieceRound) -> None:
+        """Takes what all share, and what decides."""
+        self.passes = passes
+        self._round = made
+        self._over = passes.env.event()
+        self._last: Answer | None = None
+        self._wakes_at = math.inf
+
+    @abstractmethod
+    def parcel(self, slot: int) -> Parcel:
+        """Returns what a slot asks for."""
+
+    @abstractmethod
+    def encoding(self, slots: Sequence[int]) -> tuple[float, float]:
+        """Returns the client's seconds for some inputs, and for sending them."""
+
+    @abstractmethod
+    def missing(self) -> str:
+        """Returns what is needed, where it is not there."""
+
+    @abstractmethod
+    def place(self, slot: int, worker: str) -> Waiting:
+        """Gives a worker what a slot is computed with."""
 
     def run(self) -> Waiting:
-        """Does the micro-batch, and returns its ``LayerTimes``."""
-        env, load, collector = self.passes.env, self.load, self._round.collector
+        """Does it, and returns its ``LayerTimes``."""
+        env, collector = self.passes.env, self._round.collector
         began = env.now
         with self.passes.client.request() as turn:
             yield turn
@@ -200,8 +197,7 @@ class LayerCall:
             if not any(isinstance(command, Encode) for command in commands):
                 commands = self._round.handle(CrewChanged(), env.now)
             targets = next((c.slots for c in commands if isinstance(c, Encode)), ())
-            encode = load.encode_seconds(len(targets))
-            messages = self.layer.message * len(targets)
+            encode, messages = self.encoding(targets)
             yield env.timeout(encode + messages)
         self.passes.calls.append(self)
         for command in commands:
@@ -215,25 +211,24 @@ class LayerCall:
         last = self._last
         if not collector.complete or last is None:
             raise NotEnoughWorkersError(
-                f"Layer {self.layer.path!r} needs the results of "
-                f"{self.layer.code.recovery_threshold} workers. "
-                f"Received: {len(collector.survivors)}; the others have died, or are "
-                "stopped for good. Let fewer die or stop, or allow more stragglers."
+                f"{self.missing()} Received: {len(collector.survivors)}; the others "
+                "have died, or are stopped for good. Let fewer die or stop, or allow "
+                "more stragglers."
             )
         with self.passes.client.request() as turn:
             yield turn
-            yield env.timeout(load.decode)
+            yield env.timeout(self.decode_seconds)
         total = env.now - began
         transport = messages + last.there - last.sent + received - last.finished
         convolution = last.finished - last.there
-        busy = encode + transport + convolution + load.decode
+        busy = encode + transport + convolution + self.decode_seconds
         return LayerTimes(
-            path=self.layer.path,
+            path=self.path,
             encode=encode,
             transport=transport,
             waiting=max(0.0, total - busy),
             convolution=convolution,
-            decode=load.decode,
+            decode=self.decode_seconds,
             total=total,
         )
 
@@ -249,10 +244,10 @@ class LayerCall:
             case Encode(slots):
                 spawn(self._encode(slots))
             case Send(slot, worker):
-                self.passes.tally.sent(self.load.upload)
+                self.passes.tally.sent(self.parcel(slot).upload)
                 spawn(self._compute(slot, worker))
             case PlaceShare(slot, worker):
-                spawn(self._place(slot, worker))
+                spawn(self.place(slot, worker))
             case Look(workers):
                 # Deaths are told when they are noticed.
                 now = self.passes.env.now
@@ -279,17 +274,15 @@ class LayerCall:
             self.tell(Tick())
 
     def _encode(self, slots: tuple[int, ...]) -> Waiting:
-        load = self.load
-        seconds = load.encode_seconds(len(slots)) + self.layer.message * len(slots)
-        yield self.passes.env.timeout(seconds)
+        yield self.passes.env.timeout(sum(self.encoding(slots)))
         self.tell(Encoded(slots))
 
     def _compute(self, slot: int, worker: str) -> Waiting:
         """Follows a subtask to its end, however late."""
-        passes, load, machine = self.passes, self.load, self._machine(worker)
+        passes, asked, machine = self.passes, self.parcel(slot), self._machine(worker)
         env, sent = passes.env, passes.env.now
-        there = yield from passes.network.up(machine.index, load.upload)
-        finished = machine.compute(there, load.convolution, load.head_start)
+        there = yield from passes.network.up(machine.index, asked.upload)
+        finished = machine.compute(there, asked.seconds, asked.head_start)
         if math.isinf(finished) and math.isinf(machine.dies):
             passes.tally.late += 1  # for ever
             return
@@ -297,32 +290,15 @@ class LayerCall:
             passes.tally.lost += 1
             return
         yield env.timeout(finished - env.now)
-        yield from passes.network.down(machine.index, load.answer)
+        yield from passes.network.down(machine.index, asked.answer)
         if machine.dies <= env.now:
             passes.tally.lost += 1
             return
-        record = self._round.collector.records[slot]
-        useful = not self._round.over and record.outcome == "late"
+        useful = not self._round.over and self._round.collector.wants(slot)
         if useful:
             self._last = Answer(sent, there, finished)
-        passes.tally.came(load.answer, useful)
-        self.tell(Answered(slot, worker, load.answer, env.now))
-
-    def _place(self, slot: int, worker: str) -> Waiting:
-        """Gives a worker another's kernel share."""
-        passes, load, machine = self.passes, self.load, self._machine(worker)
-        env, health, key = passes.env, passes.crew.health[worker], (self, slot)
-        health.begin(key, env.now, PLACING)
-        yield env.timeout(load.share_encode)
-        passes.tally.bytes_placed += load.share
-        there = yield from passes.network.up(machine.index, load.share)
-        yield env.timeout(there - env.now)
-        if machine.dies <= env.now:
-            return
-        health.end(key, env.now)
-        machine.taken_over.add((self.number, slot))
-        self.tell(SharePlaced(slot, worker, True))
-        passes.tell_all(Freed(worker))
+        passes.tally.came(asked.answer, useful)
+        self.tell(Answered(slot, worker, asked.answer, env.now))
 
     def _find_silent(self, workers: Sequence[str]) -> Waiting:
         yield self.passes.env.timeout(PING_TIMEOUT)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
+from itertools import groupby
 from typing import get_args
 
 from fcdcc_keras.codes import Replication
@@ -12,8 +14,10 @@ from fcdcc_keras.errors import FcdccError, PlanError
 from fcdcc_keras.planning import Calibration, LayerPlan, Plan
 from fcdcc_keras.planning.layer_time import loads
 from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
+from fcdcc_keras.simulation.chains import Chains
 from fcdcc_keras.simulation.cluster import Death, machines
-from fcdcc_keras.simulation.driver import Layer, Passes, Redundancy
+from fcdcc_keras.simulation.driver import Passes, Step
+from fcdcc_keras.simulation.layers import Layer, Redundancy
 from fcdcc_keras.simulation.links import Network
 from fcdcc_keras.simulation.results import Simulation, mean_times
 from fcdcc_keras.simulation.sketch import Sketch, SketchedLayer
@@ -72,10 +76,12 @@ def simulate(
             "plan that was made without. Pass what `fk.calibrate(cluster)` returns, or "
             "one of `planning.devices`."
         )
+    chains = _chains(plan, redundancy, device) if isinstance(plan, Plan) else []
     if between is None:
         between = 0.0 if plan.client is None else plan.client.seconds(device)
+        between += _own_chains(plan) if isinstance(plan, Plan) else 0.0
     layers = [_layer(layer, redundancy, device) for layer in plan.layers]
-    _check(plan.workers, layers, passes, between, pause)
+    _check(plan.workers, layers, chains, redundancy, passes, between, pause)
     env = simpy.Environment()
     law = straggling or plan.straggling or NoStraggling()
     network = Network(
@@ -87,7 +93,8 @@ def simulate(
     )
     pace = slowness(law, slowed or {}, plan.workers, seed)
     workers = machines(plan.workers, pace, deaths)
-    made = Passes(env, simpy.Resource(env), workers, network, layers)
+    steps: list[Step] = [*layers, *chains]
+    made = Passes(env, simpy.Resource(env), workers, network, steps)
     made.run(passes, between, pause, deaths)
     return Simulation(
         workers=plan.workers,
@@ -108,21 +115,50 @@ def _layer(
     return Layer(layer.path, layer.code, device.message, bands, how)
 
 
+def _chains(
+    plan: Plan, redundancy: Redundancy | None, device: Calibration
+) -> list[Chains]:
+    """Returns the chains of a plan that workers compute, those together that are so."""
+    found = []
+    for stretch in plan.stretches:
+        for place, run in groupby(stretch.chains, key=lambda chain: chain.place):
+            if place == "workers":
+                chains = tuple(run)
+                hedged = (
+                    chains[0].hedged if redundancy is None else redundancy != "eager"
+                )
+                path = f"{stretch.entry} … {chains[-1].to}"
+                found.append(Chains(path, chains, device, hedged, plan.stragglers))
+    return found
+
+
+def _own_chains(plan: Plan) -> float:
+    """Returns the seconds of the chains that the client computes."""
+    chains = [chain for stretch in plan.stretches for chain in stretch.chains]
+    mine = [chain.latency for chain in chains if chain.place == "client"]
+    return math.fsum(latency.usual for latency in mine if latency is not None)
+
+
 def _check(
-    workers: int, layers: Sequence[Layer], passes: int, between: float, pause: float
+    workers: int,
+    layers: Sequence[Layer],
+    chains: Sequence[Chains],
+    redundancy: Redundancy | None,
+    passes: int,
+    between: float,
+    pause: float,
 ) -> None:
     """Checks what does not check itself.
 
     Raises:
         PlanError: The numbers are impossible.
     """
-    if not layers:
+    if not layers and not chains:
         raise PlanError(
             "A plan must have layers of known sizes to be simulated. Received: one "
             "without. Plan a model whose inputs have a fixed height and width."
         )
-    redundancy = layers[0].redundancy
-    if redundancy not in get_args(Redundancy):
+    if redundancy not in (None, *get_args(Redundancy)):
         raise PlanError(
             "`redundancy` must be 'eager', 'hedged' or 'speculative'. Received: "
             f"redundancy={redundancy!r}. Choose one of these."
