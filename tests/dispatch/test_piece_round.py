@@ -15,6 +15,7 @@ from fcdcc_keras.dispatch.messages import (
     Encode,
     Encoded,
     Failed,
+    Fill,
     Finish,
     Free,
     Freed,
@@ -170,6 +171,7 @@ def test_a_late_piece_is_copied_to_one_in_time():
     # Who was late gets nothing until it has answered.
     assert told.crew.health["c"].state(late + 1.0) == "late"
     assert not told.crew.health["c"].accepts(late + 1.0)
+    assert not told.crew.health["c"].given_up
     told.answer(2, "c", late + 2.0)
     assert told.crew.health["c"].accepts(late + 2.0)
 
@@ -315,7 +317,7 @@ def test_what_is_full_is_offered_work_when_it_is_free():
 def test_who_lacks_the_weights_is_given_them_where_nobody_has_them():
     told = Told("ab")
     told.lacking = {"a"}
-    assert sends(told.begin()) == {(0, "b"), (1, "b")}
+    assert told.begin() == [Send(1, "b"), Send(0, "b")]
     told = Told("ab")
     told.lacking = {"a", "b"}
     assert told.begin() == [PlaceShare(0, "a"), PlaceShare(1, "b")]
@@ -347,6 +349,7 @@ def test_who_has_lost_the_weights_gets_them_again_while_others_work():
     told.lacking = {"a"}
     commands = told.fail(0, "a", lost_share=True)
     assert commands[:2] == [PlaceShare(0, "a"), Send(0, "b")]
+    assert told.collector.record(0, "a").outcome == "failed"
     told.lacking = set()
     told.tell(SharePlaced(0, "a", True))
     assert told.crew.health["a"].accepts(told.now)
@@ -365,8 +368,13 @@ def test_a_silent_failure_has_somebody_look():
     told = Told("ab")
     told.begin()
     told.now = 1.0
-    assert Look() in told.fail(0, "a", began=False)
     assert Look() not in told.fail(1, "b")
+    assert Look() not in told.fail(1, "a", began=False, lost_share=True)
+    told.now = 2.0
+    assert Look() in told.fail(0, "a", began=False)
+    told.crew.looking(2.0)
+    told.now = 2.05
+    assert Look() not in told.fail(0, "b", began=False)  # somebody has just looked
 
 
 def test_time_is_up():
@@ -421,16 +429,20 @@ def test_a_third_tells_who_lies():
     assert sends(told.tell(Compared(0, both, frozenset()))) == {(0, "b")}
     everybody = frozenset("abc")
     assert Compare(0, everybody) in told.answer(0, "b")
+    told.crew.seen("abcd", 0.0)
+    told.crew.admitted("d", "", 0.0)
     commands = told.tell(Compared(0, everybody, frozenset("bc")))
     assert Distrusted("a") in commands
+    assert Fill(0) in commands  # another has its slot now
     assert Keep(0, "b") in commands
     assert told.collector.exposed == ["a"]
     assert told.collector.record(0, "a").detail == CONTRADICTS
     # Its result of another piece, which nobody had confirmed yet, is none either.
     assert told.collector.record(1, "a").detail == CONTRADICTS
-    assert sends(commands) == {(1, "c")}
-    told.answer(1, "c")
-    assert told.answer(1, "b")[0] == Compare(1, frozenset("bc"))
+    ((one, third),) = sends(commands)
+    assert one == 1
+    told.answer(1, third)
+    assert told.answer(1, "b")[0] == Compare(1, frozenset({"b", third}))
 
 
 def test_what_a_liar_sends_later_is_not_taken():
@@ -478,3 +490,45 @@ def test_a_worker_that_joins_may_be_sent_pieces():
     told.crew.admitted("z", "", 0.0)
     assert sends(told.fail(0, "a")) == {(0, "z")}
     assert told.collector.record(0, "z").worker == 1
+
+
+def test_what_comes_of_workers_that_are_gone_and_of_pieces_that_are_done():
+    told = Told("ab", workers="abc", copies=2, spare=0)
+    told.begin()
+    (second,) = {w for w in "bc" if told.collector._sent.get((0, w))}
+    assert told.answer(0, "a")[0] == Keep(0, "a")
+    # The second copy of a piece that is done, of a worker that is not known any more.
+    told.crew.health[second].leave()
+    del told.crew.health[second]
+    assert Keep(0, second) not in told.answer(0, second)
+    assert told.collector.used == {0: "a"}
+    first, *others = [w for w in "abc" if told.collector._sent.get((1, w))]
+    assert Finish() in told.answer(1, first)
+    for worker in others:  # it was not needed
+        told.fail(1, worker)
+        assert told.collector.record(1, worker).outcome == "late"
+
+
+def test_a_home_that_is_gone():
+    told = Told("za", workers="ab")
+    assert sends(told.begin()) == {(0, "b"), (1, "a")}
+
+
+def test_it_is_not_woken_at_once_for_what_is_late_already():
+    told = Told("a", usual={"a": 1.0})
+    told.begin()
+    told.now = 30.0
+    told.tell(Freed("a"))
+    assert told.round.wake_at() == 30.0 + RECHECK
+
+
+def test_when_all_is_over_nobody_is_given_weights():
+    told = Told("a", workers="ab", copies=2)
+    told.begin()
+    told.answer(0, "a")
+    assert told.fail(0, "b", lost_share=True) == [Free("b")]
+
+
+def test_home_may_be_just_so_much_slower():
+    told = Told("a", workers="abc", usual={"a": AT_HOME, "b": 1.0, "c": 1.0})
+    assert sends(told.begin()) == {(0, "a")}
