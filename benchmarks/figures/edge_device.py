@@ -24,6 +24,9 @@ from benchmarks.figures.anatomy import Watched
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from distributed import Future
+
 KERAS, LIGHT = "keras", "light"
 """The whole model on one device: by plain Keras, or as one program of the light
 engine."""
@@ -148,25 +151,27 @@ class Contenders:
         client = self._closing.enter_context(
             Client(self._scheduler, set_as_default=False)
         )
-        addresses = sorted(client.nthreads())[:workers]
-        held = client.scatter(
-            ComputeWhole(*self._program()), broadcast=True, direct=True, hash=False
-        )
         parts = np.array_split(self._images, min(workers, len(self._images)))
-        where = dict(zip(range(len(parts)), addresses, strict=False))
+        whole, held = ComputeWhole(*self._program()), dict[str, Any]()
+
+        def ask(address: str, part: np.ndarray) -> Future[np.ndarray]:
+            return client.submit(
+                ComputeWhole.__call__,
+                held[address],
+                part,
+                workers=address,
+                pure=False,
+            )
+
+        for address, part in zip(sorted(client.nthreads()), parts, strict=False):
+            held[address] = client.scatter(
+                whole, workers=[address], direct=True, hash=False
+            )
+            # One after the other: getting ready takes more memory than being so.
+            ask(address, part).result()
 
         def predict() -> np.ndarray:
-            futures = [
-                client.submit(
-                    ComputeWhole.__call__,
-                    held,
-                    part,
-                    workers=where[number],
-                    pure=False,
-                )
-                for number, part in enumerate(parts)
-            ]
-            return np.concatenate(client.gather(futures, direct=True))
+            return np.concatenate(client.gather(list(map(ask, held, parts))))
 
         self._turns[name] = predict
 
