@@ -155,13 +155,14 @@ class Contenders:
         whole, held = ComputeWhole(*self._program()), dict[str, Any]()
 
         def ask(address: str, part: np.ndarray) -> Future[np.ndarray]:
-            return client.submit(
+            future: Future[np.ndarray] = client.submit(
                 ComputeWhole.__call__,
                 held[address],
                 part,
                 workers=address,
                 pure=False,
             )
+            return future
 
         for address, part in zip(sorted(client.nthreads()), parts, strict=False):
             held[address] = client.scatter(

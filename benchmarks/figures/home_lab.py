@@ -112,7 +112,11 @@ class Home:
                     there.make(alone, way, way)
             few = {"workers": situation.workers}
             shared = {**few, "stragglers": STRAGGLERS}
-            self._set_rate(None)  # how long weights take to be placed is not measured
+            # How long weights take to be placed is not measured.
+            placing = programs.enter_context(ExitStack())
+            self._set_rate(None)
+            for device in self.lab.devices:
+                placing.enter_context(device.at_full_speed())
             there.make(
                 client,
                 OURS,
@@ -127,6 +131,7 @@ class Home:
                     there.make(client, name, PLANNED, **shared)
                 else:
                     there.make(client, name, name, **few)
+            placing.close()
             self._set_rate(situation.rate)
             yield there
             client.prepare("drop")
@@ -153,6 +158,8 @@ class _There:
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     faults: list[Mapping[str, Any]] = field(default_factory=list)
     at: dict[str, Remote] = field(default_factory=dict)
+    usual: set[str] = field(default_factory=set)
+    """Addresses of the workers that are used while nothing is wrong."""
 
     def make(self, where: Remote, name: str, way: str, **options: Any) -> None:
         """Has something predict, rightly."""
@@ -195,9 +202,10 @@ class _There:
         """Predicts when a fault has been there for some time, and takes it back."""
         stopping = self.situation.fault == "stopped"
         struck = self.lab.devices[: STRAGGLERS if stopping else 1]
-        self._turn(OURS, "settling")
-        used = set(self.turns["settling"][-1]["workers"])
-        missed = used & {device.address for device in struck}
+        if not self.usual:
+            self._turn(OURS, "settling")
+            self.usual = set(self.turns["settling"][-1]["workers"])
+        missed = self.usual & {device.address for device in struck}
         for device in struck:
             device.stop() if stopping else device.slow(SLOW)
         try:
