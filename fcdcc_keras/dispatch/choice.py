@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from statistics import median
 
-from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.crew import TOO_SLOW, Crew
 from fcdcc_keras.dispatch.health import DEPTH, Health, Pace
-from fcdcc_keras.dispatch.pieces import Piece
+from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 
+TRY_AGAIN = 2.0
+"""Seconds after which one that was too slow is tried again."""
 AT_HOME = 1.25
 """Times as long as elsewhere that a piece may take at home: it is ready there."""
 
@@ -70,6 +72,29 @@ class Choice:
         if piece.home in able and ends(piece.home) <= AT_HOME * ends(soonest):
             return piece.home
         return soonest
+
+    def trials(
+        self, pieces: Sequence[int], collector: PieceCollector, now: float
+    ) -> Iterator[tuple[int, str]]:
+        """Yields pieces of which workers are to have a copy that nobody waits for.
+
+        Those have nothing to do, and were too slow when they had last.
+
+        Args:
+            pieces: Numbers of those that could be sent.
+            collector: What they are.
+            now: Seconds.
+        """
+        for piece in pieces[:1]:
+            kind = collector.pieces[piece].kind
+            most = self._known(kind, now)
+            for address, health in self._crew.health.items():
+                pace = health.pace(kind, now)
+                if most is None or pace is None or pace.mean <= TOO_SLOW * most:
+                    continue
+                idle = not health.owes and health.sound(now)
+                if idle and now - pace.learnt >= TRY_AGAIN:
+                    yield piece, address
 
     def pace(self, kind: Hashable, address: str, now: float) -> Pace | None:
         """Returns a worker's usual time, or most others' if its own is not known."""

@@ -116,7 +116,7 @@ class Crew:
         paces = {a: health.pace(kind, now) for a, health in there.items()}
         known = [pace.mean for pace in paces.values() if pace is not None]
         usual = median(known) if known else 1.0
-        speeds = {a: usual / p.mean if p else 1.0 for a, p in paces.items()}
+        speeds = {a: usual / p.mean if p and p.mean else 1.0 for a, p in paces.items()}
         return {a: speed for a, speed in speeds.items() if speed * TOO_SLOW > 1.0}
 
     def left(self) -> int:

@@ -7,7 +7,6 @@ work that takes much longer than usual, and pings that it does not answer.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -44,12 +43,12 @@ class Pace:
 
     def learn(self, seconds: float, now: float) -> None:
         """Takes one more measurement into account."""
+        self.learnt = now
         # One freeze must not spoil the estimate for long.
         seconds = min(seconds, _CAP * self.mean)
         error = abs(seconds - self.mean)
         self.deviation += _DEVIATION_GAIN * (error - self.deviation)
         self.mean += _GAIN * (seconds - self.mean)
-        self.learnt = now
 
     @property
     def late_after(self) -> float:
@@ -68,7 +67,10 @@ class Pace:
 class _Item:
     since: float
     deadline: float | None
-    size: float | None
+    size: float
+    queued: float
+    """Its size, with what was to be done before it."""
+    anew: bool
     overtaken: bool = False
     given_up: bool = False
 
@@ -92,8 +94,6 @@ class Health:
     _paces: OrderedDict[Hashable, Pace] = field(default_factory=OrderedDict)
     """In the order in which they were learnt last."""
     _recovering: bool = False
-    _ended: float = -math.inf
-    """When it ended a piece of work last."""
     _failed: float | None = None
     """When it failed last, if it has not succeeded since."""
 
@@ -144,7 +144,7 @@ class Health:
 
     def queued(self) -> float:
         """Returns the size of what it owes, where that has one."""
-        return sum(item.size or 0.0 for item in list(self._items.values()))
+        return sum(item.size for item in list(self._items.values()))
 
     def oldest(self) -> float | None:
         """Returns since when it owes what it has owed longest."""
@@ -156,6 +156,8 @@ class Health:
         now: float,
         late_after: float | None,
         size: float | None = None,
+        *,
+        anew: bool = False,
     ) -> None:
         """Notes that it was given work.
 
@@ -166,9 +168,11 @@ class Health:
                 goes on without it.
             size: How much it is of what its kind's usual time is for; such pieces
                 are done one after another. None: it is all of it.
+            anew: Whether its time is what counts, whatever was usual before.
         """
         deadline = None if late_after is None else now + late_after
-        self._items[item] = _Item(now, deadline, size)
+        queued = 1.0 if size is None else self.queued() + size
+        self._items[item] = _Item(now, deadline, size or 0.0, queued, anew)
 
     def deadline(self, item: Hashable) -> float | None:
         """Returns when a piece of work is late, if that is known."""
@@ -203,14 +207,11 @@ class Health:
             return
         late = self._is_late(done, now)
         self._recovering = late and not self.lost
-        seconds = now - done.since
-        if done.size is not None:
-            seconds = (now - max(done.since, self._ended)) / done.size
-        self._ended = now
+        seconds = (now - done.since) / done.queued
         if kind is not None:
             self._failed = None
             pace = self._paces.get(kind)
-            if pace is None or now - pace.learnt > FORGET_AFTER:
+            if pace is None or done.anew or now - pace.learnt > FORGET_AFTER:
                 self._paces[kind] = Pace(seconds, seconds / 2, now)
             else:
                 pace.learn(seconds, now)

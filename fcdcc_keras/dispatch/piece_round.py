@@ -10,6 +10,8 @@ Told and asked as a ``Round``, whose drivers carry out what it says. The rules:
   one more when one is late, has failed or is gone.
 - Where results are to be confirmed, a piece is done when two agree; where two do not,
   a third is asked, and who is alone with a result is not used any more.
+- Who was too slow for work to be cut for it has a copy of a piece now and then, which
+  nobody waits for: it may be well again.
 - A round ends when all pieces are done, when one cannot be done, or when time is up.
 """
 
@@ -149,6 +151,9 @@ class PieceRound:
     def _(self, event: Encoded, now: float) -> Commands:
         self._short.update(event.slots)
         yield from self._assign(now)
+        for piece, worker in self._choice.trials(event.slots, self.collector, now):
+            if not self.over and self._holds(piece, worker):
+                yield self._send(piece, worker, now, anew=True)
 
     @_react.register
     def _(self, event: Answered, now: float) -> Commands:
@@ -316,14 +321,14 @@ class PieceRound:
             return worker
         return None  # it will be sooner even so
 
-    def _send(self, piece: int, worker: str, now: float) -> Send:
+    def _send(self, piece: int, worker: str, now: float, *, anew: bool = False) -> Send:
         given, health = self.collector.pieces[piece], self._crew.health[worker]
         pace = self._choice.pace(given.kind, worker, now)
         late_after = None
         if pace is not None:
             late_after = pace.late_after_all(health.queued() + given.size)
             heappush(self._late, (now + late_after, piece, worker))
-        health.begin((self, piece), now, late_after, given.size)
+        health.begin((self, piece), now, late_after, given.size, anew=anew)
         self.collector.sent(piece, worker, now)
         self._on[piece].add(worker)
         self._has.setdefault(worker, set()).add(piece)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLACE_TIMEOUT = 30.0
-"""Seconds that a worker gets to take its kernel share."""
+"""Seconds that a worker gets to take its share, however small."""
+SLOWEST = 1e6
+"""Bytes of a share per second that it gets besides: workers share the client's link."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 Key = tuple[Placement, int | str, str]
@@ -153,10 +155,12 @@ class Shares:
         placing = asyncio.ensure_future(
             self._transport.place(placement.name, address, share)
         )
+        arrays = share if isinstance(share, tuple) else (share,)
+        timeout = PLACE_TIMEOUT + sum(array.nbytes for array in arrays) / SLOWEST
         try:
             # Dask tells the scheduler of a share when the worker has it: cancelled in
             # between, it would stay there for ever.
-            future = await asyncio.wait_for(asyncio.shield(placing), PLACE_TIMEOUT)
+            future = await asyncio.wait_for(asyncio.shield(placing), timeout)
         except asyncio.CancelledError:
             placing.add_done_callback(_release)
             raise

@@ -233,10 +233,10 @@ def test_a_pace_follows_what_is_measured_as_tcps_round_trips_do() -> None:
     assert pace.late_after == pytest.approx(1.0 + 4 * 0.5 + 0.005)
     pace.learn(2.0, 3.0)
     assert (pace.mean, pace.deviation, pace.learnt) == (1.125, 0.625, 3.0)
-    pace.learn(0.125, 4.0)
-    assert (pace.mean, pace.deviation, pace.learnt) == (1.0, 0.71875, 4.0)
+    pace.learn(0.5, 4.0)
+    assert (pace.mean, pace.deviation, pace.learnt) == (1.046875, 0.625, 4.0)
     pace.learn(100.0, 5.0)  # as eight times the mean
-    assert (pace.mean, pace.deviation) == (1.875, 0.71875 + (7 - 0.71875) / 4)
+    assert (pace.mean, pace.deviation) == (1.962890625, 0.625 + 6.703125 / 4)
     assert Pace(1.0, 0.0, 0.0).late_after == pytest.approx(2.0 + 0.005)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fcdcc_keras.dispatch.choice import AT_HOME
-from fcdcc_keras.dispatch.crew import DISTRUSTED, LEFT, LOOK_EVERY, Crew
+from fcdcc_keras.dispatch.choice import AT_HOME, TRY_AGAIN
+from fcdcc_keras.dispatch.crew import DISTRUSTED, LEFT, LOOK_EVERY, TOO_SLOW, Crew
 from fcdcc_keras.dispatch.health import DEPTH, Pace
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
@@ -532,3 +532,28 @@ def test_when_all_is_over_nobody_is_given_weights():
 def test_home_may_be_just_so_much_slower():
     told = Told("a", workers="abc", usual={"a": AT_HOME, "b": 1.0, "c": 1.0})
     assert sends(told.begin()) == {(0, "a")}
+
+
+def test_one_that_was_too_slow_is_tried_again_by_a_copy():
+    slow = {"a": 1.0, "b": 1.0, "c": TOO_SLOW + 0.1}
+    told = Told("ab", workers="abc", usual=slow)
+    assert sends(told.begin()) == {(0, "a"), (1, "b")}  # it has just been seen
+    told = Told("ab", workers="abc", usual=slow)
+    told.now = TRY_AGAIN
+    assert sends(told.begin()) == {(0, "a"), (1, "b"), (0, "c")}
+    told.answer(0, "a", TRY_AGAIN + 1.0)
+    told.answer(1, "b")
+    assert told.round.over  # nobody waits for it
+    told.answer(0, "c", TRY_AGAIN + 1.5)
+    assert told.crew.health["c"].pace("kind", told.now).mean == 1.5
+    assert "c" in told.crew.team("kind", told.now)
+    # Not those that are slow but a little, or have something to do, or cannot.
+    for usual, busy in ((TOO_SLOW, False), (TOO_SLOW + 0.1, True)):
+        told = Told("ab", workers="abc", usual={**slow, "c": usual})
+        told.now = TRY_AGAIN
+        if busy:
+            told.crew.health["c"].begin("other", told.now, None)
+        assert sends(told.begin()) == {(0, "a"), (1, "b")}
+    told = Told("ab", workers="abc", usual=slow)
+    told.now, told.lacking = TRY_AGAIN, {"c"}
+    assert sends(told.begin()) == {(0, "a"), (1, "b")}
