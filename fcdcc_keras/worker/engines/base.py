@@ -127,8 +127,8 @@ class Engine(ABC):
             weights: Arrays as ``program.weights`` has their shapes; not to be written
                 to afterwards.
             threads: That one run may use.
-            sibling: Another program that was prepared with the same arrays: of a tile,
-                for instance. What both have of them may be held once.
+            sibling: Another program, of a tile for instance, whose ``weights`` these
+                are. What both have of them may be held once.
 
         Raises:
             PlanError: The weights are not the program's, or it lacks something.
