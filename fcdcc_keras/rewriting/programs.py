@@ -185,6 +185,8 @@ class Writer:
         """Adds what an operator of Python's became in a graph."""
         name = type(operation).__name__.removeprefix("True")
         ours = type(operation).__module__.startswith("keras.")
+        if ours and name == "Cast" and operation.dtype == self.dtype:
+            return reads[0]  # as older versions of Keras have it before a layer
         if not ours or name not in _ARITHMETIC or len(given) != 2:
             raise _unsupported(operation, f"{name} is no operation of one")
         if len(reads) == 2 and name != "Divide":

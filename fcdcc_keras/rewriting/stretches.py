@@ -71,7 +71,8 @@ class Site:
         self._known = tuple(rows or _ANY for rows in size)
         writer = self._written(self._known)
         self.layers = tuple(self._path(operation) for operation, _ in writer.steps)
-        """Paths of all layers that it computes, in order; of operators, too."""
+        """Paths of all layers that it computes, in order; of operators, too, which have
+        other names in every copy."""
         self.multiplies = any(known_class(type(layer)) for layer in writer.layers)
         """Whether it has a convolution or a matrix product."""
         unique = {id(w): w for layer in writer.layers for w in layer.weights}
@@ -146,7 +147,7 @@ class Site:
         last = {
             value: self._path(operation)
             for operation, value in writer.steps
-            if value in at
+            if value in at and isinstance(operation, keras.layers.Layer)
         }
         last[len(writer.shapes) - 1] = self.exit
         ends = tuple((last[v], v) for v in sorted(last) if many[last[v]] == 1)
@@ -208,7 +209,8 @@ def _type(step: GraphStep) -> str:
     """Returns the type in which a program computes a step; "" where none does."""
     (dtype, *others) = {one.dtype for one in step.yields}
     read = {one.dtype for one in step.reads}
-    casts = isinstance(step.operation, keras.layers.Layer) and read <= _FLOATING
+    layer = isinstance(step.operation, keras.layers.Layer)
+    casts = read <= _FLOATING and (layer or type(step.operation).__name__ == "Cast")
     if others or dtype not in DTYPES or not (read == {dtype} or (read and casts)):
         return ""
     if not all(map(_is_dense, step.reads)) or _watched(step.operation):

@@ -25,8 +25,9 @@ def chains_of(site: Site, places: Sequence[str] = ("workers",) * 2) -> StretchPl
 
 
 def chained_plan(model: keras.Model, places: Sequence[str] = ("workers",) * 2) -> Plan:
-    """Returns a plan of all stretches of a model."""
-    stretches = tuple(chains_of(site, places) for site in sites(model))
+    """Returns a plan of all stretches of a model whose sizes are known."""
+    sized = [site for site in sites(model) if site.size is not None]
+    stretches = tuple(chains_of(site, places) for site in sized)
     return Plan(model.name, WORKERS, 1, (), (), stretches=stretches)
 
 
