@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fcdcc_keras.errors import UnsupportedLayerError
+from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning import LayerPlan, NoStraggling
 from fcdcc_keras.planning.prediction import Latency, convolution_work
@@ -23,6 +25,8 @@ from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.layer_planner import coding_type, planned
 from fcdcc_keras.rewriting.options import HEDGED, Options
 from fcdcc_keras.rewriting.stretches import Site
+
+_ITEMSIZE = 4
 
 
 def plan_stretch_at_call(
@@ -170,6 +174,9 @@ class StretchPlanner:
             if path in self._barred or not one.sized:
                 return None
             dtype, workers = coding_type(one.layer), self._terms.workers
+            alone = _least(one.geometry, self._terms, holding)
+            if alone >= self._search.alternative(cut, holding):
+                return None
             try:
                 plan = planned(
                     path, one.geometry, self._options, workers, dtype, holding
@@ -226,6 +233,19 @@ class StretchFound:
             and part.chain.latency is not None
             and part.law is not None
         ]
+
+
+def _least(geometry: ConvGeometry, terms: Terms, holding: float) -> float:
+    """Returns the seconds of a coded layer without redundancy and without coding.
+
+    To search for codes takes long where there are many workers.
+    """
+    able, part = terms.calibration, geometry.multiply_adds / terms.workers
+    sent = math.prod(geometry.input_size) * geometry.channels
+    answered = math.prod(geometry.output_size) * geometry.filters
+    seconds = able.latency + part / able.worker_rate
+    seconds += _ITEMSIZE * (sent + answered) / able.bandwidth
+    return seconds + holding * _ITEMSIZE * geometry.kernel_floats / terms.workers
 
 
 def _expected(plan: LayerPlan) -> float:
