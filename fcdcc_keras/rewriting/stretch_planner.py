@@ -27,6 +27,9 @@ from fcdcc_keras.rewriting.options import HEDGED, Options
 from fcdcc_keras.rewriting.stretches import Site
 
 _ITEMSIZE = 4
+_MOST_WORKERS = 16
+"""For whom coded layers between chains are considered; the search for a code takes
+minutes where there are many more."""
 
 
 def plan_stretch_at_call(
@@ -164,7 +167,8 @@ class StretchPlanner:
 
     def _coded(self, cut: int, holding: float) -> _CodedLayer | None:
         """Returns the layer between a cut and the next, if that is all there is."""
-        if self.costs.convolutions(cut) != 1:
+        many = self._terms.workers > _MOST_WORKERS
+        if many or self.costs.convolutions(cut) != 1:
             return None
         calibration = self._terms.calibration
         for path in self._steps[cut]:
