@@ -79,8 +79,8 @@ from fcdcc_keras.planning.objective import OBJECTIVES
     type=click.Choice(OBJECTIVES),
     default="price",
     show_default=True,
-    help="price: every convolution is coded. latency, throughput: workers get what they "
-    "do sooner, by a measurement of them, and several layers at a time.",
+    help="price: every convolution is coded. latency, throughput: workers get what "
+    "they do sooner, by a measurement of them, and several layers at a time.",
 )
 @click.option(
     "--inject",
