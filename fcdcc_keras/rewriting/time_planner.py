@@ -154,7 +154,7 @@ class _Outside:
         self, chosen: Sequence[Eligibility], options: Options, workers: int
     ) -> None:
         self._options, self._workers = options, workers
-        self._gaining: list[tuple[str, ConvGeometry, str]] = []
+        self._sooner: list[tuple[str, ConvGeometry, str]] = []
         self.at_call: list[tuple[str, ConvGeometry]] = []
         """Those whose sizes are not known."""
         self.reasons: dict[str, str] = {}
@@ -174,7 +174,7 @@ class _Outside:
             elif why := loses(made, options):
                 self.reasons[path] = why
             else:
-                self._gaining.append((path, geometry, dtype))
+                self._sooner.append((path, geometry, dtype))
 
     def plans(self, holding: float) -> list[LayerPlan]:
         """Returns the plans of those that gain.
@@ -184,7 +184,7 @@ class _Outside:
         """
         return [
             planned(path, geometry, self._options, self._workers, dtype, holding)
-            for path, geometry, dtype in self._gaining
+            for path, geometry, dtype in self._sooner
         ]
 
 

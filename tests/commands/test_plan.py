@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import pytest
@@ -52,6 +53,19 @@ def test_it_ends_with_what_one_device_takes_and_the_ratio(objective, tmp_path) -
     made = fk.Plan.from_json(plan(*words, "--json").stdout)
     assert made.stretches
     assert made.made_by["objective"] == objective
+
+
+def test_the_documentation_shows_what_it_prints() -> None:
+    page = (Path(__file__).parents[2] / "docs/choosing.md").read_text("utf-8")
+    command, shown = re.search(
+        r"```console\n\$ fcdcc-keras plan (.*?)\n(.*?)```", page, re.DOTALL
+    ).groups()
+    printed = plan(*command.split()).stdout
+    # Keras numbers the inputs of a process, and columns are as wide as their names.
+    one, other = (
+        re.sub("input_layer_[0-9]+", "input_layer", x) for x in (printed, shown)
+    )
+    assert one.replace("─", "").split() == other.replace("─", "").split()
 
 
 def test_it_says_when_nothing_pays(tmp_path) -> None:
