@@ -19,7 +19,7 @@ from fcdcc_keras.programs.program import DTYPES
 from fcdcc_keras.rewriting.graphs import ModelGraph
 from fcdcc_keras.rewriting.keras_internals import layers_inside
 from fcdcc_keras.rewriting.programs import Writer
-from fcdcc_keras.rewriting.walk import is_graph, walk
+from fcdcc_keras.rewriting.walk import is_graph, runs_as_kerass, walk
 
 Size = tuple[int, ...]
 _ANY = 1024
@@ -77,6 +77,8 @@ class Site:
         """Whether it has a convolution or a matrix product."""
         unique = {id(w): w for layer in writer.layers for w in layer.weights}
         self._variables = list(unique.values())
+        self._layers = list({id(layer): layer for layer in writer.layers}.values())
+        self._made_of = list(map(_made_of, self._layers))
         self._lock = threading.Lock()
         self._stretches: OrderedDict[Size, Stretch] = OrderedDict()
 
@@ -116,6 +118,10 @@ class Site:
             given = keras.StatelessScope(state_mapping=list(pairs))
         with given:
             return self._written(self._known).arrays()
+
+    def unchanged(self) -> bool:
+        """Returns whether its layers are as they were, but for their numbers."""
+        return self._made_of == list(map(_made_of, self._layers))
 
     def part(self, entry: str, exit: str) -> Site:
         """Returns a part of it as a stretch of its own.
@@ -203,6 +209,13 @@ def sites(model: keras.Model) -> list[Site]:
         ]
     every = [site for key in graphs for site in found.get(key, ())]
     return [site for site in every if site.multiplies]
+
+
+def _made_of(layer: Any) -> tuple[Any, ...]:
+    """Returns what a layer's part of a program was read from."""
+    weights = tuple(map(id, layer.weights))
+    own = (getattr(layer, name, None) for name in ("activation", "quantization_mode"))
+    return weights, *own, runs_as_kerass(layer)
 
 
 def _type(step: GraphStep) -> str:

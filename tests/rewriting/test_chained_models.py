@@ -148,6 +148,11 @@ def test_outputs_and_structure_are_those_of_the_model(
         lambda one: one(inputs),
         lambda one: one(inputs, training=False),
         lambda one: tf.function(one)(inputs),
+        lambda one: one.stateless_call(
+            [2 * v for v in one.trainable_variables],
+            [v.value for v in one.non_trainable_variables],
+            inputs,
+        )[0],
     )
     for way in ways:
         assert_same(way(model), way(plain))
@@ -527,6 +532,34 @@ def test_a_model_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert executor.placements == []
     inputs = rng.random((2, 20, 9, 3), np.float32)
     assert_same(model.predict(inputs, verbose=0), plain.predict(inputs, verbose=0))
+
+
+@pytest.mark.parametrize("change", ["quantize", "enable_lora", "activation"])
+def test_changed_layers_are_for_the_client(change: str) -> None:
+    def changed(model: keras.Model) -> None:
+        layer = model.get_layer("out")
+        if change == "quantize":
+            layer.quantize("int8")
+        elif change == "enable_lora":
+            layer.enable_lora(2)
+            layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+        else:
+            layer.activation = keras.activations.relu
+
+    plain = _made(residual)
+    model = chained(plain)
+    inputs = tf.constant(_inputs(plain))
+    keras.utils.set_random_seed(5)
+    changed(plain)
+    keras.utils.set_random_seed(5)
+    changed(model)
+    with pytest.warns(RuntimeWarning, match="layers to 'out' were changed"):
+        found = model(inputs)
+    assert_same(found, plain(inputs))
+    executor = fk.LocalExecutor(WORKERS)
+    fk.attach(model, executor, plan=chained_plan(model), fallback="raise")
+    assert_same(model(inputs), plain(inputs))
+    assert _on_workers(model) == 1
 
 
 def test_what_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
