@@ -80,7 +80,7 @@ class GraphStep:
 
 
 class StretchSource(Protocol):
-    """What a stretch's programs and weights come from: ``rewriting.stretches.Site``."""
+    """What a stretch's programs and weights come from, as ``StretchSite`` has it."""
 
     dtype: str
     layers: tuple[str, ...]

@@ -24,7 +24,7 @@ from fcdcc_keras.rewriting.choice import choose
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.layer_planner import coding_type, planned
 from fcdcc_keras.rewriting.options import HEDGED, Options
-from fcdcc_keras.rewriting.stretches import Site
+from fcdcc_keras.rewriting.stretches import StretchSite
 
 _ITEMSIZE = 4
 _MOST_WORKERS = 16
@@ -33,7 +33,7 @@ minutes where there are many more."""
 
 
 def plan_stretch_at_call(
-    site: Site, options: Options, barred: Collection[str] = ()
+    site: StretchSite, options: Options, barred: Collection[str] = ()
 ) -> Callable[[Stretch], StretchPlan]:
     """Returns what plans a stretch once the height and width of its input are known.
 
@@ -115,7 +115,7 @@ class StretchPlanner:
 
     def __init__(
         self,
-        site: Site,
+        site: StretchSite,
         stretch: Stretch,
         examined: Mapping[str, Eligibility],
         options: Options,

@@ -29,7 +29,7 @@ _KEPT = 8
 _FLOATING = {"float64", "float32", "float16", "bfloat16"}
 
 
-class Site:
+class StretchSite:
     """A stretch of a model's graph, whatever its size: where programs come from."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Site:
         self._stretches: OrderedDict[Size, Stretch] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<Site {self.entry!r} to {self.exit!r} of {self.graph!r}>"
+        return f"<StretchSite {self.entry!r} to {self.exit!r} of {self.graph!r}>"
 
     def at(self, size: Size) -> Stretch:
         """Returns the stretch for a size of its input.
@@ -123,7 +123,7 @@ class Site:
         """Returns whether its layers are as they were, but for their numbers."""
         return self._made_of == list(map(_made_of, self._layers))
 
-    def part(self, entry: str, exit: str) -> Site:
+    def part(self, entry: str, exit: str) -> StretchSite:
         """Returns a part of it as a stretch of its own.
 
         Args:
@@ -143,7 +143,7 @@ class Site:
                 "used twice. Let it begin and end around that."
             )
         ends = self._values[entry], self._values[exit]
-        return Site(self.within, *ends, self.dtype, self._paths)
+        return StretchSite(self.within, *ends, self.dtype, self._paths)
 
     def _stretch(self, size: Size) -> Stretch:
         writer = self._written(size)
@@ -172,7 +172,7 @@ class Site:
         return self._paths[id(operation)]
 
 
-def sites(model: keras.Model) -> list[Site]:
+def sites(model: keras.Model) -> list[StretchSite]:
     """Returns the largest stretches of a model's graphs that programs can compute.
 
     What a graph has inside is part of it, where it runs as Keras runs it; other graphs
@@ -193,14 +193,14 @@ def sites(model: keras.Model) -> list[Site]:
     inside = {key for graph in graphs.values() for key in graph.inside}
     # Whoever is in no graph runs by itself; then those that it runs outside stretches.
     waiting = [key for key in graphs if key not in inside]
-    found: dict[int, list[Site]] = {}
+    found: dict[int, list[StretchSite]] = {}
     while waiting:
         key = waiting.pop()
         if key in found:
             continue
         graph = graphs[key]
         types = [_type(step) for step in graph.steps]
-        found[key] = [Site(graph, *part, paths) for part in graph.parts(types)]
+        found[key] = [StretchSite(graph, *part, paths) for part in graph.parts(types)]
         taken = {id(step) for site in found[key] for step in site.steps}
         waiting += [
             id(step.operation)

@@ -31,7 +31,7 @@ from fcdcc_keras.rewriting.stretch_planner import (
     barred,
     terms_of,
 )
-from fcdcc_keras.rewriting.stretches import Site, sites
+from fcdcc_keras.rewriting.stretches import StretchSite, sites
 
 
 def plan_by_time(
@@ -116,7 +116,9 @@ def plan_by_time(
 
 
 def alone(
-    every: Sequence[Site], examined: Sequence[Eligibility], calibration: Calibration
+    every: Sequence[StretchSite],
+    examined: Sequence[Eligibility],
+    calibration: Calibration,
 ) -> Alone:
     """Returns what the client takes for an image without any worker.
 

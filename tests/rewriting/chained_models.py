@@ -9,12 +9,14 @@ import keras
 import fcdcc_keras as fk
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
-from fcdcc_keras.rewriting.stretches import Site, sites
+from fcdcc_keras.rewriting.stretches import StretchSite, sites
 
 WORKERS = 3
 
 
-def chains_of(site: Site, places: Sequence[str] = ("workers",) * 2) -> StretchPlan:
+def chains_of(
+    site: StretchSite, places: Sequence[str] = ("workers",) * 2
+) -> StretchPlan:
     """Returns a plan of a stretch, cut into chains of about as many layers each."""
     assert site.size is not None
     ends = [path for path, _ in site.at(site.size).ends]
