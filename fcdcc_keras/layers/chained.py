@@ -212,7 +212,9 @@ class ChainedGraph:
         self._outputs = outputs
         self._order: list[GraphStep | ChainedStretch] = []
         self._stretches: dict[tuple[int, int], ChainedStretch] = {}
-        """All that ever were: functions that were traced go on asking them."""
+        """All that ever were, by their ends."""
+        self._replaced: list[ChainedStretch] = []
+        """Others, of layers that were changed. Traced functions go on asking them."""
         self._attached: list[ChainedStretch] = []
         self._session: Session | None = None
         self._mode = _Mode(autocast=False)
@@ -242,7 +244,10 @@ class ChainedGraph:
         """Returns a stretch of it, the same for the same ends; see there."""
         ends = id(entry), id(steps[-1].yields[0])
         known = self._stretches.get(ends)
-        if known is None or not known.source.unchanged():
+        if known is not None and not known.source.unchanged():
+            self._replaced.append(known)
+            known = None
+        if known is None:
             self._stretches[ends] = ChainedStretch(source, entry, steps)
         return self._stretches[ends]
 
