@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from fcdcc_keras.planning.objective import OBJECTIVES
+
 
 @click.command(name="evaluate")
 @click.option(
@@ -71,6 +73,14 @@ import click
     default=1,
     show_default=True,
     help="γ, the workers that may be missing.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(OBJECTIVES),
+    default="price",
+    show_default=True,
+    help="price: every convolution is coded. latency, throughput: workers get what "
+    "they do sooner, by a measurement of them, and several layers at a time.",
 )
 @click.option(
     "--inject",

@@ -33,6 +33,7 @@ from fcdcc_keras.execution.embedded import (
     start_local_cluster,
     stop_local_cluster,
 )
+from fcdcc_keras.planning import By
 from fcdcc_keras.rewriting.distribute import sessions
 
 
@@ -51,6 +52,7 @@ class EvaluateOptions:
     workers: int | None = None
     cluster: str | None = None
     stragglers: int = 1
+    objective: By = "price"
     inject: str = ""
 
 
@@ -81,7 +83,8 @@ def run(console: Console, options: EvaluateOptions) -> Evaluation:
             workers = workers or default_workers(options.stragglers)
             # What cannot work is found before workers are started.
             faults = tuple(schedule(faults, workers, dataset.images))
-            plan = fk.plan(plain, workers=workers, stragglers=options.stragglers)
+            if options.objective == "price":
+                plan = fk.plan(plain, workers=workers, stragglers=options.stragglers)
         with contextlib.ExitStack() as stack:
             if faults:
                 stack.enter_context(expected_losses())
@@ -96,6 +99,7 @@ def run(console: Console, options: EvaluateOptions) -> Evaluation:
                     cluster,
                     workers=workers,
                     stragglers=options.stragglers,
+                    objective=options.objective,
                     plan=plan,
                 )
             stack.enter_context(fk.closing(coded))

@@ -161,8 +161,10 @@ class CodedConvolution:
             if executor is None:
                 return None
             if old is not None and same_bits(old[0], kernel):
+                if not kernel.flags.writeable:
+                    self._placed = kernel, old[1]  # next time it is known at once
                 return old[1]
-            kernel = kernel.copy()
+            kernel = kept(kernel)
             placement = executor.place(
                 self.plan.path,
                 lambda workers: kernel_shares(self.plan.code, kernel, workers),
@@ -275,6 +277,23 @@ def same_bits(held: np.ndarray, kernel: np.ndarray) -> bool:
     """Returns whether two arrays are the same, bit by bit."""
     if held.shape != kernel.shape or held.dtype != kernel.dtype:
         return False
+    if same_memory(held, kernel):
+        return True
     # Bits, not values: a NaN equals itself here, and 0.0 is not −0.0.
     bits = np.dtype(f"u{kernel.itemsize}")
     return np.array_equal(held.view(bits), kernel.view(bits))
+
+
+def same_memory(held: np.ndarray, kernel: np.ndarray) -> bool:
+    """Returns whether two arrays of one shape are one memory that nobody may write to.
+
+    It need not be compared: TensorFlow gives a variable other memory when it
+    changes while an array has that which it had.
+    """
+    writeable = held.flags.writeable or kernel.flags.writeable
+    return not writeable and held.ctypes.data == kernel.ctypes.data
+
+
+def kept(kernel: np.ndarray) -> np.ndarray:
+    """Returns an array that stays as it is; itself, if nobody may write to it."""
+    return kernel.copy() if kernel.flags.writeable else kernel

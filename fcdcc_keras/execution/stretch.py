@@ -16,7 +16,7 @@ from fcdcc_keras.coding.job import Placement
 from fcdcc_keras.coding.tiles import TileJob
 from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.execution.coded_convolution import CLOSED, same_bits
+from fcdcc_keras.execution.coded_convolution import CLOSED, kept, same_bits
 from fcdcc_keras.execution.cutting import At, ChainRun, Cutting
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
 from fcdcc_keras.execution.trouble import fall_back, warn_of_liars
@@ -34,7 +34,7 @@ Arrays = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 class _Held:
     """The weights of a stretch, here and on the workers."""
 
-    values: tuple[np.ndarray, ...]
+    values: list[np.ndarray]
     """What the model's variables held."""
     here: tuple[Weights, ...]
     """Of each chain."""
@@ -43,7 +43,12 @@ class _Held:
 
     def is_of(self, values: Sequence[np.ndarray]) -> bool:
         """Returns whether variables still hold the same, bit by bit."""
-        return all(map(same_bits, self.values, values))
+        if not all(map(same_bits, self.values, values)):
+            return False
+        for number, value in enumerate(values):
+            if not value.flags.writeable:
+                self.values[number] = value  # next time it is known at once
+        return True
 
 
 class DistributedStretch:
@@ -131,8 +136,8 @@ class DistributedStretch:
             executor, old = self._executor, self._held
             if old is not None and old.is_of(values):
                 return old
-            kept = tuple(np.array(value) for value in values)
-            weights, there = self._arrays(kept), list[Placement | None]()
+            own = [kept(value) for value in values]
+            weights, there = self._arrays(own), list[Placement | None]()
             parts = [
                 tuple(weights[number] for number in chain.weights)
                 for chain in self._cutting.chains()
@@ -147,7 +152,7 @@ class DistributedStretch:
                     )
                 there.append(placed)
             here = tuple(Weights(*part) for part in parts)
-            self._held = _Held(kept, here, tuple(there))
+            self._held = _Held(own, here, tuple(there))
             if old is not None and old not in self._users and executor is not None:
                 _release(executor, old)
             return self._held

@@ -8,6 +8,7 @@ for the gradient, the layers themselves are run.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -79,7 +80,7 @@ class GraphStep:
 
 
 class StretchSource(Protocol):
-    """What a stretch's programs and weights come from: ``rewriting.stretches.Site``."""
+    """What a stretch's programs and weights come from, as ``StretchSite`` has it."""
 
     dtype: str
     layers: tuple[str, ...]
@@ -93,6 +94,9 @@ class StretchSource(Protocol):
 
     def arrays(self, values: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """Returns the program's weights, of given values of the variables."""
+
+    def unchanged(self) -> bool:
+        """Returns whether its layers are as they were, but for their numbers."""
 
 
 class StretchCompute(Protocol):
@@ -130,11 +134,23 @@ class ChainedStretch:
         self.source = source
         self.compute: StretchCompute | None = None
         """What is attached, or was."""
+        self._changed = False
         self._variables = source.variables()
         self._output = lru_cache(maxsize=8)(self._output_at)
 
     def computes(self, inputs: Any) -> bool:
         """Returns whether workers can compute it of an input."""
+        if not self.source.unchanged():
+            if not self._changed:
+                warnings.warn(
+                    f"The layers to {self.source.layers[-1]!r} were changed, as by "
+                    "`quantize` or `enable_lora`: the client computes them from now "
+                    "on, not the workers. `fk.attach` plans them again.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            self._changed = True
+            return False
         if not isinstance(inputs, tf.Tensor) or inputs.shape.rank is None:
             return False  # one that is optional, or not dense
         try:
@@ -196,7 +212,9 @@ class ChainedGraph:
         self._outputs = outputs
         self._order: list[GraphStep | ChainedStretch] = []
         self._stretches: dict[tuple[int, int], ChainedStretch] = {}
-        """All that ever were: functions that were traced go on asking them."""
+        """All that ever were, by their ends."""
+        self._replaced: list[ChainedStretch] = []
+        """Others, of layers that were changed. Traced functions go on asking them."""
         self._attached: list[ChainedStretch] = []
         self._session: Session | None = None
         self._mode = _Mode(autocast=False)
@@ -225,7 +243,11 @@ class ChainedGraph:
     ) -> ChainedStretch:
         """Returns a stretch of it, the same for the same ends; see there."""
         ends = id(entry), id(steps[-1].yields[0])
-        if ends not in self._stretches:
+        known = self._stretches.get(ends)
+        if known is not None and not known.source.unchanged():
+            self._replaced.append(known)
+            known = None
+        if known is None:
             self._stretches[ends] = ChainedStretch(source, entry, steps)
         return self._stretches[ends]
 
@@ -290,10 +312,11 @@ class ChainedGraph:
 
     def _infers(self, inputs: Any, operation_fn: Called) -> bool:
         """Returns whether layers are called with tensors, and not in order to train."""
-        tensors = [one for one in keras.tree.flatten(inputs) if one is not None]
-        if not tensors or any(map(is_symbolic, tensors)):
+        flat = keras.tree.flatten(inputs)
+        tensor = next((one for one in flat if isinstance(one, tf.Tensor)), None)
+        if tensor is None or any(map(is_symbolic, flat)):
             return False
-        operation_fn(self._mode)(tensors[0])
+        operation_fn(self._mode)(tensor)
         return not self._mode.seen.training
 
 

@@ -98,7 +98,7 @@ class CodedLayer:
     def leave(self, session: Session) -> None:
         """Has the client compute the layer; the session, which is closed, says why."""
         self.detach()
-        self._coded, self._session = None, session
+        self._session = session
 
     @classmethod
     def _plain(cls) -> type:

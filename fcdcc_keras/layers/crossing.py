@@ -83,6 +83,8 @@ def _cross(
         return as_tensor(alive(on_workers)(*map(as_array, given)))
 
     def compute(*arrays: np.ndarray) -> np.ndarray:
+        for array in arrays:
+            array.flags.writeable = False  # it is the tensor's memory
         with marked():
             outputs: np.ndarray = alive(on_workers)(*arrays)
         return outputs

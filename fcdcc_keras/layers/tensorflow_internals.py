@@ -5,8 +5,10 @@
 - ``tf.errors.UnknownError`` is the class that TensorFlow makes an error of for whatever
   Python raises in a graph, and its ``__new__`` can be replaced.
 
-Beside these, memory that is aligned to 64 bytes is taken by ``from_dlpack`` as it is:
-``execution.tensors`` gives it no other.
+Beside these, a variable that changes is given other memory while an array has that
+which it had, as what ``numpy_function`` gives to Python does: ``execution`` takes the
+same memory for the same numbers. And memory that is aligned to 64 bytes is taken by
+``from_dlpack`` as it is: ``execution.tensors`` gives it no other.
 """
 
 from __future__ import annotations

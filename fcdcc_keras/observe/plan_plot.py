@@ -8,8 +8,15 @@ from typing import Any
 from fcdcc_keras.observe.plotting import bare, canvas, check_plotting
 from fcdcc_keras.planning import LayerPlan, Objective, Plan
 from fcdcc_keras.planning.search import landscape
+from fcdcc_keras.text import milliseconds
 
 _MOST, _COLUMNS = 12, 4
+_COLOURS = {"workers": "#0072B2", "client": "#009E73", "keras": "#999999"}
+_PLACES = {
+    "workers": "workers, in tiles",
+    "client": "client, its light engine",
+    "keras": "client, plain Keras",
+}
 _WORST = 3.0
 """Times the least from which on all colours are the same."""
 
@@ -18,7 +25,7 @@ def plot_plan(plan: Plan, objective: Objective, path: str | Path) -> None:
     """Draws the cost of every split of each layer, the planned one ringed.
 
     Layers of the same sizes share a panel; there are at most twelve, those with the
-    most work.
+    most work. Of a plan without any, what its chains take, and one device alone.
 
     Args:
         plan: The plan.
@@ -29,6 +36,9 @@ def plot_plan(plan: Plan, objective: Objective, path: str | Path) -> None:
         FcdccError: The picture cannot be drawn or written; see ``check_plotting``.
     """
     path = check_plotting(path)
+    if not plan.layers:
+        _plot_times(plan, path)
+        return
     alike: dict[object, list[LayerPlan]] = {}
     for layer in plan.layers:
         alike.setdefault((layer.geometry, layer.code), []).append(layer)
@@ -46,7 +56,7 @@ def plot_plan(plan: Plan, objective: Objective, path: str | Path) -> None:
         points = _draw(axis, plan, layers, objective)
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
-    what = "expected latency" if objective.by == "latency" else "price"
+    what = "price" if objective.by == "price" else "expected latency"
     if points is not None:
         figure.colorbar(
             points, ax=figure.axes, label=f"{what}, of the least", shrink=0.8
@@ -56,6 +66,40 @@ def plot_plan(plan: Plan, objective: Objective, path: str | Path) -> None:
         f"{what} of each split (ringed: planned)",
         fontsize=12,
     )
+    figure.savefig(path, dpi=150)
+
+
+def _plot_times(plan: Plan, path: Path) -> None:
+    figure = canvas(9, 3.2)
+    axis = figure.subplots()
+    rows: list[tuple[str, list[tuple[str, float]]]] = []
+    if plan.alone is not None:
+        rows.append(("plain Keras, alone", [("keras", plan.alone.keras)]))
+        if plan.alone.engine:
+            rows.append(("light engine, alone", [("client", plan.alone.engine)]))
+    chains = [chain for stretch in plan.stretches for chain in stretch.chains]
+    parts = [(one.place, one.latency.expected) for one in chains if one.latency]
+    if plan.latency is not None:
+        rest = plan.latency.expected - sum(seconds for _, seconds in parts)
+        rows.append(("planned", [*parts, ("keras", max(0.0, rest))]))
+    for row, (_, spans) in enumerate(rows):
+        left = 0.0
+        for place, seconds in spans:
+            axis.barh(row, seconds * 1e3, left=left, color=_COLOURS[place], ec="white")
+            left += seconds * 1e3
+        axis.text(left, row, f" {milliseconds(left / 1e3)} ms", va="center", fontsize=9)
+    axis.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    axis.set_xlabel("ms for one image, as expected")
+    for place, name in _PLACES.items():
+        axis.barh(0, 0, color=_COLOURS[place], label=name)
+    axis.legend(frameon=False, fontsize=9, loc="lower right")
+    axis.set_title(
+        f"{plan.model}, {plan.workers} workers, {plan.stragglers} may be missing",
+        loc="left",
+    )
+    bare(axis, grid="x")
     figure.savefig(path, dpi=150)
 
 

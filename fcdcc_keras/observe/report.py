@@ -83,13 +83,18 @@ class Report:
         }
 
     def __str__(self) -> str:
-        how = "the workers'" if self.chains else "coded"
+        how = "computed by workers" if self.chains else "coded"
         title = f"{len(self.converted)} of {len(self.layers)} layers are {how}"
         if self.too_few is not None:
             title += f"; {self.too_few} workers are left, fewer than needed"
         text = table(
             title,
-            ["layer", "class", how, "how, or why not"],
+            [
+                "layer",
+                "class",
+                "by workers" if self.chains else "coded",
+                "how, or why not",
+            ],
             [
                 (
                     layer.path,

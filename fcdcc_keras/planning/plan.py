@@ -382,7 +382,8 @@ def _table(plan: Plan) -> str:
         )
     for path, reason in plan.not_coded:
         text += f"not coded: {path}: {reason}\n"
-    if plan.latency is not None and plan.alone is not None:
+    later = plan.at_call or plan.stretches_at_call
+    if plan.latency is not None and plan.alone is not None and not later:
         text += worth(
             plan.alone,
             plan.latency,

@@ -180,6 +180,19 @@ class StretchSearch:
         """Returns the seconds of plain Keras from a cut to the next."""
         return self._keras[cut]
 
+    def alternative(self, cut: int, holding: float) -> float:
+        """Returns the least seconds from a cut to the next without a coded layer.
+
+        Args:
+            cut: The cut.
+            holding: As for ``best``.
+        """
+        return min(
+            part.seconds + holding * part.held
+            for part, before in self._candidates[cut]
+            if part.first == cut and before == "keras"
+        )
+
     def best(
         self, coded: Mapping[int, Coded] | None = None, holding: float = 0.0
     ) -> StretchChoice:

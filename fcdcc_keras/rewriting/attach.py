@@ -28,7 +28,8 @@ def attach(
 
     For a coded model that was loaded, closed, or is to have another cluster: what it
     held before is freed; other layers of a cluster's stay where they are. Kernels are
-    planned and placed as by ``fk.distribute``; ``layers`` chooses among the coded
+    planned and placed as by ``fk.distribute``, by any objective: layers that were coded
+    may be part of chains, and the other way round. ``layers`` chooses among the coded
     layers, and others compute locally. A ``tf.function`` of yours, or another
     model with these layers, that was traced before the first time keeps computing
     locally: trace it again, or compile that model again.

@@ -17,7 +17,7 @@ from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.stretch_plan import StretchPlan
 from fcdcc_keras.planning.tile_time import Rates
 from fcdcc_keras.rewriting.keras_internals import functional
-from fcdcc_keras.rewriting.stretches import Site, sites
+from fcdcc_keras.rewriting.stretches import StretchSite, sites
 from fcdcc_keras.rewriting.walk import walk
 
 Attached = dict[ChainedGraph, list[tuple[ChainedStretch, StretchCompute]]]
@@ -36,7 +36,7 @@ def check_stretches(plan: Plan, model: keras.Model) -> None:
     found = sites(model)
     parts = [_sized(one, found) for one in plan.stretches]
     parts += _unsized(plan, found)
-    taken: dict[int, Site] = {}
+    taken: dict[int, StretchSite] = {}
     for part in parts:
         # A layer that is used several times may be in several.
         both = next((step for step in part.steps if id(step) in taken), None)
@@ -55,7 +55,7 @@ def place_stretches(
     session: Session,
     plan: Plan,
     model: keras.Model,
-    later: Callable[[Site], PlanStretch],
+    later: Callable[[StretchSite], PlanStretch],
 ) -> Attached:
     """Gives workers the weights of a plan's stretches.
 
@@ -93,7 +93,7 @@ def place_stretches(
     return attached
 
 
-def chained_stretch(site: Site) -> tuple[ChainedGraph, ChainedStretch]:
+def chained_stretch(site: StretchSite) -> tuple[ChainedGraph, ChainedStretch]:
     """Returns a stretch that workers may compute, and what then runs its graph."""
     whole = site.within
     graph = functional(whole.model)
@@ -109,7 +109,7 @@ def chained_graphs(model: Any) -> list[ChainedGraph]:
     return [one for one in found if isinstance(one, ChainedGraph)]
 
 
-def _sized(plan: StretchPlan, found: Sequence[Site]) -> Site:
+def _sized(plan: StretchPlan, found: Sequence[StretchSite]) -> StretchSite:
     """Returns the stretch of a model that a plan is of."""
     for site in found:
         if site.graph != plan.graph:
@@ -129,7 +129,7 @@ def _sized(plan: StretchPlan, found: Sequence[Site]) -> Site:
     raise _misfit(plan.graph, plan.entry, plan.exit, "which the model does not have")
 
 
-def _unsized(plan: Plan, found: Sequence[Site]) -> list[Site]:
+def _unsized(plan: Plan, found: Sequence[StretchSite]) -> list[StretchSite]:
     """Returns the stretches that are planned at their calls."""
     left, parts = [site for site in found if site.size is None], []
     for graph, entry in plan.stretches_at_call:

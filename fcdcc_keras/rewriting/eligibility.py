@@ -71,7 +71,7 @@ def examine(model: keras.Model, *, in_place: bool = False) -> list[Eligibility]:
     for path, layer in walk(model):
         if is_graph(layer):
             continue
-        reason, geometry, sized = _obstacle(layer) or _misplaced(layer), None, True
+        reason, geometry, sized = _obstacle(layer) or misplaced(layer), None, True
         maker = made_by.get(id(layer))
         if (
             not reason
@@ -161,7 +161,7 @@ def _obstacle(layer: keras.layers.Layer) -> str:
     return quantized(layer)
 
 
-def _misplaced(layer: Any) -> str:
+def misplaced(layer: Any) -> str:
     """Returns why a layer's result would not be TensorFlow's own; "" if it would.
 
     What remains of the input behind the last window is no padding. TensorFlow without

@@ -53,9 +53,12 @@ class ModelGraph:
         ] + [
             (number, step.operation, step.yields[0])
             for number, step in enumerate(self.steps, 1)
-            if len(step.yields) == 1 and uses[id(step.operation)] == 1
+            if len(step.yields) == 1
+            and uses[id(step.operation)] == 1
+            and isinstance(step.operation, keras.layers.Layer)
         ]
-        """What a path names: steps before it is known, its layer, symbolic tensor."""
+        """What a path names: steps before it is known, its layer, symbolic tensor.
+        Operators have names that Keras counts on, others in every copy."""
 
     def between(self, entry: Any, exit: Any) -> list[GraphStep]:
         """Returns the steps that compute a value of another."""

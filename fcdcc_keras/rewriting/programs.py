@@ -16,6 +16,7 @@ from fcdcc_keras.layers.kinds import coded_class, known_class, plain_class
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import kernel_shape, operation_of
 from fcdcc_keras.programs import Operation, Program
+from fcdcc_keras.rewriting.eligibility import misplaced
 from fcdcc_keras.rewriting.keras_internals import (
     arguments,
     example_layer,
@@ -185,6 +186,8 @@ class Writer:
         """Adds what an operator of Python's became in a graph."""
         name = type(operation).__name__.removeprefix("True")
         ours = type(operation).__module__.startswith("keras.")
+        if ours and name == "Cast" and operation.dtype == self.dtype:
+            return reads[0]  # as older versions of Keras have it before a layer
         if not ours or name not in _ARITHMETIC or len(given) != 2:
             raise _unsupported(operation, f"{name} is no operation of one")
         if len(reads) == 2 and name != "Divide":
@@ -264,6 +267,8 @@ class _Kernel:
 
 def _linear(writer: Writer, layer: Any, reads: list[int]) -> int:
     (read,) = reads
+    if why := misplaced(layer):
+        raise _unsupported(layer, why)
     kind: Any = coded_class(type(layer))
     geometry = kind.geometry_of(layer, writer.shapes[read])
     weights: list[Any] = [_Kernel(layer, kernel_shape(geometry))]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fcdcc_keras.errors import UnsupportedLayerError
+from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning import LayerPlan, NoStraggling
 from fcdcc_keras.planning.prediction import Latency, convolution_work
@@ -22,11 +24,16 @@ from fcdcc_keras.rewriting.choice import choose
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.layer_planner import coding_type, planned
 from fcdcc_keras.rewriting.options import HEDGED, Options
-from fcdcc_keras.rewriting.stretches import Site
+from fcdcc_keras.rewriting.stretches import StretchSite
+
+_ITEMSIZE = 4
+_MOST_WORKERS = 16
+"""For whom coded layers between chains are considered; the search for a code takes
+minutes where there are many more."""
 
 
 def plan_stretch_at_call(
-    site: Site, options: Options, barred: Collection[str] = ()
+    site: StretchSite, options: Options, barred: Collection[str] = ()
 ) -> Callable[[Stretch], StretchPlan]:
     """Returns what plans a stretch once the height and width of its input are known.
 
@@ -108,7 +115,7 @@ class StretchPlanner:
 
     def __init__(
         self,
-        site: Site,
+        site: StretchSite,
         stretch: Stretch,
         examined: Mapping[str, Eligibility],
         options: Options,
@@ -160,7 +167,8 @@ class StretchPlanner:
 
     def _coded(self, cut: int, holding: float) -> _CodedLayer | None:
         """Returns the layer between a cut and the next, if that is all there is."""
-        if self.costs.convolutions(cut) != 1:
+        many = self._terms.workers > _MOST_WORKERS
+        if many or self.costs.convolutions(cut) != 1:
             return None
         calibration = self._terms.calibration
         for path in self._steps[cut]:
@@ -170,6 +178,9 @@ class StretchPlanner:
             if path in self._barred or not one.sized:
                 return None
             dtype, workers = coding_type(one.layer), self._terms.workers
+            alone = _least(one.geometry, self._terms, holding)
+            if alone >= self._search.alternative(cut, holding):
+                return None
             try:
                 plan = planned(
                     path, one.geometry, self._options, workers, dtype, holding
@@ -226,6 +237,19 @@ class StretchFound:
             and part.chain.latency is not None
             and part.law is not None
         ]
+
+
+def _least(geometry: ConvGeometry, terms: Terms, holding: float) -> float:
+    """Returns the seconds of a coded layer without redundancy and without coding.
+
+    To search for codes takes long where there are many workers.
+    """
+    able, part = terms.calibration, geometry.multiply_adds / terms.workers
+    sent = math.prod(geometry.input_size) * geometry.channels
+    answered = math.prod(geometry.output_size) * geometry.filters
+    seconds = able.latency + part / able.worker_rate
+    seconds += _ITEMSIZE * (sent + answered) / able.bandwidth
+    return seconds + holding * _ITEMSIZE * geometry.kernel_floats / terms.workers
 
 
 def _expected(plan: LayerPlan) -> float:

@@ -19,7 +19,7 @@ from fcdcc_keras.programs.program import DTYPES
 from fcdcc_keras.rewriting.graphs import ModelGraph
 from fcdcc_keras.rewriting.keras_internals import layers_inside
 from fcdcc_keras.rewriting.programs import Writer
-from fcdcc_keras.rewriting.walk import is_graph, walk
+from fcdcc_keras.rewriting.walk import is_graph, runs_as_kerass, walk
 
 Size = tuple[int, ...]
 _ANY = 1024
@@ -29,7 +29,7 @@ _KEPT = 8
 _FLOATING = {"float64", "float32", "float16", "bfloat16"}
 
 
-class Site:
+class StretchSite:
     """A stretch of a model's graph, whatever its size: where programs come from."""
 
     def __init__(
@@ -71,16 +71,19 @@ class Site:
         self._known = tuple(rows or _ANY for rows in size)
         writer = self._written(self._known)
         self.layers = tuple(self._path(operation) for operation, _ in writer.steps)
-        """Paths of all layers that it computes, in order; of operators, too."""
+        """Paths of all layers that it computes, in order; of operators, too, which have
+        other names in every copy."""
         self.multiplies = any(known_class(type(layer)) for layer in writer.layers)
         """Whether it has a convolution or a matrix product."""
         unique = {id(w): w for layer in writer.layers for w in layer.weights}
         self._variables = list(unique.values())
+        self._layers = list({id(layer): layer for layer in writer.layers}.values())
+        self._made_of = list(map(_made_of, self._layers))
         self._lock = threading.Lock()
         self._stretches: OrderedDict[Size, Stretch] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<Site {self.entry!r} to {self.exit!r} of {self.graph!r}>"
+        return f"<StretchSite {self.entry!r} to {self.exit!r} of {self.graph!r}>"
 
     def at(self, size: Size) -> Stretch:
         """Returns the stretch for a size of its input.
@@ -116,7 +119,11 @@ class Site:
         with given:
             return self._written(self._known).arrays()
 
-    def part(self, entry: str, exit: str) -> Site:
+    def unchanged(self) -> bool:
+        """Returns whether its layers are as they were, but for their numbers."""
+        return self._made_of == list(map(_made_of, self._layers))
+
+    def part(self, entry: str, exit: str) -> StretchSite:
         """Returns a part of it as a stretch of its own.
 
         Args:
@@ -136,7 +143,7 @@ class Site:
                 "used twice. Let it begin and end around that."
             )
         ends = self._values[entry], self._values[exit]
-        return Site(self.within, *ends, self.dtype, self._paths)
+        return StretchSite(self.within, *ends, self.dtype, self._paths)
 
     def _stretch(self, size: Size) -> Stretch:
         writer = self._written(size)
@@ -146,7 +153,7 @@ class Site:
         last = {
             value: self._path(operation)
             for operation, value in writer.steps
-            if value in at
+            if value in at and isinstance(operation, keras.layers.Layer)
         }
         last[len(writer.shapes) - 1] = self.exit
         ends = tuple((last[v], v) for v in sorted(last) if many[last[v]] == 1)
@@ -165,7 +172,7 @@ class Site:
         return self._paths[id(operation)]
 
 
-def sites(model: keras.Model) -> list[Site]:
+def sites(model: keras.Model) -> list[StretchSite]:
     """Returns the largest stretches of a model's graphs that programs can compute.
 
     What a graph has inside is part of it, where it runs as Keras runs it; other graphs
@@ -186,14 +193,14 @@ def sites(model: keras.Model) -> list[Site]:
     inside = {key for graph in graphs.values() for key in graph.inside}
     # Whoever is in no graph runs by itself; then those that it runs outside stretches.
     waiting = [key for key in graphs if key not in inside]
-    found: dict[int, list[Site]] = {}
+    found: dict[int, list[StretchSite]] = {}
     while waiting:
         key = waiting.pop()
         if key in found:
             continue
         graph = graphs[key]
         types = [_type(step) for step in graph.steps]
-        found[key] = [Site(graph, *part, paths) for part in graph.parts(types)]
+        found[key] = [StretchSite(graph, *part, paths) for part in graph.parts(types)]
         taken = {id(step) for site in found[key] for step in site.steps}
         waiting += [
             id(step.operation)
@@ -204,11 +211,19 @@ def sites(model: keras.Model) -> list[Site]:
     return [site for site in every if site.multiplies]
 
 
+def _made_of(layer: Any) -> tuple[Any, ...]:
+    """Returns what a layer's part of a program was read from."""
+    weights = tuple(map(id, layer.weights))
+    own = (getattr(layer, name, None) for name in ("activation", "quantization_mode"))
+    return weights, *own, runs_as_kerass(layer)
+
+
 def _type(step: GraphStep) -> str:
     """Returns the type in which a program computes a step; "" where none does."""
     (dtype, *others) = {one.dtype for one in step.yields}
     read = {one.dtype for one in step.reads}
-    casts = isinstance(step.operation, keras.layers.Layer) and read <= _FLOATING
+    layer = isinstance(step.operation, keras.layers.Layer)
+    casts = read <= _FLOATING and (layer or type(step.operation).__name__ == "Cast")
     if others or dtype not in DTYPES or not (read == {dtype} or (read and casts)):
         return ""
     if not all(map(_is_dense, step.reads)) or _watched(step.operation):

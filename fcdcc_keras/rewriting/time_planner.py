@@ -31,7 +31,7 @@ from fcdcc_keras.rewriting.stretch_planner import (
     barred,
     terms_of,
 )
-from fcdcc_keras.rewriting.stretches import Site, sites
+from fcdcc_keras.rewriting.stretches import StretchSite, sites
 
 
 def plan_by_time(
@@ -116,7 +116,9 @@ def plan_by_time(
 
 
 def alone(
-    every: Sequence[Site], examined: Sequence[Eligibility], calibration: Calibration
+    every: Sequence[StretchSite],
+    examined: Sequence[Eligibility],
+    calibration: Calibration,
 ) -> Alone:
     """Returns what the client takes for an image without any worker.
 
@@ -154,7 +156,7 @@ class _Outside:
         self, chosen: Sequence[Eligibility], options: Options, workers: int
     ) -> None:
         self._options, self._workers = options, workers
-        self._gaining: list[tuple[str, ConvGeometry, str]] = []
+        self._sooner: list[tuple[str, ConvGeometry, str]] = []
         self.at_call: list[tuple[str, ConvGeometry]] = []
         """Those whose sizes are not known."""
         self.reasons: dict[str, str] = {}
@@ -174,7 +176,7 @@ class _Outside:
             elif why := loses(made, options):
                 self.reasons[path] = why
             else:
-                self._gaining.append((path, geometry, dtype))
+                self._sooner.append((path, geometry, dtype))
 
     def plans(self, holding: float) -> list[LayerPlan]:
         """Returns the plans of those that gain.
@@ -184,7 +186,7 @@ class _Outside:
         """
         return [
             planned(path, geometry, self._options, self._workers, dtype, holding)
-            for path, geometry, dtype in self._gaining
+            for path, geometry, dtype in self._sooner
         ]
 
 

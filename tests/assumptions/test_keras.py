@@ -5,6 +5,7 @@ from collections import Counter
 import keras
 import pytest
 
+from fcdcc_keras.layers import graph_internals
 from fcdcc_keras.rewriting import keras_internals
 
 
@@ -92,6 +93,72 @@ def test_keras_notes_what_an_operator_was_given():
         assert [id(g) if g is inputs else g for g in given] == [
             id(e) if e is inputs else e for e in expected
         ], "keras: `Operation._inbound_nodes` with `arguments`"
+
+
+def test_keras_notes_how_a_layer_was_called():
+    x, dropout, add = keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Add()
+    y = dropout(x, training=True)
+    args, kwargs = keras_internals.called_with(dropout, y)
+    assert (id(args[0]), kwargs) == (id(x), {"training": True})
+    (given,), _ = keras_internals.called_with(add, add([x, y]))
+    assert [id(one) for one in given] == [id(x), id(y)]
+
+
+@pytest.mark.parametrize("training", [None, False, True])
+def test_keras_runs_a_graph_by_a_method_of_the_model(training):
+    inputs = {name: keras.Input((2,), name=name) for name in ("b", "a")}
+    outputs = {"sum": inputs["a"] + inputs["b"], "twice": [2 * inputs["b"]]}
+    model = keras.Model(inputs, outputs)
+    seen = []
+
+    class Told(keras.layers.Layer):
+        def call(self, inputs, training=None):
+            seen.append(training)
+            return inputs
+
+    class Runner:
+        def run(self, inputs, operation_fn=None, **options):
+            # In the order of `Model.inputs`; the structure is that of `Model.output`.
+            given = dict(
+                zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True)
+            )
+            assert [given[id(inputs)][0, 0] for inputs in model.inputs] == [
+                float(one.name == "b") for one in model.inputs
+            ]
+            operation_fn(Told())(model_inputs["a"])
+            found = [keras.ops.zeros(()), keras.ops.ones(())]
+            assert not options
+            return keras.tree.pack_sequence_as(model.output, found)
+
+    model_inputs = {"a": keras.ops.zeros((1, 2)), "b": keras.ops.ones((1, 2))}
+    runner = Runner()
+    assert graph_internals.runner(model) is None
+    graph_internals.run_by(model, runner.run)
+    assert graph_internals.runner(model) is runner
+    found = model(model_inputs, training=training)
+    assert seen == [training]
+    assert (float(found["sum"]), float(found["twice"][0])) == (0, 1)
+    plain = graph_internals.run_plainly(
+        model, [model_inputs[k] for k in inputs], lambda operation: operation
+    )
+    assert plain["twice"][0].shape == (1, 2)
+
+
+def test_a_sequential_model_of_keras_is_run_by_a_functional_one():
+    model = sequential()
+    inside = keras_internals.functional(model)
+    assert type(inside) is keras_internals.Functional
+    assert inside.inputs[0] is model.inputs[0]
+    assert inside.outputs[0] is model.outputs[0]
+    assert keras_internals.functional(inside) is inside
+    model.add(keras.layers.ReLU())
+    assert keras_internals.functional(model) is not inside
+
+
+def test_a_mask_of_keras_is_with_its_tensor():
+    given = keras.ops.ones((1, 3, 2))
+    assert not graph_internals.is_masked(given)
+    assert graph_internals.is_masked(keras.layers.Masking()(given))
 
 
 def test_a_tensor_of_keras_knows_its_layer():

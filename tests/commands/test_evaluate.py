@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from fcdcc_keras.cli import main
 from fcdcc_keras.commands import shipped
 from fcdcc_keras.observe import plotting
+from fcdcc_keras.planning.devices import PROFILES
+from fcdcc_keras.rewriting import deploy
 
 # Keras's `save` asks TensorFlow's variables for their values in NumPy 1's way.
 pytestmark = pytest.mark.filterwarnings(
@@ -98,3 +100,22 @@ def test_the_command_in_readme_keeps_every_prediction(tmp_path, monkeypatch) -> 
         assert 0 < workers[worker]["used"] < 60  # of 90, until it went
     assert (tmp_path / "page.html").stat().st_size > 50_000
     assert set(psutil.Process().children()) <= children
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["chains", "nothing pays"])
+def test_chains_keep_every_prediction(client, monkeypatch, near) -> None:
+    measured = replace(PROFILES["pi4"], client_rate=1e5, engine_rate=0.0)
+    if not near:
+        measured = replace(measured, latency=1e4)
+    monkeypatch.setattr(deploy, "measure", lambda executor, stragglers: measured)
+    words = ["--model", "digits-vgg", "--weights", "random", "--images", "20"]
+    words += ["--cluster", client.scheduler.address, "--objective", "latency", "--json"]
+    if near:
+        result = evaluate(*words)
+    else:
+        with pytest.warns(RuntimeWarning, match="computed by workers"):
+            result = evaluate(*words)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["predictions"], found["predictions_differing"]) == (20, 0)
+    assert (sum(worker["used"] for worker in found["workers"]) > 0) == near

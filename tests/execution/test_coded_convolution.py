@@ -164,6 +164,27 @@ def test_kernels_are_compared_by_their_bits() -> None:
     assert layer.coded.place(kernel.astype(np.float32)) is not placement
 
 
+def test_memory_that_nobody_may_write_to_is_compared_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer, kernel, compared = Layer(), KERNEL.copy(), []
+    equal = np.array_equal
+
+    def counted(one: np.ndarray, other: np.ndarray) -> bool:
+        compared.append(one)
+        return equal(one, other)
+
+    placement = layer.coded.place(KERNEL)
+    monkeypatch.setattr(np, "array_equal", counted)
+    kernel.flags.writeable = False
+    for _ in range(3):
+        assert layer.coded.place(kernel) is placement
+    assert len(compared) == 1
+    kernel = kernel + 1.0
+    kernel.flags.writeable = False
+    assert layer.coded.place(kernel) is not placement
+
+
 @pytest.mark.parametrize("place", [0, KERNEL.size // 2, KERNEL.size - 1])
 def test_kernels_are_compared_whole(place: int) -> None:
     layer, kernel = Layer(), KERNEL.copy()

@@ -282,6 +282,30 @@ def test_changed_arrays_are_not_taken_for_what_they_were():
     made.check(values=values)
 
 
+def test_memory_that_nobody_may_write_to_is_compared_once(monkeypatch):
+    made, values, compared = Made(), weights(), []
+    equal = np.array_equal
+
+    def counted(one, other):
+        compared.append(one)
+        return equal(one, other)
+
+    monkeypatch.setattr(np, "array_equal", counted)
+    made.check(values=values)
+    given = [value.copy() for value in values]
+    for value in given:
+        value.flags.writeable = False
+    many = []
+    for _ in range(3):
+        compared.clear()
+        made.stretch(images(), given)
+        many.append(len(compared))
+    assert many == [len(values), 0, 0]
+    given[2] = given[2] + 1.0
+    given[2].flags.writeable = False
+    made.check(values=given)
+
+
 def test_weights_in_use_stay_while_another_thread_changes_them():
     made, computing, changed = Made(), threading.Event(), threading.Event()
     run = made.executor.run_tiles

@@ -23,6 +23,10 @@ from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import *
 from fcdcc_keras.planning.devices import PROFILES
 from fcdcc_keras.planning.stragglers import OnOff
+from fcdcc_keras.partition.stretch import Stretch
+from fcdcc_keras.planning.stretch_costs import StretchCosts
+from fcdcc_keras.planning.stretch_search import StretchSearch, Terms
+from fcdcc_keras.programs import Convolution, Program
 
 def conv(side, channels, filters, kernel=3, stride=1, **options):
     return ConvGeometry(
@@ -46,12 +50,25 @@ def planned(n, gamma, **options):
         latency = plan_latency(made, goal, ClientWork(9, 1000, 1000, 1e6))
     return Plan("net", n, gamma, tuple(made), latency=latency).to_json()
 
+def choice(by):
+    pads = ((1, 1), (1, 1))
+    operations = tuple(
+        Convolution((i,), (i,), (1, 1), (1, 1), pads) for i in range(4)
+    )
+    program = Program((64,), 2, operations, ((3, 3, 64, 64),) * 4)
+    ends = tuple((f"layer{i}", i + 1) for i in range(4))
+    costs = StretchCosts(Stretch("", "in", program, (56, 56), ends))
+    terms = Terms(pi, 6, 2, OnOff(0.1, 10.0), None, by)
+    found = StretchSearch(costs, terms).best()
+    return [plan.to_dict() for plan in found.plans]
+
 pi = PROFILES["pi4"]
 goal = Objective(pi.prices, pi, OnOff(0.1, 10.0), "latency")
 print(json.dumps({
     "kernels": [library["architecture"] for library in threadpool_info()],
     "plans": [planned(6, 0), planned(6, 1), planned(6, 2), planned(12, 3)],
     "latency": planned(6, 2, objective=goal, hedged=None),
+    "chains": [choice(by) for by in ("latency", "throughput")],
     "searched": certify(KhatriRao(16, 1, 24), samples=200).to_dict(),
 }))
 """

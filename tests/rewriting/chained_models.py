@@ -9,12 +9,14 @@ import keras
 import fcdcc_keras as fk
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
-from fcdcc_keras.rewriting.stretches import Site, sites
+from fcdcc_keras.rewriting.stretches import StretchSite, sites
 
 WORKERS = 3
 
 
-def chains_of(site: Site, places: Sequence[str] = ("workers",) * 2) -> StretchPlan:
+def chains_of(
+    site: StretchSite, places: Sequence[str] = ("workers",) * 2
+) -> StretchPlan:
     """Returns a plan of a stretch, cut into chains of about as many layers each."""
     assert site.size is not None
     ends = [path for path, _ in site.at(site.size).ends]
@@ -25,8 +27,9 @@ def chains_of(site: Site, places: Sequence[str] = ("workers",) * 2) -> StretchPl
 
 
 def chained_plan(model: keras.Model, places: Sequence[str] = ("workers",) * 2) -> Plan:
-    """Returns a plan of all stretches of a model."""
-    stretches = tuple(chains_of(site, places) for site in sites(model))
+    """Returns a plan of all stretches of a model whose sizes are known."""
+    sized = [site for site in sites(model) if site.size is not None]
+    stretches = tuple(chains_of(site, places) for site in sized)
     return Plan(model.name, WORKERS, 1, (), (), stretches=stretches)
 
 

@@ -16,6 +16,8 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
+from fcdcc_keras.partition.stretch import Stretch
+from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
 from fcdcc_keras.rewriting.chains import chained_graphs
 from fcdcc_keras.rewriting.stretches import sites
 from fcdcc_keras.rewriting.walk import walk
@@ -146,6 +148,11 @@ def test_outputs_and_structure_are_those_of_the_model(
         lambda one: one(inputs),
         lambda one: one(inputs, training=False),
         lambda one: tf.function(one)(inputs),
+        lambda one: one.stateless_call(
+            [2 * v for v in one.trainable_variables],
+            [v.value for v in one.non_trainable_variables],
+            inputs,
+        )[0],
     )
     for way in ways:
         assert_same(way(model), way(plain))
@@ -401,7 +408,7 @@ def test_reports() -> None:
         ),
     }
     printed = str(report)
-    assert "3 of 6 layers are the workers'" in printed
+    assert "3 of 6 layers are computed by workers" in printed
     assert "the workers compute the chain to inner/a in tiles, hedged" in printed
     assert "held by each" in printed
     fk.close(model)
@@ -456,3 +463,138 @@ def test_coded_layers_between_chains() -> None:
     report = fk.report(model)
     assert {*report.not_converted} == {"first_norm", "first_relu", "first_sum"}
     assert _on_workers(model) == 3
+
+
+_POOR = fk.Calibration(
+    latency=1.0, bandwidth=1e3, worker_rate=1e3, client_rate=1e12, coding_rate=1e9
+)
+"""A cluster that nothing gains by."""
+
+
+def test_where_nothing_pays_the_client_computes_all(tmp_path: Any) -> None:
+    plain, executor = _made(residual), fk.LocalExecutor(WORKERS)
+    options: Any = {"objective": "latency", "calibration": _POOR}
+    with pytest.warns(RuntimeWarning, match="Nothing of 'res' is computed by workers"):
+        model = fk.distribute(plain, executor, **options)
+    report = fk.report(model)
+    assert report.converted == ()
+    assert "workers would not be sooner" in report.not_converted["first"]
+    inputs = _inputs(plain)
+    assert_same(model.predict(inputs, verbose=0), plain.predict(inputs, verbose=0))
+    assert executor.placements == []
+    # It can be coded all the same, and be left again.
+    model.save(tmp_path / "model.keras")
+    loaded = fk.load_model(tmp_path / "model.keras", executor, fallback="raise")
+    assert len(fk.report(loaded).converted) == 3
+    with pytest.warns(RuntimeWarning, match="Nothing of 'res' is computed by workers"):
+        fk.attach(loaded, executor, **options)
+    assert fk.report(loaded).not_converted == report.not_converted
+    assert executor.placements == []
+    for one in (model, loaded):
+        fk.close(one)
+
+
+def test_a_model_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planned at the first call for each height and width."""
+    planned = []
+
+    def at_call(site: Any, options: Any, barred: Any) -> Any:
+        def plan(stretch: Stretch) -> StretchPlan:
+            planned.append(stretch.size)
+            ends = [path for path, _ in stretch.ends]
+            cuts = dict.fromkeys((ends[stretch.size[0] % 3], ends[-1]))
+            chains = tuple(ChainPlan(cut, "workers") for cut in cuts)
+            return StretchPlan(stretch.graph, stretch.entry, stretch.size, chains)
+
+        assert (site.entry, site.exit) == ("x", "mean")
+        return plan
+
+    monkeypatch.setattr("fcdcc_keras.rewriting.deploy.plan_stretch_at_call", at_call)
+    x = keras.Input((None, None, 3), name="x")
+    y = _conv("c", strides=2)(_L.MaxPooling2D(name="p")(_conv("a")(x)))
+    plain = keras.Model(x, _L.GlobalAveragePooling2D(name="mean")(y))
+    plan = replace(chained_plan(plain), stretches_at_call=(("", "x"),))
+    executor = fk.LocalExecutor(WORKERS)
+    model = fk.distribute(plain, executor, plan=plan, fallback="raise")
+    assert fk.report(model).chains == ()
+    assert executor.placements == []
+    rng = np.random.default_rng(1)
+    sizes = [(12, 10), (13, 11), (12, 10), (14, 9), (15, 9)]
+    for size in sizes:
+        inputs = rng.random((2, *size, 3), np.float32)
+        assert_same(model.predict(inputs, verbose=0), plain.predict(inputs, verbose=0))
+        assert_same(model(inputs), plain(inputs))
+    # The last is cut as the one before was.
+    assert planned == [(12, 10), (13, 11), (14, 9)]
+    assert len(fk.report(model).chains) == 3 * 2
+    assert len(executor.placements) == 3 * 2
+    fk.close(model)
+    assert executor.placements == []
+    inputs = rng.random((2, 20, 9, 3), np.float32)
+    assert_same(model.predict(inputs, verbose=0), plain.predict(inputs, verbose=0))
+
+
+@pytest.mark.parametrize("change", ["quantize", "enable_lora", "activation"])
+def test_changed_layers_are_for_the_client(change: str) -> None:
+    def changed(model: keras.Model) -> None:
+        layer = model.get_layer("out")
+        if change == "quantize":
+            layer.quantize("int8")
+        elif change == "enable_lora":
+            layer.enable_lora(2)
+            layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+        else:
+            layer.activation = keras.activations.relu
+
+    plain = _made(residual)
+    model = chained(plain)
+    inputs = tf.constant(_inputs(plain))
+    keras.utils.set_random_seed(5)
+    changed(plain)
+    keras.utils.set_random_seed(5)
+    changed(model)
+    with pytest.warns(RuntimeWarning, match="layers to 'out' were changed"):
+        found = model(inputs)
+    assert_same(found, plain(inputs))
+    executor = fk.LocalExecutor(WORKERS)
+    fk.attach(model, executor, plan=chained_plan(model), fallback="raise")
+    assert_same(model(inputs), plain(inputs))
+    assert _on_workers(model) == 1
+
+
+def test_what_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = chained(_made(residual))
+    inputs = _inputs(model)
+
+    def fail(*_: Any) -> Any:
+        raise fk.NotEnoughWorkersError("too few")
+
+    (stretch,) = (s for graph in chained_graphs(model) for s in graph.stretches)
+    monkeypatch.setattr(stretch, "compute", fail)
+    for run in (lambda: model(inputs), lambda: model.predict(inputs, verbose=0)):
+        with pytest.raises(fk.NotEnoughWorkersError, match="too few"):
+            run()
+
+
+def test_on_a_cluster(client: Any, tmp_path: Any) -> None:
+    plain = _made(nested)
+    plan = replace(chained_plan(plain), workers=4)
+    model = fk.distribute(plain, client, plan=plan, fallback="raise")
+    inputs = _inputs(plain)
+    for scale in (1.0, 1.25):
+        weights = [w * scale for w in plain.get_weights()]
+        for one in (plain, model):
+            one.set_weights(weights)
+        expected = plain.predict(inputs, verbose=0)
+        assert_same(model.predict(inputs, verbose=0), expected)
+        assert_same(model(inputs), expected)
+    assert _on_workers(model) == 2
+    model.save(tmp_path / "model.keras")
+    fk.close(model)
+    loaded = fk.load_model(tmp_path / "model.keras", client, fallback="raise")
+    assert fk.report(loaded).converted == ("before", *_INNER, "after")
+    assert_same(loaded.predict(inputs, verbose=0), expected)
+    fk.close(loaded)
+
+
+_INNER = ("inner/a", "inner/b", "inner/c")

@@ -69,7 +69,7 @@ BESIDE = {
     "code by name": ("crme", fk.codes.get("crme"), "quaternion"),
     "tolerance": (1e-3, 1e-3, 1e-4),
     "redundancy": ("hedged", "hedged", "eager"),
-    "objective": ("latency", "latency", "price"),
+    "objective": ("price", "price", "latency"),
     "prices": (BY_MAP, fk.Prices(storage=8e-9), fk.Prices()),
     "calibration": (PI, replace(PI), PROFILES["pi5"]),
     "straggling": (LAW, OnOff(0.1, 4.0), NoStraggling()),
@@ -132,19 +132,34 @@ def test_sizes_that_are_planned_at_the_call_are_as_the_plan_says():
 def test_a_model_is_distributed_by_what_a_plan_takes(model, monkeypatch):
     measured = []
 
+    slow = replace(PI, client_rate=1e6, engine_rate=0.0, client_memory_rate=1e6)
+
     def measure(executor, stragglers):
         measured.append((executor.workers, stragglers))
-        return PI
+        return slow
 
     monkeypatch.setattr(deploy, "measure", measure)
     options = {"stragglers": 2, "straggling": LAW, "redundancy": "auto"}
     options |= {"objective": "latency", "memory_limit": "300 kB"}
     coded = fk.distribute(model, fk.LocalExecutor(6), **options)
-    made = fk.plan(model, workers=6, calibration=PI, **options)
-    for path in ("one", "two"):
-        assert coded.get_layer(path).coded.plan == made.layer(path)
+    made = fk.plan(model, workers=6, calibration=slow, **options)
+    assert made.stretches
+    chains = [chain for stretch in made.stretches for chain in stretch.chains]
+    images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:]))
+    with fk.trace(coded) as trace:
+        outputs = coded(images.astype("float32"))
+    np.testing.assert_allclose(outputs, model(images), rtol=1e-4, atol=1e-5)
+    there = [chain for chain in chains if chain.place == "workers"]
+    assert there
+    assert trace.distributed_convolutions == len(there)
     assert measured == [(6, 2)]
-    fk.close(fk.distribute(model, fk.LocalExecutor(6), calibration=PI, **options))
+    fk.close(fk.distribute(model, fk.LocalExecutor(6), calibration=slow, **options))
     assert len(measured) == 1
+    plan = fk.Plan.from_json(made.to_json())
+    assert plan == made
+    again = fk.distribute(model, fk.LocalExecutor(6), plan=plan)
+    np.testing.assert_allclose(again(images), outputs, rtol=1e-4, atol=1e-5)
+    with pytest.raises(fk.PlanError, match=r"objective='price' beside a plan"):
+        fk.distribute(model, fk.LocalExecutor(6), plan=plan, objective="price")
     with pytest.raises(fk.PlanError, match=r"limit of 10 B, where they take"):
         fk.distribute(model, fk.LocalExecutor(6), memory_limit=10)

@@ -224,6 +224,15 @@ def test_other_layers_are_refused(layer: Any, said: str) -> None:
     assert f"Received: {layer.name}: " in str(caught.value)
 
 
+def test_a_layer_of_which_tensorflow_has_another_result_is_refused() -> None:
+    x = keras.Input((6, 6, 6, 2))
+    layer = _L.Conv3D(2, 1, strides=(1, 3, 1), padding="same")
+    with pytest.raises(
+        fk.UnsupportedLayerError, match="is not the one that is defined"
+    ):
+        program_of_model(keras.Model(x, layer(x)), [(6, 6, 6)])
+
+
 def test_layers_of_example_networks() -> None:
     from keras.src.applications.convnext import LayerScale, StochasticDepth
     from keras.src.applications.inception_resnet_v2 import CustomScaleLayer

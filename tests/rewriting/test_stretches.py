@@ -59,6 +59,7 @@ def test_networks_are_one_stretch(
     assert (site.entry, site.exit) == (model.layers[0].name, model.layers[-1].name)
     assert {layer.name for layer in model.layers[1:]} <= {*site.layers}
     stretch = site.at((64, 32))
+    assert {path for path, _ in stretch.ends} <= {layer.name for layer in model.layers}
     found = {path for path, _ in stretch.ends}
     assert ends <= found
     assert not any(path.startswith("block_2_expand") for path in found)
@@ -174,12 +175,13 @@ def test_nested_graphs_are_part_of_a_stretch() -> None:
     block = keras.Sequential([_conv("a"), _L.ReLU(name="b"), _conv("c")], name="block")
     y = _L.Add(name="add")([block(x), x])
     inner = keras.Sequential([_input("i"), _conv("d"), _conv("e")], name="inner")
-    (site,) = sites(keras.Model(x, inner(y) / 2))
-    layers = ("block/a", "block/b", "block/c", "add", "inner/d", "inner/e", site.exit)
-    assert site.layers == layers
-    assert site.exit.startswith("true_divide")
+    (site,) = sites(keras.Model(x, _conv("f")(inner(y) / 2)))
+    *layers, operator, last = site.layers
+    assert layers == ["block/a", "block/b", "block/c", "add", "inner/d", "inner/e"]
+    assert (operator.partition("_")[0], last) == ("true", "f")
+    # What Keras names by counting is no end.
     ends = [path for path, _ in site.at((8, 8)).ends]
-    assert ends == ["add", "inner/d", "inner/e", site.exit]
+    assert ends == ["add", "inner/d", "inner/e", "f"]
 
 
 def test_a_nested_graph_is_cut_where_it_must_be() -> None:
@@ -300,8 +302,9 @@ def test_nested_models_that_are_given_another_type() -> None:
     with_input = keras.Sequential([_input("i"), _conv("a", dtype="float64")], name="in")
     x = _input(dtype="float64")
     y = _conv("b", dtype="float64")(with_input(x))
-    # Keras casts to float32 what such a model is given.
-    assert _between(keras.Model(x, y)) == [("", "in", "b"), ("in", "in/i", "in/a")]
+    # Keras casts to float32 what such a model is given, in one place or another.
+    graph, entry, _ = _between(keras.Model(x, y))[0]
+    assert (graph, entry) in (("", "in"), ("", "in/a"))
 
 
 def test_a_weight_is_not_read_to_find_stretches(
