@@ -82,7 +82,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Part:
+class StretchPart:
     """A part of a stretch between two cuts, and who computes it."""
 
     first: int
@@ -102,7 +102,7 @@ class StretchChoice:
     """Who computes what of a stretch."""
 
     costs: StretchCosts
-    parts: tuple[Part, ...]
+    parts: tuple[StretchPart, ...]
     """One after another, all of the stretch."""
     crossing: float
     """Seconds of each plan of a stretch beside its chains."""
@@ -116,7 +116,7 @@ class StretchChoice:
     @property
     def plans(self) -> tuple[StretchPlan, ...]:
         """Chains that follow each other; none where all stays with Keras."""
-        stretch, found, run = self.costs.stretch, [], list[Part]()
+        stretch, found, run = self.costs.stretch, [], list[StretchPart]()
         for part in (*self.parts, None):
             if part is not None and part.chain is not None:
                 run.append(part)
@@ -144,7 +144,7 @@ class Coded:
     """Bytes that each worker holds."""
 
 
-_Ways = dict[_Place, tuple[float, tuple[Part, ...]]]
+_Ways = dict[_Place, tuple[float, tuple[StretchPart, ...]]]
 
 
 class StretchSearch:
@@ -210,7 +210,7 @@ class StretchSearch:
 
     def cheapest(
         self, coded: Mapping[int, Coded], holding: float, *, workers: bool = True
-    ) -> tuple[float, tuple[Part, ...]]:
+    ) -> tuple[float, tuple[StretchPart, ...]]:
         """Returns the seconds of the cheapest way, and the way.
 
         Args:
@@ -238,11 +238,11 @@ class StretchSearch:
         found = [ways[-1][place] for place in _EVERY if place in ways[-1]]
         return min(found, key=lambda way: rounded(way[0]))
 
-    def _ending(self, last: int) -> list[tuple[Part, _Place]]:
+    def _ending(self, last: int) -> list[tuple[StretchPart, _Place]]:
         """Returns parts that end at a cut, each with who may compute what is before."""
-        found: list[tuple[Part, _Place]] = []
+        found: list[tuple[StretchPart, _Place]] = []
         if not self._whole:
-            plain = Part(last - 1, last, "keras", self._keras[last - 1])
+            plain = StretchPart(last - 1, last, "keras", self._keras[last - 1])
             found += [(plain, before) for before in _EVERY]
         seconds, to = _CHAIN, str(self._costs.path(last))
         for first in reversed(range(last)):
@@ -251,12 +251,12 @@ class StretchSearch:
             seconds += self._engine[first]
             latency = Latency(*[rounded(seconds)] * 3)
             chain = ChainPlan(to, "client", latency=latency)
-            part = Part(first, last, "client", seconds, chain)
+            part = StretchPart(first, last, "client", seconds, chain)
             found += [(part, "keras"), (part, "workers")]
         return found + self._on_workers(last)
 
-    def _on_workers(self, last: int) -> list[tuple[Part, _Place]]:
-        found: list[tuple[Part, _Place]] = []
+    def _on_workers(self, last: int) -> list[tuple[StretchPart, _Place]]:
+        found: list[tuple[StretchPart, _Place]] = []
         barred = max((one for one in self._fixed if one < last), default=-1)
         tiled = self._costs.tiled(last, self._speeds, self._rates.engine)
         for first, ways in sorted(tiled.items()):
@@ -267,7 +267,9 @@ class StretchSearch:
                 found.append((self._tiles(first, last, ways, coming), "workers"))
         return found
 
-    def _tiles(self, first: int, last: int, ways: Sequence[Tiled], coming: int) -> Part:
+    def _tiles(
+        self, first: int, last: int, ways: Sequence[Tiled], coming: int
+    ) -> StretchPart:
         terms = self._terms
         timed = [(chain_time(way.costs, self._rates, coming), way) for way in ways]
         time, way = min(timed, key=lambda pair: rounded(pair[0].total))
@@ -316,12 +318,12 @@ class StretchSearch:
             latency=latency,
         )
         held = HELD_TIMES * chain.held
-        return Part(first, last, "workers", seconds + _CHAIN, chain, law, held)
+        return StretchPart(first, last, "workers", seconds + _CHAIN, chain, law, held)
 
 
-def _coded(last: int, coded: Mapping[int, Coded]) -> list[tuple[Part, _Place]]:
+def _coded(last: int, coded: Mapping[int, Coded]) -> list[tuple[StretchPart, _Place]]:
     if last - 1 not in coded:
         return []
     one = coded[last - 1]
-    part = Part(last - 1, last, "coded", one.seconds, held=one.held)
+    part = StretchPart(last - 1, last, "coded", one.seconds, held=one.held)
     return [(part, before) for before in _EVERY]

@@ -10,7 +10,7 @@ from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.objective import TIMEOUT
 from fcdcc_keras.planning.stretch_plan import ChainPlan
-from fcdcc_keras.simulation.driver import Call, Parcel, Passes, Step
+from fcdcc_keras.simulation.driver import Parcel, Passes, SimulatedCall, Step
 from fcdcc_keras.simulation.links import Waiting
 
 
@@ -25,12 +25,12 @@ class Chains(Step):
     stragglers: int
     """γ."""
 
-    def calls(self, passes: Passes, number: int) -> list[Call]:
+    def calls(self, passes: Passes, number: int) -> list[SimulatedCall]:
         """Returns them as what is under way; see ``Step``."""
         return [ChainsCall(passes, self)]
 
 
-class ChainsCall(Call):
+class ChainsCall(SimulatedCall):
     """Chains from the input of the first to the output of the last."""
 
     def __init__(self, passes: Passes, run: Chains) -> None:

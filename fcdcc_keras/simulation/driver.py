@@ -44,7 +44,7 @@ class Step(ABC):
     """A part of a pass that ends before the next begins: a layer, chains, or both."""
 
     @abstractmethod
-    def calls(self, passes: Passes, number: int) -> list[Call]:
+    def calls(self, passes: Passes, number: int) -> list[SimulatedCall]:
         """Returns what is under way at the same time.
 
         Args:
@@ -68,7 +68,7 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SimulatedAnswer:
     """When a result was on its way, in seconds."""
 
     sent: float
@@ -93,7 +93,7 @@ class Passes:
         self.client = client
         self.network = network
         self.tally = Tally()
-        self.calls: list[Call] = []
+        self.calls: list[SimulatedCall] = []
         """Those that wait for answers."""
         self.crew = Crew([str(machine.index) for machine in machines])
         self.machines = {str(machine.index): machine for machine in machines}
@@ -155,7 +155,7 @@ class Passes:
         self.tell_all(CrewChanged())
 
 
-class Call(ABC):
+class SimulatedCall(ABC):
     """A micro-batch of a layer, or chains that follow each other; see ``run``."""
 
     path: str
@@ -168,7 +168,7 @@ class Call(ABC):
         self.passes = passes
         self._round = made
         self._over = passes.env.event()
-        self._last: Answer | None = None
+        self._last: SimulatedAnswer | None = None
         self._wakes_at = math.inf
 
     @abstractmethod
@@ -296,7 +296,7 @@ class Call(ABC):
             return
         useful = not self._round.over and self._round.collector.wants(slot)
         if useful:
-            self._last = Answer(sent, there, finished)
+            self._last = SimulatedAnswer(sent, there, finished)
         passes.tally.came(asked.answer, useful)
         self.tell(Answered(slot, worker, asked.answer, env.now))
 

@@ -14,7 +14,7 @@ from fcdcc_keras.dispatch.round import PLACING, Round
 from fcdcc_keras.dispatch.targets import quick
 from fcdcc_keras.planning.layer_time import Load
 from fcdcc_keras.planning.objective import TIMEOUT
-from fcdcc_keras.simulation.driver import Call, Parcel, Passes, Step
+from fcdcc_keras.simulation.driver import Parcel, Passes, SimulatedCall, Step
 from fcdcc_keras.simulation.links import Waiting
 
 Redundancy = Literal["eager", "hedged", "speculative"]
@@ -31,7 +31,7 @@ class Layer(Step):
     loads: tuple[Load, ...]
     redundancy: Redundancy
 
-    def calls(self, passes: Passes, number: int) -> list[Call]:
+    def calls(self, passes: Passes, number: int) -> list[SimulatedCall]:
         """Returns its micro-batches; see ``Step``."""
         # No more than there are lanes for: `micro_batches` sees to that.
         return [LayerCall(passes, number, self, load) for load in self.loads]
@@ -51,7 +51,7 @@ class AnyOf(Collector):
         return list(sound if len(sound) >= needed else sorted(usual))[:needed]
 
 
-class LayerCall(Call):
+class LayerCall(SimulatedCall):
     """One micro-batch of a layer, from its input to its decoding."""
 
     def __init__(self, passes: Passes, number: int, layer: Layer, load: Load) -> None:
