@@ -73,10 +73,24 @@ def tilings(
         speeds: Of the workers.
         local: Whether it can be cut otherwise than along the images.
     """
-    workers, axes = len(speeds), range(1, len(shape) - 1)
     images = _sorted(bands(shape, speeds, axis=0))
-    if not local or not axes or shape[0] >= workers:
+    if not local or len(shape) < 3 or shape[0] >= len(speeds):
         return [images]
+    found, many = list[Tiles](), len(speeds)
+    by_speed = sorted(range(many), key=lambda worker: -speeds[worker])
+    while many > 1:
+        # To send to many may take longer than what they compute; the fastest are left.
+        team = sorted(by_speed[:many])
+        for tiles in _all_used(shape, [speeds[worker] for worker in team]):
+            found.append(tuple((team[worker], box) for worker, box in tiles))
+        many //= 2
+    found.append(images)
+    return list(dict.fromkeys(found))
+
+
+def _all_used(shape: Sequence[int], speeds: Sequence[float]) -> list[Tiles]:
+    """Returns ways to cut an output among all of some workers."""
+    workers, axes = len(speeds), range(1, len(shape) - 1)
     found = [_sorted(bands(shape, speeds, axis)) for axis in axes]
     found.append(_sorted(blocks(shape, speeds)))
     if len(set(speeds)) == 1:
@@ -88,8 +102,7 @@ def tilings(
         if workers > _MANY:
             counts = sorted(counts, key=lambda each: (max(each), each))[: len(shape)]
         found += [tuple(enumerate(grid(shape, each))) for each in counts]
-    found.append(images)
-    return list(dict.fromkeys(found))
+    return found
 
 
 def parts(tiles: Tiles) -> tuple[int, ...]:
