@@ -43,6 +43,9 @@ _OPERATIONS_OF_CROSSING = 3
 """The same, in operations of Keras."""
 _CHAIN = 1e-6
 """Seconds that a chain must save to be one of its own."""
+_GAIN_OF_CHAIN = 0.01
+"""What a chain over workers must save of the time without them, to be one of its own:
+no prediction is better than that, and fewer chains send less."""
 _LEAST_GAIN = 0.05
 """What workers must save of the time without them, or nothing goes there: no prediction
 is better than that."""
@@ -174,6 +177,8 @@ class StretchSearch:
         self._rates, self._speeds = terms.rates, terms.speeds
         self._power = power(self._speeds, terms.straggling)
         self._whole = whole
+        self.charge = _GAIN_OF_CHAIN * sum(self._engine)
+        """Seconds that a chain over workers, or a coded layer, must save."""
         self._candidates = [self._ending(cut + 1) for cut in range(costs.cuts)]
 
     def keras(self, cut: int) -> float:
@@ -229,6 +234,8 @@ class StretchSearch:
                     continue
                 seconds, parts_ = ways[part.first][before]
                 seconds += part.seconds + holding * part.held
+                if part.by in ("workers", "coded"):
+                    seconds += self.charge
                 if part.chain is not None and before == "keras":
                     seconds += self._terms.crossing
                 place: _Place = "keras" if part.by == "coded" else part.by

@@ -72,7 +72,7 @@ def tile_seconds(stretch, after, to, able, speeds, coming):
     return min(found)
 
 
-def least_of_all(stretch, terms):
+def least_of_all(stretch, terms, charge):
     """Seconds of the best of all cuts and places, one by one."""
     able, speeds = terms.calibration, terms.speeds
     paths = StretchCosts(stretch)._paths
@@ -104,6 +104,7 @@ def least_of_all(stretch, terms):
                     if key not in known:
                         known[key] = cost(*key[:3], before)
                     total += known[key]
+                    total += charge if place == "workers" else 0.0
                     if place != "keras" and before == "keras":
                         total += terms.crossing
                     before = place
@@ -116,8 +117,10 @@ def test_the_cheapest_of_all_cuts_and_places_is_found(seed):
     stretch = network(seed, head=seed % 3 == 0)
     able = calibration(seed, speeds=(1.0, 0.5, 2.0) if seed % 2 else ())
     terms = Terms(able, 3)
-    found, parts = StretchSearch(StretchCosts(stretch), terms).cheapest({}, 0.0)
-    assert found == pytest.approx(least_of_all(stretch, terms), rel=1e-5)
+    search = StretchSearch(StretchCosts(stretch), terms)
+    found, parts = search.cheapest({}, 0.0)
+    least = least_of_all(stretch, terms, search.charge)
+    assert found == pytest.approx(least, rel=1e-5)
     assert [part.first for part in parts] == [0, *(part.last for part in parts[:-1])]
 
 
