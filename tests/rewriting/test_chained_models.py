@@ -368,11 +368,30 @@ def test_what_takes_no_workers() -> None:
     symbolic = keras.Input(_SHAPE)
     assert model(symbolic).shape == (None, 5)
     assert model.compute_output_shape((4, *_SHAPE)) == (4, 5)
-    assert _traced(model, lambda: model(inputs))
+    part = keras.Model(model.input, model.get_layer("first").output)
+    assert not _traced(model, lambda: part(inputs))
+    around = keras.Sequential([keras.Input(_SHAPE), model])
+    assert _traced(model, lambda: around(inputs))
     assert not _traced(model, lambda: model(inputs, training=True))
     plain(inputs, training=True)
     fk.close(model)
     assert_same(model(inputs), plain(inputs))
+
+
+def test_copies_of_a_model_have_nothing_of_it() -> None:
+    plain = _made(residual)
+    model = chained(plain)
+    inputs = tf.constant(_inputs(plain))
+    cloned = keras.models.clone_model(model)
+    cloned.set_weights(model.get_weights())
+    executor = fk.LocalExecutor(WORKERS)
+    coded = fk.distribute(model, executor, fallback="raise")
+    fk.close(model)
+    for one in (cloned, coded):
+        assert chained_graphs(one) == []
+        assert_same(one(inputs), plain(inputs))
+    assert len(fk.report(coded).converted) == 3
+    fk.close(coded)
 
 
 def test_a_model_of_products_alone_is_not_compiled_by_xla() -> None:

@@ -31,23 +31,14 @@ def _computed(
     return value
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "ends", "exactness"),
-    [
-        ("MobileNetV2", {"alpha": 0.35}, {"block_1_expand", "block_2_add"}, 1e-13),
-        # Operators of Python's, and factors that Keras has in float32 even here.
-        ("MobileNetV3Small", {"minimalistic": True}, {"rescaling"}, 1e-6),
-    ],
-)
-def test_networks_are_one_stretch(
-    name: str, options: dict[str, Any], ends: set[str], exactness: float
-) -> None:
+def test_a_network_is_one_stretch() -> None:
     keras.utils.set_random_seed(2)
-    kind: Any = getattr(keras.applications, name)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     try:
-        model = kind(weights=None, input_shape=(64, 32, 3), classes=7, **options)
+        model = keras.applications.MobileNetV2(
+            weights=None, input_shape=(64, 32, 3), classes=7, alpha=0.35
+        )
     finally:
         keras.config.set_dtype_policy(before)
     for layer in model.layers:
@@ -61,12 +52,12 @@ def test_networks_are_one_stretch(
     stretch = site.at((64, 32))
     assert {path for path, _ in stretch.ends} <= {layer.name for layer in model.layers}
     found = {path for path, _ in stretch.ends}
-    assert ends <= found
+    assert {"block_1_expand", "block_2_add"} <= found
     assert not any(path.startswith("block_2_expand") for path in found)
     images = np.random.default_rng(1).random((2, 64, 32, 3), np.float32)
     found = _computed(stretch, site.arrays(), images.astype("float64"))
     expected = model.predict(images, verbose=0)
-    assert abs(found - expected).max() < exactness * abs(expected).max()
+    assert abs(found - expected).max() < 1e-13 * abs(expected).max()
 
 
 def _conv(name: str, filters: int = 3, **options: Any) -> Any:
