@@ -15,7 +15,7 @@ from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import convolution_program
 from fcdcc_keras.planning.cost import narrowness
 from fcdcc_keras.programs import Dense, Merge, Program
-from fcdcc_keras.worker.engines.choice import engine_for
+from fcdcc_keras.worker.engines.choice import client_threads, engine_for
 from fcdcc_keras.worker.weights import Weights
 
 _ROUNDS = 7
@@ -94,7 +94,8 @@ def _difference(inputs: np.ndarray, many: int) -> float:
 
 def _by_engine(program: Program, inputs: np.ndarray, *weights: np.ndarray) -> float:
     held, engine = Weights(*weights), engine_for(program, "light")
-    return _median_of(lambda: held.run(inputs, program, engine))
+    threads = client_threads()
+    return _median_of(lambda: held.run(inputs, program, engine, threads))
 
 
 def random_layer(geometry: ConvGeometry) -> tuple[np.ndarray, np.ndarray]:
