@@ -75,7 +75,9 @@ class StretchSite:
         other names in every copy."""
         self.multiplies = any(known_class(type(layer)) for layer in writer.layers)
         """Whether it has a convolution or a matrix product."""
-        unique = {id(w): w for layer in writer.layers for w in layer.weights}
+        weights = (w for layer in writer.layers for w in layer.weights)
+        # No program has integers, as `Normalization` has to count by.
+        unique = {id(w): w for w in weights if w.dtype in _FLOATING}
         self._variables = list(unique.values())
         self._layers = list({id(layer): layer for layer in writer.layers}.values())
         self._made_of = list(map(_made_of, self._layers))

@@ -361,6 +361,20 @@ def _traced(model: keras.Model, run: Callable[[], Any]) -> int:
     return len(trace.records)
 
 
+def test_preprocessing_is_part_of_a_chain() -> None:
+    inputs = np.random.default_rng(1).random((4, *_SHAPE), np.float32)
+    norm = _L.Normalization(name="norm")
+    norm.adapt(inputs / 2)
+    x = keras.Input(_SHAPE, name="x")
+    y = _conv("conv")(norm(_L.Rescaling(0.5, name="half")(x)))
+    plain = keras.Model(x, y)
+    model = chained(plain)
+    assert fk.report(model).converted == ("half", "norm", "conv")
+    for way in (lambda one: one.predict(inputs, verbose=0), lambda one: one(inputs)):
+        assert_same(way(model), way(plain))
+    assert_same(plain.get_weights(), model.get_weights())
+
+
 def test_what_takes_no_workers() -> None:
     plain = _made(residual)
     model = chained(plain)
