@@ -17,7 +17,7 @@ from fcdcc_keras.layers.kinds import known_class
 from fcdcc_keras.partition.stretch import Stretch, crossings
 from fcdcc_keras.programs.program import DTYPES
 from fcdcc_keras.rewriting.graphs import ModelGraph
-from fcdcc_keras.rewriting.keras_internals import layers_inside
+from fcdcc_keras.rewriting.keras_internals import layers_inside, origin
 from fcdcc_keras.rewriting.programs import Writer
 from fcdcc_keras.rewriting.walk import is_graph, runs_as_kerass, walk
 
@@ -244,7 +244,9 @@ def _type(step: GraphStep) -> str:
 
 def _is_dense(tensor: Any) -> bool:
     """Returns whether a tensor is one of images with channels, and not sparse."""
-    sparse = tensor.sparse or getattr(tensor, "ragged", False)
+    # What Keras says of others is wrong: of a product with a number, that it is sparse.
+    given = isinstance(origin(tensor), keras.layers.InputLayer)
+    sparse = given and (tensor.sparse or getattr(tensor, "ragged", False))
     return not sparse and len(tensor.shape) > 1 and tensor.shape[-1] is not None
 
 

@@ -22,7 +22,7 @@ def chains_of(
     ends = [path for path, _ in site.at(site.size).ends]
     many = len(places)
     cuts = [ends[-(-len(ends) * part // many) - 1] for part in range(1, many + 1)]
-    chains = tuple(map(ChainPlan, cuts, places))
+    chains = tuple(map(ChainPlan, dict.fromkeys(cuts), places))
     return StretchPlan(site.graph, site.entry, site.size, chains)
 
 

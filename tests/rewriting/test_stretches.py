@@ -99,6 +99,17 @@ def test_a_u_net_is_one_stretch_unless_something_else_is_at_its_bottom() -> None
     assert parted == [("", "x", "down"), ("", "down", "low"), ("", "both", "end")]
 
 
+def test_products_with_numbers_are_not_sparse() -> None:
+    x = _input()
+    gate = _L.ReLU(6.0, name="relu")(_conv("a")(x) + 3.0) * (1.0 / 6.0)
+    y = _conv("b")(_L.Multiply(name="gated")([x, gate]))
+    (site,) = sites(keras.Model(x, y))
+    assert site.exit == "b"
+    assert "gated" in site.layers
+    sparse = keras.Input((4,), sparse=True, name="sparse")
+    assert sites(keras.Model(sparse, _L.Dense(2)(sparse))) == []
+
+
 def test_nobody_outside_reads_what_is_inside() -> None:
     x, other = _input(), _input("other")
     y = _conv("b")(_conv("a")(x))
