@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial, singledispatchmethod
 from heapq import heappop, heappush
 
@@ -268,8 +268,9 @@ class PieceRound:
         while self._late and self._late[0][0] <= now:
             _, piece, address = heappop(self._late)
             if address in self._on[piece]:
-                # What it has beside that will be late, too.
-                yield from self._copy(set(self._has[address]), now)
+                for late in self._has[address]:  # what it has beside will be, too
+                    self._want_another(late, address, now)
+        yield from self._assign(now)
         if now >= self._looked + self._look_every:
             self._looked = now
             yield Look(tuple(sorted(a for a, has in self._has.items() if has)))
@@ -292,6 +293,18 @@ class PieceRound:
         health = self._crew.health
         have = {a for a in self._on[piece] if a in health and not health[a].absent}
         return len(have | self._answers[piece]) < self._wanted[piece]
+
+    def _want_another(self, piece: int, late: str, now: float) -> None:
+        """Has as many more workers have a piece as are late with it, or will be."""
+        on = self._on[piece]
+        many = sum(who == late or self._is_late(piece, who, now) for who in on)
+        self._wanted[piece] = max(self._wanted[piece], many + self.collector.spare + 1)
+        self._short.add(piece)
+
+    def _is_late(self, piece: int, address: str, now: float) -> bool:
+        health = self._crew.health.get(address)
+        deadline = None if health is None else health.deadline((self, piece))
+        return deadline is not None and deadline <= now
 
     def _assign(self, now: float) -> Commands:
         """Sends pieces that too few workers have to those that end them soonest."""
@@ -337,14 +350,6 @@ class PieceRound:
     def _place(self, piece: int, worker: str) -> PlaceShare:
         self._placing.add((piece, worker))
         return PlaceShare(piece, worker)
-
-    def _copy(self, pieces: Collection[int], now: float) -> Commands:
-        """Sends one more copy of pieces that are late."""
-        for piece in pieces:
-            have = self._on[piece] | self._answers[piece]
-            self._wanted[piece] = max(self._wanted[piece], len(have) + 1)
-        self._short.update(pieces)
-        yield from self._assign(now)
 
     def _end(self, event: Answered | Failed, kind: Hashable | None) -> Health | None:
         piece, worker = event.slot, event.worker

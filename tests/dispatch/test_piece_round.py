@@ -185,6 +185,15 @@ def test_all_that_a_late_worker_has_is_copied():
     assert sends(told.tell(Tick(), max(late, 2.0))) == {(0, "b"), (1, "b")}
 
 
+def test_a_copy_in_time_is_enough():
+    told = Told("a", workers="abc", usual={"a": 1.0, "b": 1.2, "c": 9.0}, copies=2)
+    assert sends(told.begin()) == {(0, "a"), (0, "b")}
+    late = told.crew.health["a"].pace("kind", 0.0).late_after
+    assert sends(told.tell(Tick(), late)) == set()
+    later = told.crew.health["b"].pace("kind", 0.0).late_after
+    assert sends(told.tell(Tick(), later)) == {(0, "c")}
+
+
 def test_a_copy_that_is_late_too_is_copied_again():
     told = Told("a", workers="abc", usual=dict.fromkeys("abc", 1.0))
     told.begin()
