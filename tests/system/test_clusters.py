@@ -18,7 +18,7 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
-from benchmarks.faults.places import free_port
+from benchmarks.scheduler import free_port
 from fcdcc_keras.execution import patience
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.worker import process as worker_process
