@@ -58,7 +58,9 @@ def test_it_ends_with_what_one_device_takes_and_the_ratio(objective, tmp_path) -
 def test_the_documentation_shows_what_it_prints() -> None:
     page = (Path(__file__).parents[2] / "docs/choosing.md").read_text("utf-8")
     command, shown = re.search(
-        r"```text\n\$ fcdcc-keras plan (.*?)\n(.*?)```", page, re.DOTALL
+        r"```sh\nfcdcc-keras plan (VGG16 .*?)\n```\n\n```text\n(.*?)```",
+        page,
+        re.DOTALL,
     ).groups()
     printed = plan(*command.split()).stdout
     # Keras numbers the inputs of a process, and columns are as wide as their names.
