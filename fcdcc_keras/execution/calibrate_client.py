@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from statistics import median
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from fcdcc_keras.programs import Dense, Merge, Program
 from fcdcc_keras.worker.engines.choice import client_threads, engine_for
 from fcdcc_keras.worker.weights import Weights
 
-_ROUNDS = 7
+WARM, LEAST, ROUNDS = 0.1, 0.3, 3
+"""Seconds before anything counts, and those that do; and rounds of them at least."""
 _SMALLEST = 1e-9
 _PIXELS = 1 << 21
 """Numbers of the map that memory is measured with: 8 MiB."""
@@ -47,7 +47,7 @@ def client_speed(geometry: ConvGeometry) -> ClientSpeed:
         geometry: Of the convolution to measure with.
     """
     inputs, kernel = random_layer(geometry)
-    seconds = _median_of(lambda: convolve(inputs, kernel, geometry))
+    seconds = _usual(lambda: convolve(inputs, kernel, geometry))
     work = geometry.multiply_adds / narrowness(geometry.filters)
     kernel_rate, memory_rate, operation = _tensorflow()
     return ClientSpeed(work / seconds, kernel_rate, memory_rate, operation)
@@ -95,7 +95,7 @@ def _difference(inputs: np.ndarray, many: int) -> float:
 def _by_engine(program: Program, inputs: np.ndarray, *weights: np.ndarray) -> float:
     held, engine = Weights(*weights), engine_for(program, "light")
     threads = client_threads()
-    return _median_of(lambda: held.run(inputs, program, engine, threads))
+    return _usual(lambda: held.run(inputs, program, engine, threads))
 
 
 def random_layer(geometry: ConvGeometry) -> tuple[np.ndarray, np.ndarray]:
@@ -120,17 +120,40 @@ def _tensorflow() -> tuple[float, float, float]:
         return x
 
     # Reading the result waits for it.
-    dense = _median_of(lambda: tf.linalg.matmul(row, matrix).numpy())
-    relu = _median_of(lambda: tf.nn.relu(pixels)[0].numpy())
-    small = _median_of(lambda: chain(few).numpy()) / _CHAIN
+    dense = _usual(lambda: tf.linalg.matmul(row, matrix).numpy())
+    relu = _usual(lambda: tf.nn.relu(pixels)[0].numpy())
+    small = _usual(lambda: chain(few).numpy()) / _CHAIN
     itemsize = 4
     return _FEATURES**2 * itemsize / dense, 2 * _PIXELS * itemsize / relu, small
 
 
-def _median_of(run: Callable[[], object]) -> float:
-    spans = []
-    for _ in range(_ROUNDS + 1):
-        start = time.perf_counter()
+def _usual(run: Callable[[], object]) -> float:
+    return sustained(run, WARM, LEAST)
+
+
+def sustained(
+    run: Callable[[], object],
+    warm: float,
+    least: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Returns the seconds that something takes which is done over and over.
+
+    Without a pause, for as long as it takes that neither what a processor gives only
+    for a moment counts for much, nor what a ration takes back now and then.
+
+    Args:
+        run: Does it.
+        warm: Seconds before anything counts; it is done once at least.
+        least: Seconds that count; it is done ``ROUNDS`` times at least.
+        clock: Tells seconds.
+    """
+    start = now = clock()
+    while now == start or now - start < warm:
         run()
-        spans.append(time.perf_counter() - start)
-    return max(median(spans[1:]), _SMALLEST)
+        now = clock()
+    start, rounds = now, 0
+    while rounds < ROUNDS or now - start < least:
+        run()
+        now, rounds = clock(), rounds + 1
+    return max((now - start) / rounds, _SMALLEST)

@@ -1,10 +1,26 @@
 """Measuring a cluster, and distributing only what gains by it."""
 
+import math
+
 import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.execution import calibrate as calibration
-from fcdcc_keras.execution.calibrate import calibrate, measure, nonnegative
+from fcdcc_keras.execution import calibrate_client, calibrate_workers
+from fcdcc_keras.execution.calibrate import calibrate, measure
+from fcdcc_keras.execution.calibrate_figures import (
+    Sent,
+    Timed,
+    additions,
+    computing,
+    convolutions,
+    costs,
+    download,
+    links,
+    nonnegative,
+    round_trip,
+    upload,
+)
 from fcdcc_keras.execution.local import LOST
 
 
@@ -13,6 +29,10 @@ def few_rounds(monkeypatch):
     """Has figures be rough, for it is their order that is tested."""
     monkeypatch.setattr(calibration, "ROUNDS", 4)
     monkeypatch.setattr(calibration, "LEFT_OUT", 1)
+    monkeypatch.setattr(calibrate_client, "WARM", 0.0)
+    monkeypatch.setattr(calibrate_client, "LEAST", 0.0)
+    monkeypatch.setattr(calibrate_client, "ROUNDS", 1)
+    monkeypatch.setattr(calibrate_workers, "LONG", 0.0)
 
 
 def test_prices_are_found_and_never_negative():
@@ -34,9 +54,9 @@ def test_a_real_cluster_is_measured(client):
     assert 1e7 < found.engine_rate < 1e13
     assert 1e6 < found.engine_memory_rate < 1e13
     assert 1e6 < found.engine_kernel_rate < 1e13
-    assert found.worker_memory_rate < 1e15
+    assert found.worker_memory_rate > 1e6
     assert 0 < found.engine_operation < 1
-    assert 0 < found.worker_operation < 100
+    assert 0 <= found.worker_operation < 100
     assert fk.Calibration.from_dict(found.to_dict()) == found
     assert found.near
     held = client.run(lambda dask_worker: [str(k) for k in dask_worker.data])
@@ -49,12 +69,125 @@ def test_speeds_are_relative_to_the_usual_worker():
     assert calibration.speeds([{0: 1.0, 1: 1.2}]) == calibration.speeds([]) == ()
 
 
-def test_without_a_light_engine_workers_are_like_this_process(monkeypatch):
+def test_without_a_light_engine_that_has_no_figures(monkeypatch):
     monkeypatch.setattr(calibration, "engine_speed", lambda geometry: None)
-    found = measure(fk.LocalExecutor(3), 1)
+    found = measure(fk.LocalExecutor(3, engine="numpy"), 1)
     assert found.engine_rate == 0
-    slower = found.client_rate / found.worker_rate
-    assert found.worker_memory_rate == pytest.approx(found.client_memory_rate / slower)
+    assert 1e6 < found.worker_rate < 1e15
+
+
+class Rationed:
+    """A processor of which a burst is given after a pause, and then a share."""
+
+    def __init__(self, share, burst):
+        self.share, self.now, self._left = share, 0.0, burst
+
+    def __call__(self):
+        return self.now
+
+    def work(self, seconds):
+        at_once = min(seconds, self._left)
+        self._left -= at_once
+        self.now += at_once + (seconds - at_once) / self.share
+
+
+@pytest.mark.parametrize("each", [0.001, 0.02, 0.4])
+def test_what_is_sustained_counts_and_not_the_burst_after_a_pause(each):
+    processor = Rationed(share=0.25, burst=0.05)
+    took = calibrate_client.sustained(lambda: processor.work(each), 0.1, 0.3, processor)
+    assert took == pytest.approx(4 * each)
+
+
+def test_what_is_slow_is_done_a_few_times_and_what_is_quick_for_long(monkeypatch):
+    monkeypatch.setattr(calibrate_client, "ROUNDS", 3)
+    rounds = {}
+    for each in (5.0, 0.01):
+        processor, done = Rationed(1.0, 0.0), []
+
+        def run(each=each, processor=processor, done=done):
+            done.append(each)
+            processor.work(each)
+
+        calibrate_client.sustained(run, 0.1, 0.3, processor)
+        rounds[each] = len(done)
+    assert rounds[5.0] == 1 + 3
+    assert 39 <= rounds[0.01] <= 42
+
+
+KINDS = ((convolutions(28), 16), (convolutions(2), 32), (additions(384), 8))
+PRICES = {"operation": 2e-5, "memory": 1 / 6e9, "kernel": 1 / 3e9, "work": 1 / 13e9}
+
+
+def scripted(call, head_start, prices=PRICES):
+    """Returns pairs of programs, timed as a worker of known figures would be."""
+
+    def timed(sized):
+        cost = costs(sized)
+        steady = sum(a * b for a, b in zip(cost, prices.values(), strict=True))
+        return Timed(cost, max(0.0, steady + call - head_start))
+
+    kinds = (*KINDS, (additions(2), 256))
+    return [(timed(make(many // 4)), timed(make(many))) for make, many in kinds]
+
+
+@pytest.mark.parametrize("head_start", [0.0, 1e-3])
+def test_what_programs_tell_of_a_worker(head_start):
+    found = computing(scripted(call=3e-4, head_start=head_start), call=3e-4)
+    assert found.rate == pytest.approx(13e9)
+    assert found.kernel_rate == pytest.approx(3e9)
+    assert found.memory_rate == pytest.approx(6e9)
+    assert found.operation == pytest.approx(2e-5)
+    assert found.head_start == pytest.approx(head_start, abs=1e-9)
+
+
+def test_what_costs_a_worker_nothing_has_no_price():
+    free = {**PRICES, "operation": 0.0, "kernel": 0.0}
+    found = computing(scripted(3e-4, 0.0, free), 3e-4)
+    assert found.rate == pytest.approx(13e9)
+    assert found.kernel_rate > 1e14
+    assert found.operation < 1e-9
+
+
+def test_costs_are_those_that_plans_count():
+    # 3 convolutions and the mean; two maps each; 0.59 MB each; 3×3×128×128 a pixel.
+    operations, moved, kernels, work = costs(convolutions(4)(3))
+    pixels, channels = 4 * 4, 128
+    assert operations == 4
+    assert moved == 4 * channels * (3 * 2 * pixels + pixels + 1)
+    assert kernels == 3 * 4 * 9 * channels * channels
+    assert work == pytest.approx(3 * 9 * pixels * channels * (channels + 12))
+    assert costs(upload(64))[0] == costs(download(64))[0] == 1
+    assert costs(upload(64))[1] == costs(download(64))[1] == 4 * 16 * (64 * 256 + 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 6])
+def test_links(workers):
+    def ways(shared, own, fixed=0.002):
+        def sent(nbytes, speed):
+            one = max(nbytes / shared, nbytes / own) / speed
+            everyone = one + (workers - 1) * nbytes / shared / speed
+            return Sent(nbytes, fixed + everyone, fixed + one)
+
+        # The second way is the slower one.
+        return [(sent(1e6, v), sent(4e6, v)) for v in (1.5, 1.0)]
+
+    shared, own = links(ways(117e6, 117e6), workers)
+    assert (shared, own) == (pytest.approx(117e6), math.inf)
+    if workers > 1:
+        found = links(ways(1.4e9, 0.12e9), workers)
+        assert found == (pytest.approx(1.4e9), pytest.approx(0.12e9))
+    free = links(ways(1e15, 1e15), workers)
+    assert free == (pytest.approx(2e10), math.inf)  # no way is faster than memory
+
+
+def test_round_trips():
+    # 2 ms, of which 0.3 ms computed; each further worker costs the client 0.5 ms.
+    latency, message = round_trip(2e-3 + 5 * 5e-4, 2e-3, 3e-4, 6)
+    assert message == pytest.approx(5e-4)
+    assert latency == pytest.approx(2e-3 - 5e-4 - 3e-4)
+    assert round_trip(2e-3, 2e-3, 3e-4, 1) == (pytest.approx(1.7e-3), 0.0)
+    assert round_trip(1e-3, 2e-3, 3e-4, 6)[1] == 0.0
+    assert round_trip(1.0, 1e-3, 3e-4, 3)[0] > 0
 
 
 def test_too_few_answers():

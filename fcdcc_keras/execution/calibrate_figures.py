@@ -1,0 +1,237 @@
+"""What measured times of small programs say of workers and links. Pure.
+
+Each figure is of a difference: between a longer program and a shorter one of a kind,
+larger maps and smaller ones, all workers at once and one alone. So what comes with
+every call is in none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import median
+
+import numpy as np
+
+from fcdcc_keras.partition.boxes import SizedProgram, whole
+from fcdcc_keras.planning.operation_cost import EngineRates, OperationCosts
+from fcdcc_keras.programs import (
+    Convolution,
+    GlobalAveragePool,
+    Merge,
+    Operation,
+    Program,
+    Upsample,
+)
+
+CHANNELS = 128
+"""Of the maps that are convolved."""
+_FEW = 16
+"""Channels of other maps."""
+_SMALLEST, _FASTEST = 1e-9, 1e15
+_MEMORY = 2e10
+"""Bytes per second of memory, which no way to a worker exceeds; where they share it,
+what a transfer takes is lost in what the rest takes."""
+_OWN_LINK = 1.5
+"""Times as long as over the client's link, from which on a worker's own is slower."""
+_UNITS = (
+    EngineRates(operation=1.0),
+    EngineRates(memory_rate=1.0),
+    EngineRates(kernel_rate=1.0),
+    EngineRates(rate=1.0),
+)
+"""Each leaves but one kind of cost, as planned by."""
+
+
+def convolutions(size: int) -> Callable[[int], Sized]:
+    """Returns what makes chains of convolutions of maps, by their number.
+
+    Args:
+        size: Of the maps, along both axes.
+    """
+    same = (1, 1), (1, 1), ((1, 1), (1, 1))
+
+    def make(many: int) -> Sized:
+        chain = [Convolution((n,), (0,), *same) for n in range(many)]
+        kernel = (3, 3, CHANNELS, CHANNELS)
+        return _pooled(chain, CHANNELS, (size, size), (kernel,))
+
+    return make
+
+
+def additions(size: int) -> Callable[[int], Sized]:
+    """Returns what makes chains of additions of maps, by their number.
+
+    Args:
+        size: Of the maps, along both axes.
+    """
+
+    def make(many: int) -> Sized:
+        chain = [Merge((n, 1), (), "add") for n in range(1, many + 1)]
+        return _pooled([Upsample((0,), (), (size, size)), *chain], _FEW, (1, 1))
+
+    return make
+
+
+def upload(rows: int) -> Sized:
+    """Returns a program that reads a map and yields hardly anything."""
+    return _pooled([], _FEW, (rows, 256))
+
+
+def download(rows: int) -> Sized:
+    """Returns a program that reads hardly anything and yields a map."""
+    larger = Upsample((0,), (), (rows, 256))
+    return Program((_FEW,), 2, (larger,)), (1, 1, 1, _FEW)
+
+
+Sized = tuple[Program, tuple[int, int, int, int]]
+"""A program, and the shape of the one image that it reads."""
+
+
+def _pooled(
+    chain: Sequence[Operation],
+    channels: int,
+    size: tuple[int, int],
+    weights: tuple[tuple[int, ...], ...] = (),
+) -> Sized:
+    pool = GlobalAveragePool((len(chain),), (), True)
+    return Program((channels,), 2, (*chain, pool), weights), (1, *size, channels)
+
+
+def costs(sized: Sized) -> tuple[float, ...]:
+    """Returns a program's operations, bytes moved, bytes of kernel, multiply-adds."""
+    program, shape = sized
+    boxes = SizedProgram(program, [shape])
+    box = whole(boxes.shapes[-1])
+    needed, work = boxes.needed(box), boxes.work(box)
+    of = OperationCosts(program, boxes.shapes)
+    return tuple(sum(of.seconds(needed, work, unit)) for unit in _UNITS)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A program, and how long it took."""
+
+    costs: tuple[float, ...]
+    seconds: float
+    """Of a usual worker, by its own clock."""
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What a worker can do; ``Calibration`` says what the numbers mean."""
+
+    rate: float
+    kernel_rate: float
+    memory_rate: float
+    operation: float
+    head_start: float
+
+
+def computing(pairs: Sequence[tuple[Timed, Timed]], call: float) -> Computing:
+    """Returns what programs tell of who computed them.
+
+    Args:
+        pairs: A shorter and a longer program of each kind.
+        call: Seconds of one that computes hardly anything.
+    """
+    further = [np.subtract(longer.costs, shorter.costs) for shorter, longer in pairs]
+    seconds = [longer.seconds - shorter.seconds for shorter, longer in pairs]
+    prices = nonnegative([tuple(row) for row in further], seconds)
+    gained = []
+    for shorter, _ in pairs:
+        steady = float(np.dot(shorter.costs, prices))
+        gained.append(min(steady, steady + call - shorter.seconds))
+    operation, memory, kernel, work = prices
+    return Computing(
+        1 / max(work, 1 / _FASTEST),
+        1 / kernel if kernel else math.inf,
+        1 / memory if memory else math.inf,
+        operation,
+        max(0.0, median(gained)),
+    )
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How long maps of a size took on their way, one for each worker."""
+
+    nbytes: int
+    """Of each."""
+    to_all: float
+    """Seconds until all were there."""
+    to_one: float
+    """Seconds of one alone."""
+
+
+def links(ways: Sequence[tuple[Sent, Sent]], workers: int) -> tuple[float, float]:
+    """Returns bytes per second of the client's link, and of each worker's own.
+
+    The slower way counts. A worker's own is infinite where it is no slower: a byte to
+    one alone takes as long as one of those to all.
+
+    Args:
+        ways: Smaller and larger maps, each way.
+        workers: n.
+    """
+    together, each = 1 / _MEMORY, 0.0
+    for smaller, larger in ways:
+        more = larger.nbytes - smaller.nbytes
+        one = (larger.to_one - smaller.to_one) / more
+        everyone = (larger.to_all - smaller.to_all) / more
+        # What is done for a map before and after it is on its way is in both.
+        way = one if workers == 1 else (everyone - one) / (workers - 1)
+        together, each = max(together, way), max(each, one)
+    return 1 / together, 1 / each if each > _OWN_LINK * together else math.inf
+
+
+def round_trip(
+    to_all: float, to_one: float, call: float, workers: int
+) -> tuple[float, float]:
+    """Returns seconds of a round trip, and of the client for each worker.
+
+    Args:
+        to_all: Seconds of tiles that are hardly any, one for each worker.
+        to_one: Seconds of a single one.
+        call: Seconds of it that the worker computes.
+        workers: n.
+    """
+    message = 0.0
+    if workers > 1:
+        message = max(0.0, (to_all - to_one) / (workers - 1))
+    return max(to_one - message - call, _SMALLEST), message
+
+
+def nonnegative(
+    costs: Sequence[Sequence[float]], seconds: Sequence[float]
+) -> tuple[float, ...]:
+    """Returns the prices, none negative, that explain times best.
+
+    Relative errors count: each time is as important as any other.
+
+    Args:
+        costs: Of each run, a number of each kind.
+        seconds: Of each run.
+
+    Returns:
+        Seconds for each kind of cost.
+    """
+    times = np.maximum(np.asarray(seconds, float), _SMALLEST)
+    rows = np.asarray(costs, float) / times[:, None]
+    wanted, kinds = np.ones(len(times)), rows.shape[1]
+    best, least = np.zeros(kinds), math.inf
+    # The best of all has some prices of zero and is an ordinary least squares
+    # solution in the others.
+    for some in product((False, True), repeat=kinds):
+        prices = np.zeros(kinds)
+        if any(some):
+            # Kinds are of very different units.
+            unit = np.maximum(np.abs(rows[:, some]).max(axis=0), 1e-300)
+            found = np.linalg.lstsq(rows[:, some] / unit, wanted, rcond=None)[0]
+            prices[list(some)] = found / unit
+        error = float(np.linalg.norm(rows @ prices - wanted))
+        if (prices >= 0).all() and error < least:
+            best, least = prices, error
+    return tuple(map(float, best))

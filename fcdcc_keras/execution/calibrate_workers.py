@@ -1,0 +1,239 @@
+"""Measuring workers and links, with small programs that all workers run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from fcdcc_keras.coding.job import Placement
+from fcdcc_keras.coding.tiles import CutChain, TileJob
+from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.execution.base import Executor
+from fcdcc_keras.execution.calibrate_client import sustained
+from fcdcc_keras.execution.calibrate_figures import (
+    Computing,
+    Sent,
+    Sized,
+    Timed,
+    additions,
+    computing,
+    convolutions,
+    costs,
+    download,
+    links,
+    round_trip,
+    upload,
+)
+from fcdcc_keras.partition.boxes import SizedProgram, whole
+
+LONG = 0.15
+"""Seconds that a long program takes: longer than what a pause gives."""
+_SHORTER = 4
+"""Times that the shorter one of a pair is."""
+_PATIENCE = 10.0
+"""Seconds that workers get for a program."""
+_KINDS = (
+    # How chains are made, and the most that a long one has.
+    (convolutions(28), 64),
+    (convolutions(2), 64),
+    (additions(384), 64),
+    (additions(2), 512),
+)
+_MOST_ROWS = 512
+"""Of the map that is sent: 8 MiB."""
+
+
+@dataclass(frozen=True)
+class WorkerSpeed:
+    """What workers and links can do; ``Calibration`` says what the numbers mean."""
+
+    latency: float
+    message: float
+    bandwidth: float
+    worker_bandwidth: float
+    call: float
+    computing: Computing
+    seconds: tuple[Mapping[int, float], ...]
+    """Of programs, those that each worker took for it, by its number."""
+
+
+def workers_speed(executor: Executor) -> WorkerSpeed:
+    """Measures workers, all at once, and their links.
+
+    Args:
+        executor: The workers.
+
+    Raises:
+        ClusterError: Too few answered.
+    """
+    n, tiles = executor.workers, _Tiles(executor)
+    try:
+        tiny = additions(1)(1)
+        every, one = tiles.run(tiny), tiles.run(tiny, alone=True)
+        call = every.compute
+        latency, message = round_trip(every.wall, one.wall, call, n)
+        ways = [_transfers(tiles, way) for way in (upload, download)]
+        pairs, seconds = [], list[Mapping[int, float]]()
+        for make, most in _KINDS:
+            pair, by_worker = _chains(tiles, make, most)
+            pairs.append(pair)
+            seconds.append(by_worker)
+        bandwidth, own = links(ways, n)
+        found = computing(pairs, call)
+        return WorkerSpeed(
+            latency, message, bandwidth, own, call, found, tuple(seconds)
+        )
+    finally:
+        tiles.close()
+
+
+def _transfers(tiles: _Tiles, way: Callable[[int], Sized]) -> tuple[Sent, Sent]:
+    """Measures maps on their way to or from workers, of two sizes."""
+    rows = _SHORTER
+    while rows < _MOST_ROWS and tiles.run(way(rows), once=True).wall < LONG:
+        rows *= 2
+
+    def sent(rows: int) -> Sent:
+        sized = way(rows)
+        every, one = tiles.run(sized), tiles.run(sized, alone=True)
+        return Sent(rows * 256 * 16 * 4, every.away, one.away)
+
+    return sent(rows // _SHORTER), sent(rows)
+
+
+def _chains(
+    tiles: _Tiles, make: Callable[[int], Sized], most: int
+) -> tuple[tuple[Timed, Timed], Mapping[int, float]]:
+    """Measures a shorter and a longer chain; returns each worker's times as well."""
+    many = _SHORTER
+    while many < most and tiles.run(make(many), once=True).compute < LONG:
+        many *= 2
+    shorter, longer = (tiles.run(make(n)) for n in (many // _SHORTER, many))
+    both = (
+        Timed(costs(make(many // _SHORTER)), shorter.compute),
+        Timed(costs(make(many)), longer.compute),
+    )
+    return both, longer.seconds
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is known of a program that was run several times."""
+
+    wall: float
+    """Usual seconds of all."""
+    encode: float
+    """Usual seconds of cutting the inputs."""
+    seconds: Mapping[int, float]
+    """Usual seconds that each worker computed, by its number."""
+
+    @property
+    def compute(self) -> float:
+        """Seconds that a usual worker computed."""
+        return median(self.seconds.values())
+
+    @property
+    def away(self) -> float:
+        """Seconds that neither the client nor a worker was at work."""
+        return self.wall - self.encode - self.compute
+
+
+class _Tiles:
+    """Runs programs as tiles, an image for each worker."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._placed: dict[tuple[tuple[int, ...], ...], Placement] = {}
+
+    def run(self, sized: Sized, *, alone: bool = False, once: bool = False) -> _Run:
+        """Runs a program.
+
+        Args:
+            sized: The program.
+            alone: Whether one worker has it, not each.
+            once: Whether once is enough, beside the first time.
+
+        Raises:
+            ClusterError: Too few answered.
+        """
+        program, (_, *size) = sized
+        homes = self._executor.addresses[: 1 if alone else None]
+        shape = len(homes), *size
+        boxes = SizedProgram(program, [shape])
+        _, *rest = whole(boxes.shapes[-1])
+        parts = [
+            (home, (range(image, image + 1), *rest)) for image, home in enumerate(homes)
+        ]
+        name = f"calibration {len(program.operations)} {shape}"
+        chain = CutChain.of(name, boxes, parts)
+        placement, inputs = self._place(program.weights), np.ones(shape, np.float32)
+        took: list[dict[int, float]] = []
+        encode: list[float] = []
+
+        def run() -> None:
+            job = TileJob(name, [chain], [placement], inputs, timeout=_PATIENCE)
+            collector = self._executor.run_tiles(job)
+            if not collector.complete:
+                raise ClusterError(
+                    "Calibration needs workers that answer. Received: "
+                    f"{len(parts) - len(collector.missing)} of {len(parts)} answers "
+                    f"within {_PATIENCE:g} s. Look after the workers, or leave "
+                    "`objective` at 'price'."
+                )
+            took.append(
+                {
+                    one.worker: one.finished - one.started
+                    for one in collector.records
+                    if one.finished is not None and one.started is not None
+                }
+            )
+            encode.append(job.encode_time)
+
+        run()  # programs are made ready at first
+        first = len(took)
+        wall = _once(run) if once else sustained(run, 0.0, LONG)
+        took, encode = took[first:], encode[first:]
+        workers = {worker for each in took for worker in each}
+        return _Run(
+            wall,
+            median(encode),
+            {w: median(e[w] for e in took if w in e) for w in sorted(workers)},
+        )
+
+    def close(self) -> None:
+        """Frees what workers hold."""
+        for placement in self._placed.values():
+            self._executor.release(placement)
+
+    def _place(self, weights: tuple[tuple[int, ...], ...]) -> Placement:
+        if weights not in self._placed:
+            arrays = tuple(map(_kernel, weights))
+            self._placed[weights] = self._executor.place(
+                "calibration", partial(_for_each, arrays), wait=True, alike=True
+            )
+        return self._placed[weights]
+
+
+def _once(run: Callable[[], object]) -> float:
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def _kernel(shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a kernel that leaves a map's numbers about as large as they are."""
+    *size, channels, filters = shape
+    kernel = np.random.default_rng(0).normal(size=shape) / 1000
+    kernel[tuple(n // 2 for n in size)] = np.roll(np.eye(channels, filters), 1, 0)
+    return kernel.astype(np.float32)
+
+
+def _for_each(
+    arrays: tuple[np.ndarray, ...], slots: Sequence[int]
+) -> list[tuple[np.ndarray, ...]]:
+    return [arrays] * len(slots)
