@@ -12,7 +12,8 @@ from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 TRY_AGAIN = 2.0
 """Seconds after which one that was too slow is tried again."""
 AT_HOME = 1.25
-"""Times as long as elsewhere that a piece may take at home: it is ready there."""
+"""Times as long as elsewhere that a piece may take at a home that is busy: it is ready
+there."""
 
 
 class Choice:
@@ -42,7 +43,8 @@ class Choice:
             return None
         if piece.home in out or not holds(piece.home):
             return None
-        slow = self._each(piece, piece.home, now) > AT_HOME * self._most(piece, now)
+        # As slow as it may be it had its part cut for it, and has it ready.
+        slow = self._each(piece, piece.home, now) > TOO_SLOW * self._most(piece, now)
         return None if slow else piece.home
 
     def soonest(

@@ -39,7 +39,7 @@ class _Step:
         self.costs = OperationCosts(program, self.sized.shapes)
         self.all = whole(self.sized.shapes[-1])
         self.convolutions = sum(
-            isinstance(one, Convolution) for one in program.operations
+            isinstance(one, Convolution | Dense) for one in program.operations
         )
         self._known: dict[tuple[Box, EngineRates], tuple[Box, float, int]] = {}
 
@@ -96,7 +96,7 @@ class StretchCosts:
         return sum(step.sized.program.weight_bytes for step in steps)
 
     def convolutions(self, cut: int) -> int:
-        """Returns how many convolutions there are between a cut and the next."""
+        """Returns how many convolutions or products there are until the next cut."""
         return self._steps[cut].convolutions
 
     def seconds(self, engine: EngineRates) -> list[float]:

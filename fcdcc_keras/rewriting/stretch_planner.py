@@ -173,7 +173,7 @@ class StretchPlanner:
         calibration = self._terms.calibration
         for path in self._steps[cut]:
             one = self._examined.get(path)
-            if one is None or one.geometry is None or one.on_request:
+            if one is None or one.geometry is None:
                 continue
             if path in self._barred or not one.sized:
                 return None

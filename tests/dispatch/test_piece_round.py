@@ -129,13 +129,16 @@ def test_the_slow_get_nothing_while_others_are_sooner():
     assert sends(told.answer(0, "a", 1.0)) == {(4, "a")}
 
 
-def test_home_may_be_a_little_slower():
-    slower = 1.0 + 0.9 * (AT_HOME - 1.0)
-    told = Told("ab", usual={"a": slower, "b": 1.0})
-    assert (0, "a") in sends(told.begin())
-    much = 1.0 + 2.0 * (AT_HOME - 1.0)
-    told = Told("a", workers="abc", usual={"a": much, "b": 1.0, "c": 1.0})
-    assert sends(told.begin()) == {(0, "b")}
+def test_home_may_be_slower_for_its_part_was_cut_for_it():
+    for slow, goes in ((TOO_SLOW, "a"), (TOO_SLOW + 0.1, "b")):
+        told = Told("a", workers="abc", usual={"a": slow, "b": 1.0, "c": 1.0})
+        assert sends(told.begin()) == {(0, goes)}
+
+
+def test_home_may_be_busy_for_a_little_longer():
+    for mean, goes in ((2 * AT_HOME, "b"), (AT_HOME / 2, "a")):
+        told = Told("aa", workers="ab", usual={"a": mean, "b": 1.0})
+        assert {(0, "a"), (1, goes)} == sends(told.begin())
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
@@ -536,11 +539,6 @@ def test_when_all_is_over_nobody_is_given_weights():
     told.begin()
     told.answer(0, "a")
     assert told.fail(0, "b", lost_share=True) == [Free("b")]
-
-
-def test_home_may_be_just_so_much_slower():
-    told = Told("a", workers="abc", usual={"a": AT_HOME, "b": 1.0, "c": 1.0})
-    assert sends(told.begin()) == {(0, "a")}
 
 
 def test_one_that_was_too_slow_is_tried_again_by_a_copy():
