@@ -46,7 +46,7 @@ _LAYERS = (
     ),
 )
 """Much to encode and to decode."""
-_GEOMETRY = ConvGeometry((28, 28), 128, 128, (3, 3), padding="same")
+_GEOMETRY = ConvGeometry((56, 56), 128, 128, (3, 3), padding="same")
 """What this process convolves."""
 
 
@@ -105,7 +105,7 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
         engine_kernel_rate=math.inf if light is None else light.kernel_rate,
         engine_memory_rate=math.inf if light is None else light.memory_rate,
         engine_operation=0.0 if light is None else light.operation,
-        speeds=speeds(there.seconds),
+        speeds=speeds([there.seconds]),
     )
 
 

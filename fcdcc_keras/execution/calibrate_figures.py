@@ -8,7 +8,7 @@ every call is in none of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import median
@@ -20,6 +20,7 @@ from fcdcc_keras.planning.operation_cost import EngineRates, OperationCosts
 from fcdcc_keras.programs import (
     Convolution,
     GlobalAveragePool,
+    MaxPool,
     Merge,
     Operation,
     Program,
@@ -28,6 +29,12 @@ from fcdcc_keras.programs import (
 
 CHANNELS = 128
 """Of the maps that are convolved."""
+_SIDE = 28
+"""Of these maps."""
+_BALLAST = 4
+"""Convolutions of such maps: ten milliseconds and more."""
+WIDTH = 256
+"""Of the maps that are sent."""
 _FEW = 16
 """Channels of other maps."""
 _SMALLEST, _FASTEST = 1e-9, 1e15
@@ -44,60 +51,74 @@ _UNITS = (
 )
 """Each leaves but one kind of cost, as planned by."""
 
-
-def convolutions(size: int) -> Callable[[int], Sized]:
-    """Returns what makes chains of convolutions of maps, by their number.
-
-    Args:
-        size: Of the maps, along both axes.
-    """
-    same = (1, 1), (1, 1), ((1, 1), (1, 1))
-
-    def make(many: int) -> Sized:
-        chain = [Convolution((n,), (0,), *same) for n in range(many)]
-        kernel = (3, 3, CHANNELS, CHANNELS)
-        return _pooled(chain, CHANNELS, (size, size), (kernel,))
-
-    return make
-
-
-def additions(size: int) -> Callable[[int], Sized]:
-    """Returns what makes chains of additions of maps, by their number.
-
-    Args:
-        size: Of the maps, along both axes.
-    """
-
-    def make(many: int) -> Sized:
-        chain = [Merge((n, 1), (), "add") for n in range(1, many + 1)]
-        return _pooled([Upsample((0,), (), (size, size)), *chain], _FEW, (1, 1))
-
-    return make
-
-
-def upload(rows: int) -> Sized:
-    """Returns a program that reads a map and yields hardly anything."""
-    return _pooled([], _FEW, (rows, 256))
-
-
-def download(rows: int) -> Sized:
-    """Returns a program that reads hardly anything and yields a map."""
-    larger = Upsample((0,), (), (rows, 256))
-    return Program((_FEW,), 2, (larger,)), (1, 1, 1, _FEW)
-
-
 Sized = tuple[Program, tuple[int, int, int, int]]
 """A program, and the shape of the one image that it reads."""
 
 
-def _pooled(
-    chain: Sequence[Operation],
-    channels: int,
-    size: tuple[int, int],
-    weights: tuple[tuple[int, ...], ...] = (),
-) -> Sized:
-    pool = GlobalAveragePool((len(chain),), (), True)
-    return Program((channels,), 2, (*chain, pool), weights), (1, *size, channels)
+def convolutions(many: int) -> Sized:
+    """Returns a chain of convolutions of maps."""
+    return _chain([_convolution(n) for n in range(many)], (_SIDE, _SIDE))
+
+
+def small_convolutions(many: int) -> Sized:
+    """Returns a chain of convolutions of which reading the kernel is most."""
+    first = _ballast()
+    n = len(first)
+    return _chain([*first, *map(_convolution, range(n, n + many))], (_SIDE, _SIDE))
+
+
+def additions(many: int) -> Sized:
+    """Returns a chain of additions of maps that no cache holds."""
+    larger = Upsample((0,), (), (384, 384))
+    chain = [Merge((n, 1), (), "add") for n in range(1, many + 1)]
+    pool = GlobalAveragePool((many + 1,), (), True)
+    return Program((_FEW,), 2, (larger, *chain, pool)), (1, 1, 1, _FEW)
+
+
+def small_additions(many: int) -> Sized:
+    """Returns a chain of additions that are hardly any."""
+    first = _ballast()
+    n = len(first)
+    more = [Merge((m, n), (), "add") for m in range(n, n + many)]
+    return _chain([*first, *more], (_SIDE, _SIDE))
+
+
+def tiny() -> Sized:
+    """Returns a program that hardly computes anything."""
+    return upload(1)
+
+
+def upload(rows: int) -> Sized:
+    """Returns a program that reads a map and yields hardly anything."""
+    mean = GlobalAveragePool((0,), (), True)
+    return Program((_FEW,), 2, (mean,)), (1, rows, WIDTH, _FEW)
+
+
+def download(rows: int) -> Sized:
+    """Returns a program that reads hardly anything and yields a map."""
+    larger = Upsample((0,), (), (rows, WIDTH))
+    return Program((_FEW,), 2, (larger,)), (1, 1, 1, _FEW)
+
+
+def map_bytes(rows: int) -> int:
+    """Returns the bytes of a map that is sent."""
+    return rows * WIDTH * _FEW * 4
+
+
+def _ballast() -> list[Operation]:
+    """Returns what takes so long that what comes after it has no head start."""
+    most = MaxPool((_BALLAST,), (), (14, 14), (14, 14), ((0, 0), (0, 0)))
+    return [*map(_convolution, range(_BALLAST)), most]
+
+
+def _convolution(reads: int) -> Operation:
+    return Convolution((reads,), (0,), (1, 1), (1, 1), ((1, 1), (1, 1)))
+
+
+def _chain(chain: Sequence[Operation], size: tuple[int, int]) -> Sized:
+    kernel = (3, 3, CHANNELS, CHANNELS)
+    mean = GlobalAveragePool((len(chain),), (), True)
+    return Program((CHANNELS,), 2, (*chain, mean), (kernel,)), (1, *size, CHANNELS)
 
 
 def costs(sized: Sized) -> tuple[float, ...]:

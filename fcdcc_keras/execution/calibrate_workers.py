@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from statistics import mean, median
 from time import perf_counter
 
 import numpy as np
@@ -26,7 +26,11 @@ from fcdcc_keras.execution.calibrate_figures import (
     costs,
     download,
     links,
+    map_bytes,
     round_trip,
+    small_additions,
+    small_convolutions,
+    tiny,
     upload,
 )
 from fcdcc_keras.partition.boxes import SizedProgram, whole
@@ -39,10 +43,10 @@ _PATIENCE = 10.0
 """Seconds that workers get for a program."""
 _KINDS = (
     # How chains are made, and the most that a long one has.
-    (convolutions(28), 64),
-    (convolutions(2), 64),
-    (additions(384), 64),
-    (additions(2), 512),
+    (convolutions, 64),
+    (small_convolutions, 64),
+    (additions, 64),
+    (small_additions, 512),
 )
 _MOST_ROWS = 512
 """Of the map that is sent: 8 MiB."""
@@ -58,8 +62,8 @@ class WorkerSpeed:
     worker_bandwidth: float
     call: float
     computing: Computing
-    seconds: tuple[Mapping[int, float], ...]
-    """Of programs, those that each worker took for it, by its number."""
+    seconds: Mapping[int, float]
+    """That each worker took for a long program, by its number."""
 
 
 def workers_speed(executor: Executor) -> WorkerSpeed:
@@ -73,21 +77,14 @@ def workers_speed(executor: Executor) -> WorkerSpeed:
     """
     n, tiles = executor.workers, _Tiles(executor)
     try:
-        tiny = additions(1)(1)
-        every, one = tiles.run(tiny), tiles.run(tiny, alone=True)
+        every, one = tiles.run(tiny()), tiles.run(tiny(), alone=True)
         call = every.compute
         latency, message = round_trip(every.wall, one.wall, call, n)
         ways = [_transfers(tiles, way) for way in (upload, download)]
-        pairs, seconds = [], list[Mapping[int, float]]()
-        for make, most in _KINDS:
-            pair, by_worker = _chains(tiles, make, most)
-            pairs.append(pair)
-            seconds.append(by_worker)
+        chains = [_chains(tiles, make, most) for make, most in _KINDS]
         bandwidth, own = links(ways, n)
-        found = computing(pairs, call)
-        return WorkerSpeed(
-            latency, message, bandwidth, own, call, found, tuple(seconds)
-        )
+        found = computing([pair for pair, _ in chains], call)
+        return WorkerSpeed(latency, message, bandwidth, own, call, found, chains[0][1])
     finally:
         tiles.close()
 
@@ -101,7 +98,7 @@ def _transfers(tiles: _Tiles, way: Callable[[int], Sized]) -> tuple[Sent, Sent]:
     def sent(rows: int) -> Sent:
         sized = way(rows)
         every, one = tiles.run(sized), tiles.run(sized, alone=True)
-        return Sent(rows * 256 * 16 * 4, every.away, one.away)
+        return Sent(map_bytes(rows), every.away, one.away)
 
     return sent(rows // _SHORTER), sent(rows)
 
@@ -126,11 +123,11 @@ class _Run:
     """What is known of a program that was run several times."""
 
     wall: float
-    """Usual seconds of all."""
+    """Seconds of all."""
     encode: float
-    """Usual seconds of cutting the inputs."""
+    """Seconds of cutting the inputs."""
     seconds: Mapping[int, float]
-    """Usual seconds that each worker computed, by its number."""
+    """Seconds that each worker computed, by its number. All are means."""
 
     @property
     def compute(self) -> float:
@@ -195,15 +192,14 @@ class _Tiles:
             encode.append(job.encode_time)
 
         run()  # programs are made ready at first
-        first = len(took)
-        wall = _once(run) if once else sustained(run, 0.0, LONG)
-        took, encode = took[first:], encode[first:]
-        workers = {worker for each in took for worker in each}
-        return _Run(
-            wall,
-            median(encode),
-            {w: median(e[w] for e in took if w in e) for w in sorted(workers)},
-        )
+        wall = _once(run) if once else sustained(run, 0.0, 2 * LONG)
+        first, *later = took
+        seconds = {
+            # Who is much slower is given no more when others do it sooner.
+            worker: mean([r[worker] for r in later if worker in r] or [first[worker]])
+            for worker in sorted(set(first).union(*later))
+        }
+        return _Run(wall, mean(encode[1:]), seconds)
 
     def close(self) -> None:
         """Frees what workers hold."""

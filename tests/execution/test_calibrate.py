@@ -19,6 +19,8 @@ from fcdcc_keras.execution.calibrate_figures import (
     links,
     nonnegative,
     round_trip,
+    small_additions,
+    small_convolutions,
     upload,
 )
 from fcdcc_keras.execution.local import LOST
@@ -114,7 +116,12 @@ def test_what_is_slow_is_done_a_few_times_and_what_is_quick_for_long(monkeypatch
     assert 39 <= rounds[0.01] <= 42
 
 
-KINDS = ((convolutions(28), 16), (convolutions(2), 32), (additions(384), 8))
+KINDS = (
+    (convolutions, 16),
+    (small_convolutions, 32),
+    (additions, 8),
+    (small_additions, 256),
+)
 PRICES = {"operation": 2e-5, "memory": 1 / 6e9, "kernel": 1 / 3e9, "work": 1 / 13e9}
 
 
@@ -126,8 +133,7 @@ def scripted(call, head_start, prices=PRICES):
         steady = sum(a * b for a, b in zip(cost, prices.values(), strict=True))
         return Timed(cost, max(0.0, steady + call - head_start))
 
-    kinds = (*KINDS, (additions(2), 256))
-    return [(timed(make(many // 4)), timed(make(many))) for make, many in kinds]
+    return [(timed(make(many // 4)), timed(make(many))) for make, many in KINDS]
 
 
 @pytest.mark.parametrize("head_start", [0.0, 1e-3])
@@ -150,8 +156,8 @@ def test_what_costs_a_worker_nothing_has_no_price():
 
 def test_costs_are_those_that_plans_count():
     # 3 convolutions and the mean; two maps each; 0.59 MB each; 3×3×128×128 a pixel.
-    operations, moved, kernels, work = costs(convolutions(4)(3))
-    pixels, channels = 4 * 4, 128
+    operations, moved, kernels, work = costs(convolutions(3))
+    pixels, channels = 28 * 28, 128
     assert operations == 4
     assert moved == 4 * channels * (3 * 2 * pixels + pixels + 1)
     assert kernels == 3 * 4 * 9 * channels * channels
