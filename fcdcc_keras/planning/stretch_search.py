@@ -268,22 +268,21 @@ class StretchSearch:
         tiled = self._costs.tiled(last, self._speeds, self._rates.engine)
         for first, ways in sorted(tiled.items()):
             if first > barred:
-                part = self._tiles(first, last, ways, 0)
+                part = self._tiles(first, last, ways)
                 found += [(part, "keras"), (part, "client")]
-                coming = self._costs.nbytes(first)
-                found.append((self._tiles(first, last, ways, coming), "workers"))
+                # A tile needs parts of several before it, the last of which comes late:
+                # that they overlap is not counted on.
+                found.append((part, "workers"))
         return found
 
-    def _tiles(
-        self, first: int, last: int, ways: Sequence[Tiled], coming: int
-    ) -> StretchPart:
+    def _tiles(self, first: int, last: int, ways: Sequence[Tiled]) -> StretchPart:
         terms = self._terms
-        timed = [(chain_time(way.costs, self._rates, coming), way) for way in ways]
+        timed = [(chain_time(way.costs, self._rates), way) for way in ways]
         time, way = min(timed, key=lambda pair: rounded(pair[0].total))
         options = []
         for hedged in (True, False) if terms.hedged is None else (terms.hedged,):
             copies = 1 if hedged else terms.stragglers + 1
-            one = chain_time(way.costs, self._rates, coming, copies)
+            one = chain_time(way.costs, self._rates, copies=copies)
             law = chain_law(
                 one,
                 len(way.tiles),

@@ -36,6 +36,8 @@ INLINE = 500_000_000
 """Multiply-adds up to which a program runs on the worker's event loop: a thread
 would be asked and answer later than that one hears again, after some ten milliseconds,
 or on a small board a tenth of a second."""
+_LIGHT = 1 << 18
+"""Numbers that are ready to compute with at once."""
 _SMALL = 1 << 16
 """Bytes up to which an array is copied into its message: Dask's own way of sending
 arrays takes longer than the copy."""
@@ -100,7 +102,10 @@ class _Desk:
         except (OSError, ValueError) as error:
             return _answer(Reply(error=f"the client's memory is gone: {error}"))
         numbers = sum(array.size for array in weights.arrays)
-        if math.prod(request["shape"][:-1]) * numbers <= INLINE:
+        # To get large weights ready takes a small board seconds, in which it would
+        # answer nobody.
+        quick = numbers <= _LIGHT or weights.is_ready(request["program"])
+        if quick and math.prod(request["shape"][:-1]) * numbers <= INLINE:
             return _run(weights, request, data, target)
         return await asyncio.get_running_loop().run_in_executor(
             threads_of(self._worker), _run, weights, request, data, target

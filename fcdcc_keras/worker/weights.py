@@ -62,6 +62,10 @@ class Weights:
 
         return self._ready.get((program, engine), prepare)
 
+    def is_ready(self, program: str) -> bool:
+        """Returns whether a program is prepared, by what this worker has for it."""
+        return (program, None) in self._ready
+
     def run(
         self,
         inputs: np.ndarray,

@@ -29,6 +29,9 @@ class Recent(Generic[_Value]):
         self._made: OrderedDict[Hashable, _Value] = OrderedDict()
         self._lock = Lock()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._made
+
     def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
         """Returns what was made for a key, or makes it, one at a time."""
         with self._lock:
