@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from statistics import median
 
 import numpy as np
 
@@ -38,6 +36,7 @@ WIDTH = 256
 _FEW = 16
 """Channels of other maps."""
 _SMALLEST, _FASTEST = 1e-9, 1e15
+_STEPS = 100
 _MEMORY = 2e10
 """Bytes per second of memory, which no way to a worker exceeds; where they share it,
 what a transfer takes is lost in what the rest takes."""
@@ -155,13 +154,14 @@ def computing(pairs: Sequence[tuple[Timed, Timed]], call: float) -> Computing:
     """Returns what programs tell of who computed them.
 
     Args:
-        pairs: A shorter and a longer program of each kind.
+        pairs: A shorter and a longer program of each kind: of small additions,
+            additions, small convolutions, convolutions.
         call: Seconds of one that computes hardly anything.
     """
     further = [np.subtract(longer.costs, shorter.costs) for shorter, longer in pairs]
     seconds = [longer.seconds - shorter.seconds for shorter, longer in pairs]
-    prices = nonnegative([tuple(row) for row in further], seconds)
-    gained = []
+    prices = prices_of([tuple(row) for row in further], seconds)
+    gained = []  # of which the least is no noise
     for shorter, _ in pairs:
         steady = float(np.dot(shorter.costs, prices))
         gained.append(min(steady, steady + call - shorter.seconds))
@@ -171,7 +171,7 @@ def computing(pairs: Sequence[tuple[Timed, Timed]], call: float) -> Computing:
         1 / kernel if kernel else math.inf,
         1 / memory if memory else math.inf,
         operation,
-        max(0.0, median(gained)),
+        max(0.0, min(gained)),
     )
 
 
@@ -225,34 +225,24 @@ def round_trip(
     return max(to_one - message - call, _SMALLEST), message
 
 
-def nonnegative(
+def prices_of(
     costs: Sequence[Sequence[float]], seconds: Sequence[float]
 ) -> tuple[float, ...]:
-    """Returns the prices, none negative, that explain times best.
+    """Returns the price of each kind of cost, none negative.
 
-    Relative errors count: each time is as important as any other.
+    Each comes from the program that it is most of, less what the others are of that:
+    so what is wrong with one time hardly touches the other prices.
 
     Args:
-        costs: Of each run, a number of each kind.
-        seconds: Of each run.
+        costs: A square of numbers: in each row, the diagonal is of what costs most.
+        seconds: Of each row.
 
     Returns:
         Seconds for each kind of cost.
     """
-    times = np.maximum(np.asarray(seconds, float), _SMALLEST)
-    rows = np.asarray(costs, float) / times[:, None]
-    wanted, kinds = np.ones(len(times)), rows.shape[1]
-    best, least = np.zeros(kinds), math.inf
-    # The best of all has some prices of zero and is an ordinary least squares
-    # solution in the others.
-    for some in product((False, True), repeat=kinds):
-        prices = np.zeros(kinds)
-        if any(some):
-            # Kinds are of very different units.
-            unit = np.maximum(np.abs(rows[:, some]).max(axis=0), 1e-300)
-            found = np.linalg.lstsq(rows[:, some] / unit, wanted, rcond=None)[0]
-            prices[list(some)] = found / unit
-        error = float(np.linalg.norm(rows @ prices - wanted))
-        if (prices >= 0).all() and error < least:
-            best, least = prices, error
-    return tuple(map(float, best))
+    prices = np.zeros(len(seconds))
+    for _ in range(_STEPS):
+        for kind, (row, took) in enumerate(zip(costs, seconds, strict=True)):
+            others = float(np.dot(row, prices)) - row[kind] * prices[kind]
+            prices[kind] = max(0.0, (took - others) / row[kind])
+    return tuple(map(float, prices))

@@ -42,11 +42,11 @@ _SHORTER = 4
 _PATIENCE = 10.0
 """Seconds that workers get for a program."""
 _KINDS = (
-    # How chains are made, and the most that a long one has.
-    (convolutions, 64),
-    (small_convolutions, 64),
-    (additions, 64),
-    (small_additions, 512),
+    # How chains are made, and how many a long one has at least and at most.
+    (small_additions, 512, 512),
+    (additions, 4, 64),
+    (small_convolutions, 64, 64),
+    (convolutions, 4, 64),
 )
 _MOST_ROWS = 512
 """Of the map that is sent: 8 MiB."""
@@ -81,10 +81,10 @@ def workers_speed(executor: Executor) -> WorkerSpeed:
         call = every.compute
         latency, message = round_trip(every.wall, one.wall, call, n)
         ways = [_transfers(tiles, way) for way in (upload, download)]
-        chains = [_chains(tiles, make, most) for make, most in _KINDS]
+        chains = [_chains(tiles, *kind) for kind in _KINDS]
         bandwidth, own = links(ways, n)
         found = computing([pair for pair, _ in chains], call)
-        return WorkerSpeed(latency, message, bandwidth, own, call, found, chains[0][1])
+        return WorkerSpeed(latency, message, bandwidth, own, call, found, chains[-1][1])
     finally:
         tiles.close()
 
@@ -92,8 +92,11 @@ def workers_speed(executor: Executor) -> WorkerSpeed:
 def _transfers(tiles: _Tiles, way: Callable[[int], Sized]) -> tuple[Sent, Sent]:
     """Measures maps on their way to or from workers, of two sizes."""
     rows = _SHORTER
-    while rows < _MOST_ROWS and tiles.run(way(rows), once=True).wall < LONG:
-        rows *= 2
+    while rows < _MOST_ROWS:
+        least = tiles.run(way(rows), often=False).least
+        if least >= LONG:
+            break
+        rows *= _more(least)
 
     def sent(rows: int) -> Sent:
         sized = way(rows)
@@ -103,13 +106,20 @@ def _transfers(tiles: _Tiles, way: Callable[[int], Sized]) -> tuple[Sent, Sent]:
     return sent(rows // _SHORTER), sent(rows)
 
 
+def _more(seconds: float) -> int:
+    """Returns how many times as much is to be tried next."""
+    return 4 if 4 * seconds < LONG else 2
+
+
 def _chains(
-    tiles: _Tiles, make: Callable[[int], Sized], most: int
+    tiles: _Tiles, make: Callable[[int], Sized], many: int, most: int
 ) -> tuple[tuple[Timed, Timed], Mapping[int, float]]:
     """Measures a shorter and a longer chain; returns each worker's times as well."""
-    many = _SHORTER
-    while many < most and tiles.run(make(many), once=True).compute < LONG:
-        many *= 2
+    while many < most:
+        least = min(tiles.run(make(many), often=False).seconds.values())
+        if least >= LONG:
+            break
+        many *= _more(least)
     shorter, longer = (tiles.run(make(n)) for n in (many // _SHORTER, many))
     both = (
         Timed(costs(make(many // _SHORTER)), shorter.compute),
@@ -124,6 +134,8 @@ class _Run:
 
     wall: float
     """Seconds of all."""
+    least: float
+    """Seconds of the quickest run."""
     encode: float
     """Seconds of cutting the inputs."""
     seconds: Mapping[int, float]
@@ -147,13 +159,14 @@ class _Tiles:
         self._executor = executor
         self._placed: dict[tuple[tuple[int, ...], ...], Placement] = {}
 
-    def run(self, sized: Sized, *, alone: bool = False, once: bool = False) -> _Run:
+    def run(self, sized: Sized, *, alone: bool = False, often: bool = True) -> _Run:
         """Runs a program.
 
         Args:
             sized: The program.
             alone: Whether one worker has it, not each.
-            once: Whether once is enough, beside the first time.
+            often: Whether it is run for long; else a few times, to learn how long
+                it takes at least.
 
         Raises:
             ClusterError: Too few answered.
@@ -171,8 +184,10 @@ class _Tiles:
         placement, inputs = self._place(program.weights), np.ones(shape, np.float32)
         took: list[dict[int, float]] = []
         encode: list[float] = []
+        walls: list[float] = []
 
         def run() -> None:
+            began = perf_counter()
             job = TileJob(name, [chain], [placement], inputs, timeout=_PATIENCE)
             collector = self._executor.run_tiles(job)
             if not collector.complete:
@@ -190,16 +205,17 @@ class _Tiles:
                 }
             )
             encode.append(job.encode_time)
+            walls.append(perf_counter() - began)
 
         run()  # programs are made ready at first
-        wall = _once(run) if once else sustained(run, 0.0, 2 * LONG)
+        wall = sustained(run, 0.0, 2 * LONG if often else 0.0)
         first, *later = took
         seconds = {
             # Who is much slower is given no more when others do it sooner.
             worker: mean([r[worker] for r in later if worker in r] or [first[worker]])
             for worker in sorted(set(first).union(*later))
         }
-        return _Run(wall, mean(encode[1:]), seconds)
+        return _Run(wall, min(walls[1:]), mean(encode[1:]), seconds)
 
     def close(self) -> None:
         """Frees what workers hold."""
@@ -213,12 +229,6 @@ class _Tiles:
                 "calibration", partial(_for_each, arrays), wait=True, alike=True
             )
         return self._placed[weights]
-
-
-def _once(run: Callable[[], object]) -> float:
-    start = perf_counter()
-    run()
-    return perf_counter() - start
 
 
 def _kernel(shape: tuple[int, ...]) -> np.ndarray:

@@ -17,7 +17,7 @@ from fcdcc_keras.execution.calibrate_figures import (
     costs,
     download,
     links,
-    nonnegative,
+    prices_of,
     round_trip,
     small_additions,
     small_convolutions,
@@ -34,16 +34,17 @@ def few_rounds(monkeypatch):
     monkeypatch.setattr(calibrate_client, "WARM", 0.0)
     monkeypatch.setattr(calibrate_client, "LEAST", 0.0)
     monkeypatch.setattr(calibrate_client, "ROUNDS", 1)
-    monkeypatch.setattr(calibrate_workers, "LONG", 0.0)
+    monkeypatch.setattr(calibrate_workers, "LONG", 0.005)
 
 
 def test_prices_are_found_and_never_negative():
-    costs = [(1.0, 2.0, 0.0), (3.0, 1.0, 1.0), (1.0, 5.0, 2.0), (2.0, 2.0, 7.0)]
+    costs = [(9.0, 2.0, 0.0), (3.0, 8.0, 1.0), (1.0, 2.0, 7.0)]
     true = (0.5, 0.0, 2.0)
     seconds = [sum(a * b for a, b in zip(c, true, strict=True)) for c in costs]
-    assert nonnegative(costs, seconds) == pytest.approx(true)
-    # The second would have to be negative: without it, the nearest.
-    assert nonnegative([(1.0, 0.0), (1.0, 1.0)], [2.0, 1.0])[1] == 0.0
+    assert prices_of(costs, seconds) == pytest.approx(true)
+    # The second would have to be negative; the others are as without it.
+    seconds[1] -= 1.0
+    assert prices_of(costs, seconds) == pytest.approx(true)
 
 
 def test_a_real_cluster_is_measured(client):
@@ -117,10 +118,10 @@ def test_what_is_slow_is_done_a_few_times_and_what_is_quick_for_long(monkeypatch
 
 
 KINDS = (
-    (convolutions, 16),
-    (small_convolutions, 32),
-    (additions, 8),
     (small_additions, 256),
+    (additions, 8),
+    (small_convolutions, 32),
+    (convolutions, 16),
 )
 PRICES = {"operation": 2e-5, "memory": 1 / 6e9, "kernel": 1 / 3e9, "work": 1 / 13e9}
 
