@@ -27,7 +27,7 @@ _FEATURES = 4096
 _CHAIN = 64
 _SIDE, _CHANNELS = 512, 8
 """Of the map that an engine's memory is measured with: as many numbers."""
-_ADDITIONS = 4
+_ADDITIONS = 16
 
 
 @dataclass(frozen=True)

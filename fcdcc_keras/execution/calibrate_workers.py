@@ -179,7 +179,8 @@ class _Tiles:
         parts = [
             (home, (range(image, image + 1), *rest)) for image, home in enumerate(homes)
         ]
-        name = f"calibration {len(program.operations)} {shape}"
+        # Of its own for each program: what is usual of one is late for another.
+        name = f"calibration {hash((program, shape))}"
         chain = CutChain.of(name, boxes, parts)
         placement, inputs = self._place(program.weights), np.ones(shape, np.float32)
         took: list[dict[int, float]] = []
