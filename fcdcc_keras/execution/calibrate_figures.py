@@ -219,10 +219,12 @@ def round_trip(
         call: Seconds of it that the worker computes.
         workers: n.
     """
+    trip = max(to_one - call, _SMALLEST)
     message = 0.0
     if workers > 1:
-        message = max(0.0, (to_all - to_one) / (workers - 1))
-    return max(to_one - message - call, _SMALLEST), message
+        # Noise must not make all of a round trip the client's own.
+        message = min(max(0.0, (to_all - to_one) / (workers - 1)), trip / 2)
+    return trip - message, message
 
 
 def prices_of(
