@@ -156,9 +156,11 @@ def closing_words(result: DemoResult) -> str:
         "compete for the cores of one machine, so coded is slower than plain; it is "
         "meant for workers that are machines of their own, each too slow, too small "
         "or too unreliable to do it alone.\n"
-        "Next: start workers on your own machines with `fcdcc-keras worker "
-        "SCHEDULER_ADDRESS`, and distribute your own Keras model with "
-        "`fcdcc_keras.distribute(model, client, stragglers=2)`; README.md shows how."
+        "Next: `fcdcc-keras plan VGG16 --device pi4 --workers 6` says what six boards "
+        "at a router would bring. Start workers on your own machines with "
+        "`fcdcc-keras worker SCHEDULER_ADDRESS`, and distribute your own Keras model "
+        "with `fcdcc_keras.distribute(model, client, stragglers=2)`; README.md shows "
+        "how."
     )
 
 

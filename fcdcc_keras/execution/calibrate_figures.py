@@ -139,6 +139,10 @@ class Timed:
     """Of a usual worker, by its own clock."""
 
 
+_WORK = 0.5
+"""Least part of a long convolution's time that is multiply-adds."""
+
+
 @dataclass(frozen=True)
 class Computing:
     """What a worker can do; ``Calibration`` says what the numbers mean."""
@@ -166,6 +170,9 @@ def computing(pairs: Sequence[tuple[Timed, Timed]], call: float) -> Computing:
         steady = float(np.dot(shorter.costs, prices))
         gained.append(min(steady, steady + call - shorter.seconds))
     operation, memory, kernel, work = prices
+    _, longest = pairs[-1]
+    # Noise must not make all of a long convolution what is beside it.
+    work = max(work, _WORK * longest.seconds / longest.costs[-1])
     return Computing(
         1 / max(work, 1 / _FASTEST),
         1 / kernel if kernel else math.inf,

@@ -14,7 +14,7 @@ from fcdcc_keras.partition.boxes import Box, SizedProgram, whole
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning.operation_cost import EngineRates, OperationCosts
 from fcdcc_keras.planning.tile_time import TileCost
-from fcdcc_keras.planning.tiles import Tiles, coming_first, nbytes, tilings
+from fcdcc_keras.planning.tiles import Tiles, nbytes, tilings
 from fcdcc_keras.programs import Convolution, Dense
 
 
@@ -159,7 +159,6 @@ class StretchCosts:
                     self._nbytes(first, boxes[number]),
                     seconds[number],
                     answers[number],
-                    coming_first(boxes[number], shape),
                 )
                 for number, (worker, _) in enumerate(tiles)
             )

@@ -2,8 +2,7 @@
 
 Between two cuts all is computed by the workers, in tiles; by the client's own engine;
 by plain Keras, which then is no part of a chain; or, where it has one convolution
-alone, as a coded layer. What a chain costs depends on the one before only in so far as
-this was on workers: then its tiles set out while the last parts of their input come.
+alone, as a coded layer.
 """
 
 from __future__ import annotations
@@ -269,10 +268,7 @@ class StretchSearch:
         for first, ways in sorted(tiled.items()):
             if first > barred:
                 part = self._tiles(first, last, ways)
-                found += [(part, "keras"), (part, "client")]
-                # A tile needs parts of several before it, the last of which comes late:
-                # that they overlap is not counted on.
-                found.append((part, "workers"))
+                found += [(part, before) for before in _EVERY]
         return found
 
     def _tiles(self, first: int, last: int, ways: Sequence[Tiled]) -> StretchPart:
@@ -282,7 +278,7 @@ class StretchSearch:
         options = []
         for hedged in (True, False) if terms.hedged is None else (terms.hedged,):
             copies = 1 if hedged else terms.stragglers + 1
-            one = chain_time(way.costs, self._rates, copies=copies)
+            one = chain_time(way.costs, self._rates, copies)
             law = chain_law(
                 one,
                 len(way.tiles),

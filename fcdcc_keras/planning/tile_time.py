@@ -2,8 +2,9 @@
 
 The client hands over one tile after another; its link carries them one after another up
 and what comes of them down. A worker begins when its tile is there, not when all are,
-and the first answers come down while others are computed. Where the chain before was on
-workers too, a tile is sent as soon as the parts that it needs have come.
+and the first answers come down while others are computed. Where one chain follows
+another on the workers, a tile needs parts of several before it, the last of which comes
+late: that these overlap is not counted on.
 """
 
 from __future__ import annotations
@@ -96,8 +97,6 @@ class TileCost:
     """That its worker computes."""
     answer: float
     """Bytes."""
-    after: float = 1.0
-    """The part of the chain's input that must be there before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -112,25 +111,19 @@ class ChainTime:
     """Seconds of that worker's tiles on their way."""
 
 
-def chain_time(
-    tiles: Sequence[TileCost], rates: Rates, coming: float = 0.0, copies: int = 1
-) -> ChainTime:
+def chain_time(tiles: Sequence[TileCost], rates: Rates, copies: int = 1) -> ChainTime:
     """Returns how long a chain takes.
 
     Args:
         tiles: In the order in which they are sent.
         rates: What they are sent and computed by.
-        coming: Bytes of input that come down one after another just before, from
-            workers; the client's own is all there at once.
         copies: Of each tile, to different workers; the first counts.
     """
-    window = coming / rates.bandwidth
-    client = up = -math.inf
+    client, up = 0.0, -math.inf
     free: dict[int, float] = {}
     work: dict[int, float] = {}
     done: list[tuple[float, float]] = []
     for tile in tiles:
-        client = max(client, window * (tile.after - 1.0))
         client += rates.message + tile.upload / rates.copying
         start = max(up, client)
         up = start + tile.upload / rates.bandwidth

@@ -18,7 +18,6 @@ __all__ = [
     "Rates",
     "Tiles",
     "best_tiles",
-    "coming_first",
     "nbytes",
     "parts",
     "tilings",
@@ -110,19 +109,6 @@ def parts(tiles: Tiles) -> tuple[int, ...]:
     boxes = [box for _, box in tiles]
     counts = tuple(len(set(rows)) for rows in zip(*boxes, strict=True))
     return counts if math.prod(counts) == len(set(boxes)) else ()
-
-
-def coming_first(box: Box, shape: Sequence[int]) -> float:
-    """Returns the part of a value that has come when all of a box has, row by row.
-
-    Args:
-        box: What is needed of it.
-        shape: Of all of it, ``(B, H, W, C)``.
-    """
-    part = 1.0
-    for rows, size in reversed(list(zip(box, shape[:-1], strict=True))):
-        part = (rows.stop - 1 + part) / size
-    return part
 
 
 def nbytes(box: Box, channels: int, dtype: str) -> int:

@@ -51,11 +51,11 @@ def test_a_real_cluster_is_measured(client):
     found = calibrate(client)
     assert 1e-5 < found.latency < 10
     assert found.bandwidth > 1e5
-    # Of differences of times so short noise may leave nothing: then it is not slow.
-    assert found.worker_rate > 1e7
+    assert 1e7 < found.worker_rate < 1e13
     assert 1e7 < found.client_rate < 1e13
     assert 1e6 < found.coding_rate < 1e13
     assert 1e7 < found.engine_rate < 1e13
+    # Of a difference of times so short noise may leave nothing: then it is not slow.
     assert found.engine_memory_rate > 1e6
     assert 1e6 < found.engine_kernel_rate < 1e13
     assert found.worker_memory_rate > 1e6

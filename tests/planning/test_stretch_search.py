@@ -25,7 +25,7 @@ from fcdcc_keras.planning.tile_time import (
     keras_engine,
     own_engine,
 )
-from fcdcc_keras.planning.tiles import coming_first, nbytes, tilings
+from fcdcc_keras.planning.tiles import nbytes, tilings
 from tests.planning.stretches_to_plan import (
     all_of,
     calibration,
@@ -45,7 +45,7 @@ BOARDS = Calibration(
 """Of the deep network they take half a second for each layer."""
 
 
-def tile_seconds(stretch, after, to, able, speeds, coming):
+def tile_seconds(stretch, after, to, able, speeds):
     """Of the best tiles, each walked back through the whole chain at once."""
     program, rates = sized(stretch, after, to), Rates.of(able)
     costs = OperationCosts(program.program, program.shapes)
@@ -65,10 +65,9 @@ def tile_seconds(stretch, after, to, able, speeds, coming):
                     nbytes(needed[0], shape[-1], "float32"),
                     spent / speeds[worker],
                     nbytes(box, output[-1], "float32"),
-                    coming_first(needed[0], shape),
                 )
             )
-        found.append(chain_time(asked, rates, coming).total)
+        found.append(chain_time(asked, rates).total)
     return min(found)
 
 
@@ -76,18 +75,15 @@ def least_of_all(stretch, terms, charge):
     """Seconds of the best of all cuts and places, one by one."""
     able, speeds = terms.calibration, terms.speeds
     paths = StretchCosts(stretch)._paths
-    engines = {"keras": keras_engine(able), "client": own_engine(able)}
+    keras = keras_engine(able)
+    engines = {"keras": keras, "client": own_engine(able) or keras}
     cuts, best = len(paths) - 1, math.inf
     known: dict[object, float] = {}
 
-    def cost(first, last, place, before):
+    def cost(first, last, place):
         after, to = paths[first], paths[last]
         if place == "workers":
-            came = 0.0
-            if before == "workers":
-                x = sized(stretch, after, to).shapes[0]
-                came = 4.0 * math.prod(x)
-            return _CHAIN + tile_seconds(stretch, after, to, able, speeds, came)
+            return _CHAIN + tile_seconds(stretch, after, to, able, speeds)
         program = sized(stretch, after, to)
         box = all_of(program)
         costs = OperationCosts(program.program, program.shapes)
@@ -100,9 +96,9 @@ def least_of_all(stretch, terms, charge):
             for places in product(("keras", "client", "workers"), repeat=many + 1):
                 total, before = 0.0, "keras"
                 for number, place in enumerate(places):
-                    key = ends[number], ends[number + 1], place, before == "workers"
+                    key = ends[number], ends[number + 1], place
                     if key not in known:
-                        known[key] = cost(*key[:3], before)
+                        known[key] = cost(*key)
                     total += known[key]
                     total += charge if place == "workers" else 0.0
                     if place != "keras" and before == "keras":
@@ -122,6 +118,15 @@ def test_the_cheapest_of_all_cuts_and_places_is_found(seed):
     least = least_of_all(stretch, terms, search.charge)
     assert found == pytest.approx(least, rel=1e-5)
     assert [part.first for part in parts] == [0, *(part.last for part in parts[:-1])]
+
+
+def test_chains_that_follow_each_other_on_workers_are_found():
+    able = replace(BOARDS, bandwidth=1e7, latency=1e-4)
+    stretch, terms = deep(4), Terms(able, 6)
+    search = StretchSearch(StretchCosts(stretch), terms)
+    found, parts = search.cheapest({}, 0.0)
+    assert [part.by for part in parts] == ["workers", "workers"]
+    assert found == pytest.approx(least_of_all(stretch, terms, search.charge), rel=1e-5)
 
 
 def test_the_networks_are_computed_in_all_places():

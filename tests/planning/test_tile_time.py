@@ -42,15 +42,6 @@ def test_each_figure_counts(figures, total):
     assert chain_time(TWO, replace(RATES, **figures)).total == pytest.approx(total)
 
 
-def test_tiles_set_out_while_their_input_is_coming():
-    # 40 bytes of it come in 4 s; the first tile needs a quarter, the second all.
-    first, second = replace(TWO[0], after=0.25), TWO[1]
-    time = chain_time([first, second], RATES, coming=40.0)
-    # Up: from −3 until −1, from 0 until 3. Computed: until 4 and 8. Down: until 9.
-    assert time.total == 9.5
-    assert chain_time([first, second], RATES).total == 11.5
-
-
 def test_copies_take_the_link_and_the_workers():
     time = chain_time(TWO, RATES, copies=2)
     # Both are computed until 10; then each worker ends what it began: until 15.

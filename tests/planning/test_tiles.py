@@ -7,7 +7,7 @@ import pytest
 
 from fcdcc_keras.partition.boxes import SizedProgram, slices
 from fcdcc_keras.planning.tile_time import Rates
-from fcdcc_keras.planning.tiles import best_tiles, coming_first, parts, tilings
+from fcdcc_keras.planning.tiles import best_tiles, parts, tilings
 from tests.planning.stretches_to_plan import deep
 
 SHAPE = (1, 12, 8, 3)
@@ -39,15 +39,6 @@ def test_where_there_are_images_enough_each_worker_has_some():
     assert [len(box[0]) for _, box in tiles] == [2, 2, 3]
     one = SizedProgram(deep(1, head=True).program, [(1, 32, 32, 64)])
     assert [worker for worker, _ in best_tiles(one, (1.0, 2.0))] == [1]
-
-
-def test_rows_come_one_after_another():
-    whole = tuple(map(range, SHAPE[:-1]))
-    assert coming_first(whole, SHAPE) == 1.0
-    assert coming_first((range(1), range(3), range(8)), SHAPE) == 0.25
-    assert coming_first((range(1), range(2, 3), range(4)), SHAPE) == pytest.approx(
-        (2 + 0.5) / 12
-    )
 
 
 def test_what_is_no_grid_has_no_parts():

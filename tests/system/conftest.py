@@ -1,14 +1,19 @@
-"""Code blocks of README and the documentation, and scripts, for tests that run them."""
+"""Code blocks and scripts for tests that run them; workers for those that stop them."""
 
+import os
 import re
 import runpy
+import signal
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from distributed import Client
+
+from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(
@@ -81,3 +86,28 @@ def run_example():
         return printed.getvalue()
 
     return run
+
+
+WORKERS = 5
+"""Of the cluster whose workers are stopped and killed."""
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Worker processes, which their nannies start again when they are killed."""
+    owner = start_local_cluster(WORKERS)
+    yield owner
+    stop_local_cluster(owner)
+
+
+@pytest.fixture
+def cluster(processes):
+    """A client of its own, of all the workers; what was stopped runs again after."""
+    address = processes.scheduler.address
+    with Client(address, set_as_default=False, direct_to_workers=True) as client:
+        client.wait_for_workers(WORKERS, timeout=60)
+        client.pids = client.run(os.getpid)
+        yield client
+        for pid in client.pids.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -3,42 +3,19 @@
 import os
 import signal
 import time
-from contextlib import suppress
 
 import keras
 import numpy as np
 import pytest
-from distributed import Client
 
 import fcdcc_keras as fk
 from fcdcc_keras.dispatch import piece_round as rules
-from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
 from fcdcc_keras.rewriting.distribute import sessions
 
 WORKERS = 5
 SIZE = (96, 96)
-
-
-@pytest.fixture(scope="module")
-def processes():
-    owner = start_local_cluster(WORKERS)
-    yield owner
-    stop_local_cluster(owner)
-
-
-@pytest.fixture
-def cluster(processes):
-    """A client of its own, of all the workers; what was stopped runs again after."""
-    address = processes.scheduler.address
-    with Client(address, set_as_default=False, direct_to_workers=True) as client:
-        client.wait_for_workers(WORKERS, timeout=60)
-        client.pids = client.run(os.getpid)
-        yield client
-        for pid in client.pids.values():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def model():
