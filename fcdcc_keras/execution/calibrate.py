@@ -82,13 +82,10 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     """
     coded = [_Runs(executor, stragglers, geometry) for geometry in _LAYERS]
     coding = sum(run.coding for run in coded)
-    there = workers_speed(executor)
     own, light = client_speed(_GEOMETRY), engine_speed(_GEOMETRY)
-    kernel_rate, like = there.computing.kernel_rate, light or own
-    if math.isinf(kernel_rate):
-        # It was lost in what the rest took; reading a matrix takes its time all the
-        # same, as much as here.
-        kernel_rate = like.kernel_rate * there.computing.rate / like.rate
+    # How much dearer reading is than computing is much the same from board to board.
+    like = light or own
+    there = workers_speed(executor, like.rate / like.kernel_rate)
     return Calibration(
         latency=there.latency,
         bandwidth=there.bandwidth,
@@ -96,7 +93,7 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
         client_rate=own.rate,
         coding_rate=sum(run.crossed for run in coded) / max(coding, _SMALLEST),
         worker_bandwidth=there.worker_bandwidth,
-        kernel_rate=kernel_rate,
+        kernel_rate=there.computing.kernel_rate,
         message=there.message,
         call=there.call,
         head_start=there.computing.head_start,

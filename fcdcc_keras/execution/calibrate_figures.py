@@ -59,13 +59,6 @@ def convolutions(many: int) -> Sized:
     return _chain([_convolution(n) for n in range(many)], (_SIDE, _SIDE))
 
 
-def small_convolutions(many: int) -> Sized:
-    """Returns a chain of convolutions of which reading the kernel is most."""
-    first = _ballast()
-    n = len(first)
-    return _chain([*first, *map(_convolution, range(n, n + many))], (_SIDE, _SIDE))
-
-
 def additions(many: int) -> Sized:
     """Returns a chain of additions of maps that no cache holds."""
     larger = Upsample((0,), (), (384, 384))
@@ -154,32 +147,43 @@ class Computing:
     head_start: float
 
 
-def computing(pairs: Sequence[tuple[Timed, Timed]], call: float) -> Computing:
+def computing(
+    pairs: Sequence[tuple[Timed, Timed]], call: float, kernel_byte: float
+) -> Computing:
     """Returns what programs tell of who computed them.
 
     Args:
         pairs: A shorter and a longer program of each kind: of small additions,
-            additions, small convolutions, convolutions.
+            additions, convolutions.
         call: Seconds of one that computes hardly anything.
+        kernel_byte: Multiply-adds that take as long as reading a byte of a kernel that
+            no cache holds. Such a kernel would have to be sent to each worker first.
     """
-    further = [np.subtract(longer.costs, shorter.costs) for shorter, longer in pairs]
-    seconds = [longer.seconds - shorter.seconds for shorter, longer in pairs]
+    timed = [[_of_work(one, kernel_byte) for one in pair] for pair in pairs]
+    further = [np.subtract(longer.costs, shorter.costs) for shorter, longer in timed]
+    seconds = [longer.seconds - shorter.seconds for shorter, longer in timed]
     prices = prices_of([tuple(row) for row in further], seconds)
     gained = []  # of which the least is no noise
-    for shorter, _ in pairs:
+    for shorter, _ in timed:
         steady = float(np.dot(shorter.costs, prices))
         gained.append(min(steady, steady + call - shorter.seconds))
-    operation, memory, kernel, work = prices
-    _, longest = pairs[-1]
+    operation, memory, work = prices
+    _, longest = timed[-1]
     # Noise must not make all of a long convolution what is beside it.
-    work = max(work, _WORK * longest.seconds / longest.costs[-1])
+    work = max(work, _WORK * longest.seconds / longest.costs[-1], 1 / _FASTEST)
     return Computing(
-        1 / max(work, 1 / _FASTEST),
-        1 / kernel if kernel else math.inf,
+        1 / work,
+        1 / (work * kernel_byte) if kernel_byte else math.inf,
         1 / memory if memory else math.inf,
         operation,
         max(0.0, min(gained)),
     )
+
+
+def _of_work(timed: Timed, kernel_byte: float) -> Timed:
+    """Returns a program whose kernels are counted as multiply-adds."""
+    operations, moved, kernels, work = timed.costs
+    return Timed((operations, moved, work + kernels * kernel_byte), timed.seconds)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from fcdcc_keras.execution.calibrate_figures import (
     map_bytes,
     round_trip,
     small_additions,
-    small_convolutions,
     tiny,
     upload,
 )
@@ -45,7 +44,6 @@ _KINDS = (
     # How chains are made, and how many a long one has at least and at most.
     (small_additions, 512, 512),
     (additions, 4, 64),
-    (small_convolutions, 64, 64),
     (convolutions, 4, 64),
 )
 _MOST_ROWS = 512
@@ -66,11 +64,12 @@ class WorkerSpeed:
     """That each worker took for a long program, by its number."""
 
 
-def workers_speed(executor: Executor) -> WorkerSpeed:
+def workers_speed(executor: Executor, kernel_byte: float) -> WorkerSpeed:
     """Measures workers, all at once, and their links.
 
     Args:
         executor: The workers.
+        kernel_byte: As for ``computing``.
 
     Raises:
         ClusterError: Too few answered.
@@ -83,7 +82,7 @@ def workers_speed(executor: Executor) -> WorkerSpeed:
         ways = [_transfers(tiles, way) for way in (upload, download)]
         chains = [_chains(tiles, *kind) for kind in _KINDS]
         bandwidth, own = links(ways, n)
-        found = computing([pair for pair, _ in chains], call)
+        found = computing([pair for pair, _ in chains], call, kernel_byte)
         return WorkerSpeed(latency, message, bandwidth, own, call, found, chains[-1][1])
     finally:
         tiles.close()
