@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from statistics import median
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from fcdcc_keras.worker.engines.choice import client_threads, engine_for
 from fcdcc_keras.worker.weights import Weights
 
 WARM, LEAST, ROUNDS = 0.1, 0.3, 3
-"""Seconds before anything counts, and those that do; and rounds of them at least."""
+"""Seconds before anything counts, and those that do, in so many spells."""
 _SMALLEST = 1e-9
 _PIXELS = 1 << 21
 """Numbers of the map that memory is measured with: 8 MiB."""
@@ -140,20 +141,24 @@ def sustained(
     """Returns the seconds that something takes which is done over and over.
 
     Without a pause, for as long as it takes that neither what a processor gives only
-    for a moment counts for much, nor what a ration takes back now and then.
+    for a moment counts for much, nor what a ration takes back now and then. Of some
+    spells of it the median, since a lost packet makes one much longer.
 
     Args:
         run: Does it.
         warm: Seconds before anything counts; it is done once at least.
-        least: Seconds that count; it is done ``ROUNDS`` times at least.
+        least: Seconds that count, in ``ROUNDS`` spells; each does it once at least.
         clock: Tells seconds.
     """
     start = now = clock()
     while now == start or now - start < warm:
         run()
         now = clock()
-    start, rounds = now, 0
-    while rounds < ROUNDS or now - start < least:
-        run()
-        now, rounds = clock(), rounds + 1
-    return max((now - start) / rounds, _SMALLEST)
+    spells = []
+    for _ in range(ROUNDS):
+        start, times = now, 0
+        while not times or now - start < least / ROUNDS:
+            run()
+            now, times = clock(), times + 1
+        spells.append((now - start) / times)
+    return max(median(spells), _SMALLEST)
