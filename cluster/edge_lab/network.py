@@ -24,6 +24,11 @@ CLIENT = f"{_NETWORK}.1"
 """The client's address, and the scheduler's."""
 MOST_DEVICES = 200
 """Beside the client's."""
+_SWITCH = "latency 50ms"
+"""How much waits at a port of the switch, beyond which it is lost."""
+_OWN = "limit 6250kb"
+"""How much waits at a device's own interface: whose queue, of a thousand packets, loses
+nothing of what its sockets send at a time, however slow the link is."""
 _RATE = re.compile(r"\d+(\.\d+)?[kmg]bit", re.IGNORECASE)
 
 
@@ -120,7 +125,8 @@ class Link:
             ClusterError: Malformed, or the kernel cannot do it.
         """
         check_rate(rate)
-        for device, namespace in ((self.name, None), (DEVICE_END, self.namespace)):
+        ends = ((self.name, None, _SWITCH), (DEVICE_END, self.namespace, _OWN))
+        for device, namespace, queue in ends:
             # Fails where there is none yet.
             _run(["tc", "-batch", "-"], [f"qdisc del dev {device} root"], namespace)
             lines, parent = [], "root"
@@ -129,7 +135,7 @@ class Link:
                 parent = "parent 1:"
             if rate is not None:
                 # Less than 128 kb of burst halves 1 Gbit/s.
-                lines.append(f"{parent} tbf rate {rate} burst 128kb latency 50ms")
+                lines.append(f"{parent} tbf rate {rate} burst 128kb {queue}")
             lines = [f"qdisc add dev {device} {line}" for line in lines]
             _checked(["tc", "-batch", "-"], lines, namespace)
 
