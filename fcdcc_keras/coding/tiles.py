@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +188,15 @@ class TileJob:
                 inputs.append(own)
         self.encode_time += time.time() - began
         return inputs
+
+    def upload_of(self, slots: Iterable[int]) -> int:
+        """Returns how many bytes the inputs of some tiles have."""
+        tiles = (self._tiles[slot] for slot in slots)
+        return sum(
+            crop.nbytes
+            for chain, one in tiles
+            for crop in one.tile.crop([self._maps[chain]])
+        )
 
     def check(self, reply: Reply, slot: int) -> str | None:
         """Returns what is wrong with a worker's reply, or None."""

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,6 +59,8 @@ CLOSED = "the client is closed"
 Doing = Callable[..., Coroutine[Any, Any, None]]
 _LARGE = 1 << 20
 """Bytes from which on a result is checked beside the loop."""
+_COPIED = 4 << 20
+"""Bytes up to which tiles are cut out on the loop."""
 
 
 class Executing(Protocol):
@@ -288,8 +291,15 @@ class Call:
 
     async def _encode(self, slots: tuple[int, ...]) -> None:
         if not self._round.over:
-            inputs = await asyncio.to_thread(lambda: list(self.job.encode(slots)))
+            job, encode = self.job, partial(self._list_inputs, slots)
+            # To ask a thread takes longer than to copy a little, most of all where the
+            # processor's time is rationed.
+            few = isinstance(job, TileJob) and job.upload_of(slots) <= _COPIED
+            inputs = encode() if few else await asyncio.to_thread(encode)
             self._encoded(slots, inputs)
+
+    def _list_inputs(self, slots: tuple[int, ...]) -> list[np.ndarray]:
+        return list(self.job.encode(slots))
 
     def _encoded(self, slots: tuple[int, ...], inputs: Sequence[np.ndarray]) -> None:
         if not self._round.over:
