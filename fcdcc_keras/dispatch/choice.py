@@ -104,6 +104,28 @@ class Choice:
         own = health.pace(kind, now)
         return own if own or most is None else Pace(most, most / 2, now)
 
+    def late_after(
+        self, piece: Piece, typical: float, address: str, now: float
+    ) -> float | None:
+        """Returns the seconds after which a worker is late with a piece, if known.
+
+        However slow it was before: when most workers would be late with such a piece
+        another is asked. One that was cut for a slow worker is smaller.
+
+        Args:
+            piece: The piece.
+            typical: Size of most pieces of its kind.
+            address: The worker.
+            now: Seconds, when it is sent the piece.
+        """
+        pace = self.pace(piece.kind, address, now)
+        if pace is None:
+            return None
+        health = self._crew.health[address]
+        own = pace.late_after_all(health.queued() + piece.size)
+        late = median(pace.late_after for pace in self._paces(piece.kind, now))
+        return min(own, late * typical * (health.owes + 1))
+
     def _each(self, piece: Piece, address: str, now: float) -> float:
         pace = self._crew.health[address].pace(piece.kind, now)
         return self._most(piece, now) if pace is None else pace.mean
@@ -114,10 +136,13 @@ class Choice:
     def _known(self, kind: Hashable, now: float) -> float | None:
         """Returns what such work usually takes, where that is known."""
         if kind not in self._usual:
-            known = [h.pace(kind, now) for h in self._crew.health.values()]
-            means = [pace.mean for pace in known if pace is not None]
+            means = [pace.mean for pace in self._paces(kind, now)]
             self._usual[kind] = median(means) if means else None
         return self._usual[kind]
+
+    def _paces(self, kind: Hashable, now: float) -> list[Pace]:
+        every = [health.pace(kind, now) for health in self._crew.health.values()]
+        return [pace for pace in every if pace is not None]
 
     def _able(
         self, holds: Callable[[str], bool], out: Collection[str], now: float

@@ -213,6 +213,10 @@ class Health:
             pace = self._paces.get(kind)
             if pace is None or done.anew or now - pace.learnt > FORGET_AFTER:
                 self._paces[kind] = Pace(seconds, seconds / 2, now)
+            elif done.size and done.overtaken and seconds > _LATE_FACTOR * pace.mean:
+                # Any other could have had the piece: until it is tried again.
+                seconds = min(seconds, _CAP * pace.mean)
+                self._paces[kind] = Pace(seconds, seconds / 2, now)
             else:
                 pace.learn(seconds, now)
             self._paces.move_to_end(kind)

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial, singledispatchmethod
 from heapq import heappop, heappush
+from statistics import median
 
 from fcdcc_keras.dispatch.choice import Choice
 from fcdcc_keras.dispatch.crew import DISTRUSTED, LEFT, LOOK_EVERY, Crew
@@ -116,6 +117,10 @@ class PieceRound:
         self._late: list[tuple[float, int, str]] = []
         """A heap of when what was sent is late; with what has come since."""
         self._choice = Choice(crew)
+        sizes: dict[Hashable, list[float]] = {}
+        for one in collector.pieces:
+            sizes.setdefault(one.kind, []).append(one.size)
+        self._typical = {kind: median(of) for kind, of in sizes.items()}
         self._followers: dict[int, set[int]] = {}
         for number, piece in enumerate(collector.pieces):
             for needed in piece.needs:
@@ -336,10 +341,9 @@ class PieceRound:
 
     def _send(self, piece: int, worker: str, now: float, *, anew: bool = False) -> Send:
         given, health = self.collector.pieces[piece], self._crew.health[worker]
-        pace = self._choice.pace(given.kind, worker, now)
-        late_after = None
-        if pace is not None:
-            late_after = pace.late_after_all(health.queued() + given.size)
+        typical = self._typical[given.kind]
+        late_after = self._choice.late_after(given, typical, worker, now)
+        if late_after is not None:
             heappush(self._late, (now + late_after, piece, worker))
         health.begin((self, piece), now, late_after, given.size, anew=anew)
         self.collector.sent(piece, worker, now)

@@ -564,3 +564,46 @@ def test_one_that_was_too_slow_is_tried_again_by_a_copy():
     told = Told("ab", workers="abc", usual=slow)
     told.now, told.lacking = TRY_AGAIN, {"c"}
     assert sends(told.begin()) == {(0, "a"), (1, "b")}
+
+
+def test_who_was_slow_before_is_late_when_most_would_be():
+    usual = {"a": 1.0, "b": 1.0, "c": 2.9}  # not too slow to have its part
+    told = Told("abc", usual=usual)
+    assert sends(told.begin()) == {(0, "a"), (1, "b"), (2, "c")}
+    told.answer(0, "a", 1.0)
+    told.answer(1, "b", 1.0)
+    late = Pace(1.0, 0.5, 0.0).late_after
+    assert sends(told.tell(Tick(), late - 0.01)) == set()
+    assert sends(told.tell(Tick(), late + 0.01)) == {(2, "a")}
+
+
+def test_a_part_cut_for_a_slow_worker_is_late_when_most_would_be_with_theirs():
+    told = Told("abc", usual={"a": 1.0, "b": 1.0, "c": 2.5})
+    told.pieces[2] = Piece("kind", 0.4, "c")
+    told.collector = PieceCollector(told.pieces, told.workers)
+    told.round = PieceRound(told.collector, told.crew, lambda *_: True, timeout=60.0)
+    told.begin()
+    told.answer(0, "a", 1.0)
+    told.answer(1, "b", 1.0)
+    late = Pace(1.0, 0.5, 0.0).late_after
+    assert sends(told.tell(Tick(), late - 0.01)) == set()
+    assert sends(told.tell(Tick(), late + 0.01)) == {(2, "a")}
+
+
+def test_who_was_too_late_once_is_given_no_part_until_it_is_tried_again():
+    told = Told("abc", usual=dict.fromkeys("abc", 1.0))
+    told.begin()
+    told.answer(0, "a", 1.0)
+    told.answer(1, "b", 1.0)
+    assert sends(told.tell(Tick(), 3.1)) == {(2, "a")}
+    told.answer(2, "a", 4.1)
+    told.answer(2, "c", TOO_SLOW + 0.1)
+    assert set(told.crew.team("kind", told.now)) == {"a", "b"}
+    # But not for what nobody was late with, or that was late by little.
+    for waited_for, seconds in ((True, TOO_SLOW + 0.1), (False, 1.9)):
+        told = Told("abc", usual=dict.fromkeys("abc", 1.0))
+        told.begin()
+        if not waited_for:
+            told.crew.health["c"].overtake((told.round, 2))
+        told.answer(2, "c", seconds)
+        assert "c" in told.crew.team("kind", told.now)
