@@ -229,3 +229,10 @@ def test_alive_is_whoever_owes_nothing_for_longer_than_a_layer_waits():
     crew.health["c"].leave()
     assert crew.alive(4.0, timeout=3.0) == [0, 3]
     assert crew.alive(4.1, timeout=3.0) == [3]
+
+
+def test_no_part_is_cut_for_who_is_late_unless_most_are():
+    crew = Crew("abcd")
+    for address, team in (("a", "bcd"), ("b", "cd"), ("c", "abcd")):
+        late(crew, address)
+        assert set(crew.team("kind", 1.0)) == set(team)
