@@ -22,6 +22,7 @@ from .layers import CodedDepthwiseConv1D as CodedDepthwiseConv1D
 from .layers import CodedDepthwiseConv2D as CodedDepthwiseConv2D
 from .layers import CodedSeparableConv1D as CodedSeparableConv1D
 from .layers import CodedSeparableConv2D as CodedSeparableConv2D
+from .monitoring.metrics import metrics as metrics
 from .observe.report import report as report
 from .observe.trace import trace as trace
 from .planning import Calibration as Calibration

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.observe.split import split, split_together
+from fcdcc_keras.monitoring.split import split, split_together
 
 if TYPE_CHECKING:
     import keras

@@ -7,14 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures.figure import Figure, Outcome
-from fcdcc_keras.observe.plotting import (
-    BLUE,
-    GREEN,
-    RED,
-    bare,
-    canvas,
-    check_plotting,
-)
+from fcdcc_keras.observe.plotting import bare, canvas, check_plotting
+from fcdcc_keras.palette import BLUE, GREEN, RED
 
 _KEPT, _BROKEN, _NEUTRAL = GREEN, RED, BLUE
 

@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from benchmarks.figures.estimate import Estimate
 from examples.paper.models import SIDES
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.observe.plotting import BLUE, GREEN, ORANGE, RED, canvas
+from fcdcc_keras.observe.plotting import canvas
+from fcdcc_keras.palette import BLUE, GREEN, ORANGE, RED
 
 COLOURS = dict(zip(SIDES, (ORANGE, GREEN, BLUE, RED), strict=True))
 """Of each network."""

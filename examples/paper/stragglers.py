@@ -27,7 +27,8 @@ from benchmarks.figures.interleave import interleave
 from examples.paper import experiment
 from examples.paper.models import build, image
 from examples.paper.site import Site, settle, site
-from fcdcc_keras.observe.plotting import BLUE, RED, bare, check_plotting
+from fcdcc_keras.observe.plotting import bare, check_plotting
+from fcdcc_keras.palette import BLUE, RED
 from fcdcc_keras.text import table
 
 WAYS = {"coded": "crme", "uncoded": "uncoded"}

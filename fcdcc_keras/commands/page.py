@@ -13,11 +13,17 @@ from jinja2 import Environment, StrictUndefined
 
 from fcdcc_keras.commands.evaluation import Evaluation, worker_rows
 from fcdcc_keras.commands.side_by_side import Comparison
-from fcdcc_keras.observe.plotting import BLACK, BLUE, GREEN, RED, bare, canvas
-from fcdcc_keras.observe.trace_plot import OUTCOMES, gantt_figure, split_figure
+from fcdcc_keras.monitoring.fates import FATES
+from fcdcc_keras.observe.plotting import bare, canvas
+from fcdcc_keras.observe.trace_plot import gantt_figure, split_figure
+from fcdcc_keras.palette import BLACK, BLUE, GREEN, GREY, RED
 from fcdcc_keras.version import __version__
 
 _MOST_POINTS = 2000
+_OUTCOMES = {
+    **{name: FATES[name][0] for name in ("used", "late", "failed")},
+    "skipped": GREY,
+}
 _LABELS = {"used": "used", "late": "late", "failed": "lost", "skipped": "skipped"}
 
 
@@ -88,7 +94,7 @@ def outcomes(comparison: Comparison) -> Any:
     figure = canvas(13, 1.2 + 0.32 * len(rows))
     axis = figure.subplots()
     left = np.zeros(len(rows))
-    for outcome, colour in OUTCOMES.items():
+    for outcome, colour in _OUTCOMES.items():
         counts = np.array([row[_LABELS[outcome]] for row in rows])
         axis.barh(
             *(range(len(rows)), counts),

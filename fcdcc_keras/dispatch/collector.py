@@ -40,6 +40,8 @@ class SubtaskRecord:
     """What the worker computed it by, as it says."""
     piece: int | None = None
     """Number of the tile, where the layers are computed in tiles."""
+    redistributed: bool = False
+    """Whether this worker was sent it as another was late, had failed or had left."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Collector:
         self.epoch = 0.0
         """What the times of records are later than those that it is told, in seconds:
         where those are of a clock that does not begin with 1970."""
+        self._own = tuple(addresses)
         self.records = [SubtaskRecord(w, a) for w, a in enumerate(addresses)]
         """What became of each worker's share, by worker."""
         self.disputed = False
@@ -136,7 +139,7 @@ class Collector:
         record = self.records[worker]
         record.outcome, record.sent, record.received = "late", now + self.epoch, None
         record.bytes_sent += nbytes
-        record.address = record.address if address is None else address
+        self._note_who(record, address)
 
     def again(self, worker: int) -> None:
         """Notes that a worker's part will be tried by another."""
@@ -169,9 +172,10 @@ class Collector:
         ended = self._complete or self._stopped
         if ended and record.outcome != "late":
             return
-        record.received, record.bytes_received = now + self.epoch, nbytes
+        # In this order, for who reads it elsewhere.
+        record.bytes_received, record.received = nbytes, now + self.epoch
         record.started, record.finished = started, finished
-        record.address = record.address if address is None else address
+        self._note_who(record, address)
         if ended:
             return
         self._answers[worker] = record.address
@@ -220,6 +224,11 @@ class Collector:
             usual: Seconds that each worker that may be chosen usually takes.
         """
         return choose_few(self._code, usual, self.spare, self.enough)
+
+    def _note_who(self, record: SubtaskRecord, address: str | None) -> None:
+        if address is not None:
+            record.address = address
+            record.redistributed = address != self._own[record.worker]
 
     def _suffices(self) -> bool:
         return self.enough(self._answers)

@@ -92,11 +92,12 @@ class PieceRound:
         self._holds = holds
         self._timeout = timeout
         self._look_every = LOOK_EVERY if looks else math.inf
-        self._ahead = AHEAD + copies + collector.spare - 1
+        self._at_once = copies + collector.spare
+        self._ahead = AHEAD + self._at_once - 1
         self._started = False
         self._deadline = self._looked = self._now = math.nan
         pieces = range(len(collector.pieces))
-        self._wanted = dict.fromkeys(pieces, copies + collector.spare)
+        self._wanted = dict.fromkeys(pieces, self._at_once)
         """Workers that are to have each piece, or to have answered it."""
         self._on: dict[int, set[str]] = {piece: set() for piece in pieces}
         """Workers that compute each piece."""
@@ -104,6 +105,8 @@ class PieceRound:
         """Workers whose results of each piece are there and may be true."""
         self._failed: dict[int, set[str]] = {piece: set() for piece in pieces}
         """Workers that could not do each piece."""
+        self._sent: Counter[int] = Counter()
+        """How many workers were sent each piece."""
         self._tries: Counter[int] = Counter()
         """How many of them had the piece, and were there."""
         self._short: set[int] = set()
@@ -346,7 +349,9 @@ class PieceRound:
         if late_after is not None:
             heappush(self._late, (now + late_after, piece, worker))
         health.begin((self, piece), now, late_after, given.size, anew=anew)
-        self.collector.sent(piece, worker, now)
+        instead = not anew and self._sent[piece] >= self._at_once
+        self.collector.sent(piece, worker, now, redistributed=instead)
+        self._sent[piece] += not anew
         self._on[piece].add(worker)
         self._has.setdefault(worker, set()).add(piece)
         return Send(piece, worker)

@@ -81,10 +81,12 @@ class PieceCollector:
         """Returns whether a result of a piece would be the first."""
         return piece not in self.used
 
-    def sent(self, piece: int, worker: str, now: float) -> None:
-        """Notes that a worker was sent a piece."""
+    def sent(
+        self, piece: int, worker: str, now: float, *, redistributed: bool = False
+    ) -> None:
+        """Notes that a worker was sent a piece, in the place of another or not."""
         record = SubtaskRecord(self._slot(worker), worker, "late", now + self.epoch)
-        record.piece = piece
+        record.piece, record.redistributed = piece, redistributed
         self._sent[piece, worker] = record
         self.records.append(record)
 
@@ -99,7 +101,8 @@ class PieceCollector:
     ) -> None:
         """Notes a result, used or not, and when it was computed by whose clock."""
         record = self._sent[piece, worker]
-        record.received, record.bytes_received = now + self.epoch, nbytes
+        # In this order, for who reads it elsewhere.
+        record.bytes_received, record.received = nbytes, now + self.epoch
         record.started, record.finished = started, finished
 
     def use(self, piece: int, worker: str) -> None:

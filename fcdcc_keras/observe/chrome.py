@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fcdcc_keras.observe.timeline import Bar, Span, Timeline, lanes, phase_lanes
+from fcdcc_keras.monitoring.timeline import Bar, Span, Timeline, lanes, phase_lanes
 
 _CLIENT = 0
 """Process number of the client; the workers' follow."""

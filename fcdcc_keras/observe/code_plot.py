@@ -6,19 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fcdcc_keras.observe.plotting import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    RED,
-    SKY,
-    bare,
-    canvas,
-    check_plotting,
-)
+from fcdcc_keras.observe.plotting import bare, canvas, check_plotting
+from fcdcc_keras.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY
 from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
 from fcdcc_keras.planning.search import TOLERANCE
 from fcdcc_keras.programs.exactness import plain_error

@@ -12,10 +12,6 @@ from fcdcc_keras.errors import FcdccError
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
-BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-PINK, SKY, GREY, BLACK = "#CC79A7", "#56B4E9", "#7F7F7F", "#000000"
-
 
 def check_plotting(path: str | Path, suffixes: Sequence[str] = SUFFIXES) -> Path:
     """Checks that a plot can be drawn and written to a path, and returns it.

@@ -9,6 +9,7 @@ import keras
 from fcdcc_keras.codes import Code
 from fcdcc_keras.execution.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
+from fcdcc_keras.markup import Block, Table, as_html, as_text
 from fcdcc_keras.planning.stretch_plan import ChainPlan
 from fcdcc_keras.rewriting.chains import chained_graphs
 from fcdcc_keras.rewriting.distribute import sessions
@@ -20,7 +21,7 @@ from fcdcc_keras.rewriting.eligibility import (
     quantized,
 )
 from fcdcc_keras.rewriting.walk import is_graph, walk
-from fcdcc_keras.text import bytes_text, table
+from fcdcc_keras.text import bytes_text
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,17 @@ class Report:
         }
 
     def __str__(self) -> str:
+        return as_text(self._blocks())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._blocks())
+
+    def _blocks(self) -> list[Block]:
         how = "computed by workers" if self.chains else "coded"
         title = f"{len(self.converted)} of {len(self.layers)} layers are {how}"
         if self.too_few is not None:
             title += f"; {self.too_few} workers are left, fewer than needed"
-        text = table(
+        layers = Table(
             title,
             [
                 "layer",
@@ -106,9 +113,9 @@ class Report:
             ],
             right=(),
         )
-        return text + self._chains() if self.chains else text
+        return [layers, self._chains()] if self.chains else [layers]
 
-    def _chains(self) -> str:
+    def _chains(self) -> Table:
         rows = [
             (
                 chain.layers[0],
@@ -124,7 +131,7 @@ class Report:
         ]
         columns = ["from", "to", "layers", "computed by", "tiles"]
         columns += ["up", "down", "held by each"]
-        return table("chains", columns, rows)
+        return Table("chains", columns, rows)
 
 
 def report(model: keras.Model) -> Report:

@@ -9,8 +9,9 @@ from dataclasses import astuple
 import numpy as np
 
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.observe.split import STAGES, Split, split, split_together
-from fcdcc_keras.text import bytes_text, milliseconds, table
+from fcdcc_keras.markup import Table, as_html, as_text
+from fcdcc_keras.monitoring.split import STAGES, Split, split, split_together
+from fcdcc_keras.text import bytes_text, milliseconds
 
 
 class LayerSummary:
@@ -48,6 +49,8 @@ class Summary:
         "failed" or "skipped"."""
         self.engines: dict[str, set[str]] = {}
         """What each worker's address computed by, as it said."""
+        self.redistributed: Counter[str] = Counter()
+        """How many of them each worker's address had in the place of another."""
         self.bytes_sent: Counter[str] = Counter()
         """To each worker's address."""
         self.bytes_received: Counter[str] = Counter()
@@ -77,6 +80,7 @@ class Summary:
             for task in record.subtasks:
                 self.shares.setdefault(task.address, task.worker)
                 self.outcomes.setdefault(task.address, Counter())[task.outcome] += 1
+                self.redistributed[task.address] += task.redistributed
                 engines = self.engines.setdefault(task.address, set())
                 engines.update({task.engine} - {""})
                 self.bytes_sent[task.address] += task.bytes_sent
@@ -94,9 +98,17 @@ class Summary:
         return sum(len(layer.local) for layer in self.layers.values())
 
     def __str__(self) -> str:
-        return f"{self._layers()}\n{self._workers()}"
+        layers, workers = self.blocks()
+        return as_text([layers, "\n", workers])
 
-    def _layers(self) -> str:
+    def _repr_html_(self) -> str:
+        return as_html(self.blocks())
+
+    def blocks(self) -> tuple[Table, Table]:
+        """Returns the two tables."""
+        return self._layers(), self._workers()
+
+    def _layers(self) -> Table:
         rows = [
             (
                 path,
@@ -111,22 +123,23 @@ class Summary:
         ways = ", ".join(sorted(self._ways))
         title += f" (transport: {ways})" if ways else ""
         columns = ["layer", "calls", "in client", *(f"{name} ms" for name in STAGES)]
-        return table(title, columns, rows)
+        return Table(title, columns, rows)
 
-    def _workers(self) -> str:
+    def _workers(self) -> Table:
         rows = [
             (
                 address,
                 ", ".join(sorted(self.engines[address])),
                 *(str(counts[kind]) for kind in ("used", "late", "failed", "skipped")),
+                str(self.redistributed[address]),
                 bytes_text(self.bytes_sent[address]),
                 bytes_text(self.bytes_received[address]),
             )
             for address, counts in self.outcomes.items()
         ]
         columns = ["worker", "engine", "used", "late", "failed", "skipped"]
-        columns += ["sent", "received"]
+        columns += ["redistributed", "sent", "received"]
         title = "what became of each worker's shares"
         if self.fewest is not None:
             title += f"; at times {self.fewest} were left, fewer than needed"
-        return table(title, columns, rows)
+        return Table(title, columns, rows)

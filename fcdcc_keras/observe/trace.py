@@ -52,14 +52,19 @@ class trace:
         """Returns the records added up, by layer and by worker."""
         return Summary(list(self.records))
 
+    def _repr_html_(self) -> str:
+        from fcdcc_keras.observe.trace_html import trace_html
+
+        return trace_html(list(self.records))
+
     def to_chrome(self, path: str | Path) -> None:
         """Writes the trace as JSON that chrome://tracing and ui.perfetto.dev open.
 
         Args:
             path: Where to write it.
         """
+        from fcdcc_keras.monitoring.timeline import timeline
         from fcdcc_keras.observe.chrome import write_chrome
-        from fcdcc_keras.observe.timeline import timeline
 
         write_chrome(timeline(list(self.records)), path)
 

@@ -8,22 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.observe.plotting import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    RED,
-    SKY,
-    bare,
-    canvas,
-    check_plotting,
-)
-from fcdcc_keras.observe.split import STAGES
-from fcdcc_keras.observe.summary import Summary
-from fcdcc_keras.observe.timeline import (
+from fcdcc_keras.monitoring.fates import FATES, PHASES
+from fcdcc_keras.monitoring.split import STAGES
+from fcdcc_keras.monitoring.timeline import (
     Phase,
     Span,
     Timeline,
@@ -31,10 +18,10 @@ from fcdcc_keras.observe.timeline import (
     phase_lanes,
     timeline,
 )
+from fcdcc_keras.observe.plotting import bare, canvas, check_plotting
+from fcdcc_keras.observe.summary import Summary
+from fcdcc_keras.palette import BLACK, BLUE, GREEN, SKY
 
-OUTCOMES = {"used": GREEN, "late": ORANGE, "failed": RED, "skipped": GREY}
-"""Colour of each thing that may become of a worker's share."""
-_PHASES = {"encode": BLUE, "collect": "#DDDDDD", "decode": SKY, "convolve": PINK}
 _SPLIT = dict(zip(STAGES, (BLUE, "#BBBBBB", GREEN, SKY), strict=True))
 _MOST_NAMES = 60
 """Layers whose names are written above the chart."""
@@ -81,7 +68,7 @@ def draw_gantt(axis: Any, line: Timeline) -> None:
         lane = lanes([bar.span for bar in bars])
         height = 0.8 / (max(lane, default=0) + 1)
         for bar, n in zip(bars, lane, strict=True):
-            y, colour = row - 0.4 + n * height, OUTCOMES[bar.outcome]
+            y, colour = row - 0.4 + n * height, FATES[bar.fate][0]
             if not bar.answered and bar.bytes_sent == 0:  # there was nobody to send to
                 axis.plot(bar.span.begin * 1e3, row, marker="x", color=colour)
                 continue
@@ -100,9 +87,9 @@ def draw_gantt(axis: Any, line: Timeline) -> None:
     end = 1e3 * max((phase.span.end for phase in line.phases), default=0.001)
     axis.set_xlim(-0.01 * end, 1.03 * end)
     bare(axis)
-    colours = {f"client: {name}": colour for name, colour in _PHASES.items()}
-    told = {bar.outcome for bar in line.bars}
-    colours |= {k: colour for k, colour in OUTCOMES.items() if k in told}
+    colours = {f"client: {name}": colour for name, colour in PHASES.items()}
+    told = {bar.fate for bar in line.bars}
+    colours |= {fate: colour for fate, (colour, _) in FATES.items() if fate in told}
     _legend(axis, colours)
 
 
@@ -161,7 +148,7 @@ def _draw_client(axis: Any, boxes: _Boxes, phases: Sequence[Phase]) -> None:
     lane = phase_lanes(phases)
     height = 0.8 / (max(lane, default=0) + 1)
     for phase, n in zip(phases, lane, strict=True):
-        y, colour = -0.4 + n * height, _PHASES[phase.stage]
+        y, colour = -0.4 + n * height, PHASES[phase.stage]
         boxes.add(phase.span, y, height, colour)
         begins.setdefault(phase.call, (phase.span.begin * 1e3, phase.layer))
     if len(begins) > _MOST_NAMES:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fcdcc_keras.markup import Table
 from fcdcc_keras.planning.prediction import Alone, Latency
 from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
-from fcdcc_keras.text import bytes_text, milliseconds, table
+from fcdcc_keras.text import bytes_text, milliseconds
 
 
-def chain_table(title: str, stretches: Sequence[StretchPlan]) -> str:
+def chain_table(title: str, stretches: Sequence[StretchPlan]) -> Table:
     """Returns chains as a table, costs for one image.
 
     Args:
@@ -24,7 +25,7 @@ def chain_table(title: str, stretches: Sequence[StretchPlan]) -> str:
             before = chain.to
     columns = ["behind layer", "to layer", "by", "tiles", "largest, of all"]
     columns += ["up", "down", "held / worker", "expected ms"]
-    return table(title, columns, rows, right=columns[4:])
+    return Table(title, columns, rows, right=columns[4:])
 
 
 def _cells(chain: ChainPlan) -> tuple[str, ...]:

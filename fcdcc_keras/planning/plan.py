@@ -13,6 +13,7 @@ from fcdcc_keras import codes
 from fcdcc_keras.checks import is_number, json_value, record
 from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.markup import Block, Table, as_html, as_text
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import stragglers as straggler_models
 from fcdcc_keras.planning.calibration import Calibration
@@ -24,7 +25,7 @@ from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.stragglers import Straggling
 from fcdcc_keras.planning.stretch_plan import StretchPlan
 from fcdcc_keras.planning.waiting import Waiting
-from fcdcc_keras.text import bytes_text, count, milliseconds, table
+from fcdcc_keras.text import bytes_text, count, milliseconds
 
 _FORMAT = 1
 T = TypeVar("T")
@@ -273,7 +274,10 @@ class Plan:
             raise _not_a_plan(source, is_text) from error
 
     def __str__(self) -> str:
-        return _table(self)
+        return as_text(_blocks(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(_blocks(self))
 
 
 def plan_latency(
@@ -330,8 +334,8 @@ def held(plans: Sequence[LayerPlan]) -> int:
     return sum(plan.held for plan in plans)
 
 
-def _table(plan: Plan) -> str:
-    """Returns the plan as a table, costs for one image."""
+def _blocks(plan: Plan) -> list[Block]:
+    """Returns the plan as tables, costs for one image, and what is to be said."""
     timed = plan.latency is not None
     rows = [
         (
@@ -350,9 +354,9 @@ def _table(plan: Plan) -> str:
         for layer in plan.layers
     ]
     title = f"{plan.model}: {plan.workers} workers, {plan.stragglers} may be missing"
-    text = ""
+    blocks: list[Block] = []
     if plan.stretches:
-        text += chain_table(title, plan.stretches)
+        blocks.append(chain_table(title, plan.stretches))
     columns = [
         "layer",
         "code",
@@ -367,7 +371,8 @@ def _table(plan: Plan) -> str:
         *(["sent to", "expected ms", "p99 ms"] if timed else []),
     ]
     if rows or not plan.stretches:
-        text += table(title, columns, rows)
+        blocks.append(Table(title, columns, rows))
+    text = ""
     if plan.layers:
         text += f"held by each worker: {bytes_text(held(plan.layers))}\n"
     if plan.latency is not None:
@@ -392,7 +397,7 @@ def _table(plan: Plan) -> str:
             pays=plan.pays,
             over_workers=plan.uses_workers,
         )
-    return text
+    return [*blocks, text]
 
 
 def _times(layer: LayerPlan, timed: bool) -> tuple[str, ...]:

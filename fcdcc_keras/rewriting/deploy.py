@@ -14,6 +14,7 @@ from fcdcc_keras.execution.connect import connect
 from fcdcc_keras.execution.session import Session
 from fcdcc_keras.execution.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
+from fcdcc_keras.monitoring.reporter import reporting
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.chains import check_stretches, place_stretches
 from fcdcc_keras.rewriting.class_swap import make_coded
@@ -82,7 +83,9 @@ def deploy(
     except BaseException:
         cleanup()
         raise
+    reporter, cleanup = reporting(executor, cleanup)
     session = Session(executor, cleanup, policy(options))
+    session.notes.listeners.append(reporter)
     try:
         _place(session, plan, options, layers, examined)
         if not plan.pays:

@@ -25,6 +25,7 @@ from fcdcc_keras.dask_internals import (
 )
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
+from fcdcc_keras.worker.tally import TALLY
 from fcdcc_keras.worker.weights import Weights, replied
 
 HANDLER = "fcdcc_compute"
@@ -62,6 +63,7 @@ def install(dask_worker: Any) -> bytes:
     check_worker(dask_worker)
     add_handler(dask_worker, HANDLER, _Desk(dask_worker).compute)
     add_handler(dask_worker, ATTACH, answer_attach)
+    TALLY.show()
     return f"{READY}{process_of(dask_worker)}".encode()
 
 

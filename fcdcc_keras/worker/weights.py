@@ -16,6 +16,7 @@ from fcdcc_keras.programs import Program, from_text
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
 from fcdcc_keras.worker.engines.choice import engine_for, own_engine
 from fcdcc_keras.worker.reply import Reply
+from fcdcc_keras.worker.tally import TALLY
 from fcdcc_keras.worker.tensors import aligned
 
 _PROGRAMS = 8
@@ -118,7 +119,16 @@ def replied(
         program: Its text.
         memory: See ``Reply.of``.
     """
-    reply = Reply.of(lambda: weights.run(inputs(), program), memory)
-    if reply.array is None:
-        return reply
-    return replace(reply, engine=weights.prepared(program)[0].name)
+    received = 0
+
+    def work() -> np.ndarray:
+        nonlocal received
+        given = inputs()
+        received = given.nbytes
+        return weights.run(given, program)
+
+    reply = Reply.of(work, memory)
+    if reply.array is not None:
+        reply = replace(reply, engine=weights.prepared(program)[0].name)
+    TALLY.note(reply, received)
+    return reply

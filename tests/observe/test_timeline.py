@@ -6,10 +6,10 @@ import pytest
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.monitoring.split import Split
+from fcdcc_keras.monitoring.timeline import Span, lanes, phase_lanes, timeline
 from fcdcc_keras.observe.chrome import chrome_events, write_chrome
-from fcdcc_keras.observe.split import Split
 from fcdcc_keras.observe.summary import Summary
-from fcdcc_keras.observe.timeline import Span, lanes, phase_lanes, timeline
 
 
 def share(worker: int, outcome: str, *times: float | None, **more) -> SubtaskRecord:

@@ -6,7 +6,7 @@ import pytest
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.observe.split import Split, split, split_together
+from fcdcc_keras.monitoring.split import Split, split, split_together
 
 
 def used(worker: int, *times: float) -> SubtaskRecord:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fcdcc_keras.dispatch.collector import Outcome, SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.monitoring.fates import Fate, fates
 
 Stage = Literal["encode", "collect", "decode", "convolve"]
 
@@ -35,6 +36,8 @@ class Bar:
     layer: str
     call: int
     outcome: Outcome
+    fate: Fate
+    """What became of it, for people."""
     span: Span
     """From sending to the answer; without an answer, to when the layer was settled."""
     convolution: Span | None
@@ -92,10 +95,10 @@ def timeline(records: Sequence[LayerRecord]) -> Timeline:
     for number, record in enumerate(records):
         begin = record.started - origin
         phases += _phases(record, number, begin)
-        for task in record.subtasks:
+        for task, fate in zip(record.subtasks, fates(record), strict=True):
             first_share.setdefault(task.address, task.worker)
             if task.outcome != "skipped":
-                bars.append(_bar(record, task, begin, origin))
+                bars.append(_bar(record, task, fate, begin, origin))
     shares = dict(sorted(first_share.items(), key=lambda item: item[1]))
     return Timeline(tuple(bars), tuple(phases), shares, origin)
 
@@ -116,7 +119,9 @@ def _phases(record: LayerRecord, number: int, begin: float) -> list[Phase]:
     return phases
 
 
-def _bar(record: LayerRecord, task: SubtaskRecord, begin: float, origin: float) -> Bar:
+def _bar(
+    record: LayerRecord, task: SubtaskRecord, fate: Fate, begin: float, origin: float
+) -> Bar:
     settled = begin + record.encode + record.collect
     answered = task.received is not None and task.outcome != "failed"
     busy = (task.finished or 0.0) - (task.started or 0.0)
@@ -136,6 +141,7 @@ def _bar(record: LayerRecord, task: SubtaskRecord, begin: float, origin: float) 
         layer=record.layer,
         call=record.call,
         outcome=task.outcome,
+        fate=fate,
         span=span,
         convolution=convolution,
         answered=answered,

@@ -1,0 +1,46 @@
+"""What became of a subtask, for people: in finer words than whether it was used."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fcdcc_keras.dispatch.collector import SubtaskRecord
+from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.palette import BLUE, GREEN, ORANGE, PINK, RED, SKY
+
+Fate = Literal["used", "redistributed", "redundant", "late", "failed"]
+
+FATES: dict[Fate, tuple[str, str]] = {
+    "used": (GREEN, "its answer was needed"),
+    "redistributed": (BLUE, "likewise, in the place of another worker"),
+    "redundant": (SKY, "others' answers did; its own came soon after"),
+    "late": (ORANGE, "others' answers did; its own came long after, or has not come"),
+    "failed": (RED, "there was no answer, or a wrong one"),
+}
+"""Colour and meaning of each."""
+PHASES = {"encode": BLUE, "collect": "#BBBBBB", "decode": SKY, "convolve": PINK}
+"""Colour of what the client does."""
+_SOON = 2.0
+"""Times as long as the slowest answer needed that one takes which came soon after."""
+
+
+def fates(record: LayerRecord) -> list[Fate]:
+    """Returns what became of each subtask of a micro-batch, in their order."""
+    took = [_took(task) for task in record.subtasks if task.outcome == "used"]
+    soon = _SOON * max((t for t in took if t is not None), default=0.0)
+    return [_fate(task, soon) for task in record.subtasks]
+
+
+def _fate(task: SubtaskRecord, soon: float) -> Fate:
+    if task.outcome == "failed":
+        return "failed"
+    if task.outcome == "used":
+        return "redistributed" if task.redistributed else "used"
+    took = _took(task)
+    return "redundant" if took is not None and took <= soon else "late"
+
+
+def _took(task: SubtaskRecord) -> float | None:
+    if task.sent is None or task.received is None:
+        return None
+    return task.received - task.sent
