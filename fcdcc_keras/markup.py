@@ -20,7 +20,7 @@ _STYLE = """
   background: none; color: inherit; vertical-align: top; }
 .fcdcc th { border-bottom: 1px solid rgba(127, 127, 127, 0.6); font-weight: 600; }
 .fcdcc tr { border-bottom: 1px solid rgba(127, 127, 127, 0.2); background: none; }
-.fcdcc .right { text-align: right; }
+.fcdcc .right { text-align: right; white-space: nowrap; }
 .fcdcc svg text { fill: currentColor; }
 .fcdcc svg { color: inherit; max-width: 100%; }
 .fcdcc p { margin: 0.2em 0; }

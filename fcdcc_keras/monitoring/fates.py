@@ -6,19 +6,19 @@ from typing import Literal
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.palette import BLUE, GREEN, ORANGE, PINK, RED, SKY
+from fcdcc_keras.palette import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW
 
 Fate = Literal["used", "redistributed", "redundant", "late", "failed"]
 
 FATES: dict[Fate, tuple[str, str]] = {
     "used": (GREEN, "its answer was needed"),
-    "redistributed": (BLUE, "likewise, in the place of another worker"),
-    "redundant": (SKY, "others' answers did; its own came soon after"),
+    "redistributed": (PINK, "likewise, in the place of another worker"),
+    "redundant": (YELLOW, "others' answers did; its own came soon after"),
     "late": (ORANGE, "others' answers did; its own came long after, or has not come"),
     "failed": (RED, "there was no answer, or a wrong one"),
 }
 """Colour and meaning of each."""
-PHASES = {"encode": BLUE, "collect": "#BBBBBB", "decode": SKY, "convolve": PINK}
+PHASES = {"encode": BLUE, "collect": "#BBBBBB", "decode": SKY, "convolve": BLACK}
 """Colour of what the client does."""
 _SOON = 2.0
 """Times as long as the slowest answer needed that one takes which came soon after."""

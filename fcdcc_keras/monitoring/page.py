@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fcdcc_keras.markup import Table, as_html, keys_html
@@ -11,6 +13,7 @@ from fcdcc_keras.monitoring.fates import FATES, PHASES
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.tally import Totals
 from fcdcc_keras.monitoring.timeline import (
+    Bar,
     Span,
     Timeline,
     lanes,
@@ -57,7 +60,9 @@ class _View:
             for style in _STYLES
         }
         self.plot = _plot(self._sources)
-        self.sums = Div(sizing_mode="stretch_width", disable_math=True)
+        narrow = {"overflow-x": "auto"}
+        wide = {"sizing_mode": "stretch_width", "disable_math": True}
+        self.sums = Div(**wide, styles=narrow)
 
     def update(self) -> None:
         """Shows what has happened since the last time, if anything has."""
@@ -94,12 +99,13 @@ def _rows(
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Returns what is drawn, each with its style."""
     phases = line.phases
+    end = max((phase.span.end for phase in phases), default=0.0)
     for phase, place in zip(phases, _places(phase_lanes(phases)), strict=True):
         box = _box(line.origin, phase.span, _CLIENT, place)
         said = plain(phase.layer), phase.stage, _took(phase.span), ""
         yield "full", (*box, PHASES[phase.stage], *said)
     for address, name in names.items():
-        bars = [bar for bar in line.bars if bar.address == address]
+        bars = owed([bar for bar in line.bars if bar.address == address], end)
         places = _places(lanes([bar.span for bar in bars]))
         for bar, place in zip(bars, places, strict=True):
             tile = "" if bar.tile is None else f"tile {bar.tile}"
@@ -111,6 +117,28 @@ def _rows(
             if bar.convolution is not None:
                 box = _box(line.origin, bar.convolution, name, place)
                 yield "full", (*box, *shown)
+
+
+def owed(bars: Sequence[Bar], end: float) -> list[Bar]:
+    """Returns a worker's bars; what it owes lasts until it is sent something else.
+
+    Args:
+        bars: All of the worker's.
+        end: Of what is known.
+    """
+    begins = sorted(bar.span.begin for bar in bars)
+
+    def until(bar: Bar) -> float:
+        after = bisect_right(begins, bar.span.end)
+        following = begins[after] if after < len(begins) else end
+        return max(bar.span.end, following)
+
+    return [
+        replace(bar, span=Span(bar.span.begin, until(bar)))
+        if bar.fate == "late" and not bar.answered
+        else bar
+        for bar in bars
+    ]
 
 
 def _places(lane: list[int]) -> list[tuple[float, float]]:
