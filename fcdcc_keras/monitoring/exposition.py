@@ -26,13 +26,13 @@ class Exposition:
             totals: Gives the sums.
         """
         self._role = role
-        self.totals = totals
+        self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
         """Returns what there is to read."""
         from prometheus_client.core import CounterMetricFamily
 
-        totals = self.totals()
+        totals = self._totals()
 
         def family(name: str, meaning: str, *labels: str) -> CounterMetricFamily:
             return CounterMetricFamily(

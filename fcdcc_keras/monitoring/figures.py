@@ -10,6 +10,7 @@ from distributed import SchedulerPlugin
 from fcdcc_keras.dask_internals import add_handler
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.messages import HANDLER, Told
+from fcdcc_keras.monitoring.process import SCHEDULERS
 
 
 class Figures(SchedulerPlugin):
@@ -21,6 +22,9 @@ class Figures(SchedulerPlugin):
     def __init__(self) -> None:
         self.ledger = Ledger()
 
+    def __reduce__(self) -> tuple[type[Figures], tuple[()]]:
+        return Figures, ()  # from client to scheduler
+
     async def start(self, scheduler: Any) -> None:
         """Begins to take what is told, and to show it."""
         self.install(scheduler)
@@ -30,7 +34,12 @@ class Figures(SchedulerPlugin):
         from fcdcc_keras.monitoring.serving import serve
 
         add_handler(scheduler, HANDLER, self.take)
+        SCHEDULERS.begin(self.ledger.totals)
         serve(scheduler, self.ledger)
+
+    async def close(self) -> None:
+        """Takes note that the scheduler ends."""
+        SCHEDULERS.end(self.ledger.totals)
 
     def take(self, text: str) -> bool:
         """Takes a message.

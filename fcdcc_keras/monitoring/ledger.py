@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.tally import Totals
@@ -11,9 +13,10 @@ _MOST_SUBTASKS = 5000
 
 
 class Ledger:
-    """Sums over all clients, and what happened lately."""
+    """Sums over all clients, and what happened lately; for any thread."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._totals: dict[tuple[str, str], Totals] = {}
         """Of each model of a client that is there."""
         self._before = Totals()
@@ -30,21 +33,24 @@ class Ledger:
 
     def take(self, told: Told) -> None:
         """Takes what a client tells."""
-        self._totals[told.client, told.source] = told.totals
-        for number, record in told.records:
-            self._keep((told.source, number), record)
-        self.changes += 1
+        with self._lock:
+            self._totals[told.client, told.source] = told.totals
+            for number, record in told.records:
+                self._keep((told.source, number), record)
+            self.changes += 1
 
     def left(self, client: str) -> None:
         """Keeps the sums of a client that has left."""
-        for source in [each for each in self._totals if each[0] == client]:
-            self._before.add(self._totals.pop(source))
+        with self._lock:
+            for source in [each for each in self._totals if each[0] == client]:
+                self._before.add(self._totals.pop(source))
 
     def totals(self) -> Totals:
         """Returns the sums over all clients, since the scheduler began."""
         whole = Totals()
-        for each in (self._before, *self._totals.values()):
-            whole.add(each)
+        with self._lock:
+            for each in (self._before, *self._totals.values()):
+                whole.add(each)
         return whole
 
     def _keep(self, name: tuple[str, int], record: LayerRecord) -> None:

@@ -49,4 +49,5 @@ class Told:
 
 def _record(row: dict[str, Any]) -> LayerRecord:
     subtasks = tuple(SubtaskRecord(**task) for task in row.pop("subtasks"))
-    return LayerRecord(**row, subtasks=subtasks)
+    survivors = tuple(row.pop("survivors"))
+    return LayerRecord(**row, survivors=survivors, subtasks=subtasks)

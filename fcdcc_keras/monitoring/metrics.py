@@ -7,7 +7,7 @@ from typing import Any
 
 from fcdcc_keras.errors import FcdccError
 from fcdcc_keras.monitoring.exposition import Exposition
-from fcdcc_keras.monitoring.process import of_this_process
+from fcdcc_keras.monitoring.process import MODELS
 
 
 class metrics:
@@ -36,7 +36,7 @@ class metrics:
 
         self.registry: Any = CollectorRegistry()
         """What is served, to be served otherwise: a ``prometheus_client`` registry."""
-        self.registry.register(Exposition("client", of_this_process))
+        self.registry.register(Exposition("client", MODELS.totals))
         try:
             started = start_http_server(port, host, self.registry)
         except (OSError, OverflowError) as error:

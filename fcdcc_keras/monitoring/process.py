@@ -1,37 +1,47 @@
-"""The figures of all coded models of this process."""
+"""Sums over all coded models, and over all schedulers, of this process."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from fcdcc_keras.monitoring.tally import Tally, Totals
+from fcdcc_keras.monitoring.tally import Totals
 
-_lock = threading.Lock()
-_tallies: list[Tally] = []
-_before = Totals()
-"""Of models that are closed."""
+Source = Callable[[], Totals]
 
 
-def new_tally() -> Tally:
-    """Returns what adds up the records of one model."""
-    tally = Tally()
-    with _lock:
-        _tallies.append(tally)
-    return tally
+class Sums:
+    """Sums over what comes and goes; never less than before. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: list[Source] = []
+        self._before = Totals()
+        """Of those that have gone."""
+
+    def begin(self, source: Source) -> None:
+        """Adds what gives further sums."""
+        with self._lock:
+            self._sources.append(source)
+
+    def end(self, source: Source) -> None:
+        """Keeps the last sums of what has gone; again, this does nothing."""
+        with self._lock:
+            if source in self._sources:
+                self._sources.remove(source)
+                self._before.add(source())
+
+    def totals(self) -> Totals:
+        """Returns the sums of all, since the process began."""
+        whole = Totals()
+        with self._lock:
+            whole.add(self._before)
+            for source in self._sources:
+                whole.add(source())
+        return whole
 
 
-def ended(tally: Tally) -> None:
-    """Keeps the sums of a model that is closed."""
-    with _lock:
-        if tally in _tallies:
-            _tallies.remove(tally)
-            _before.add(tally.totals())
-
-
-def of_this_process() -> Totals:
-    """Returns the sums over all models, since the process began."""
-    whole = Totals()
-    with _lock:
-        for totals in (_before, *(tally.totals() for tally in _tallies)):
-            whole.add(totals)
-    return whole
+MODELS = Sums()
+"""Of this process as a client."""
+SCHEDULERS = Sums()
+"""Of the schedulers that run here."""

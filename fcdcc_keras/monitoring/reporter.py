@@ -22,7 +22,8 @@ from fcdcc_keras.execution.patience import while_scheduler_answers
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.messages import HANDLER, Told
-from fcdcc_keras.monitoring.process import ended, new_tally
+from fcdcc_keras.monitoring.process import MODELS
+from fcdcc_keras.monitoring.tally import CallTally
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ class Reporter:
             executor: On a Dask cluster, its scheduler is told; else nobody is.
         """
         self._executor = executor if isinstance(executor, DaskExecutor) else None
-        self._tally = new_tally()
+        self._tally = CallTally()
+        MODELS.begin(self._tally.totals)
         self._source = uuid4().hex
         self._numbers = count()
         self._new: deque[tuple[int, LayerRecord]] = deque(maxlen=_MOST)
@@ -90,7 +92,7 @@ class Reporter:
             except Exception as error:  # the client or its scheduler is gone
                 logger.debug("%r is not told the last figures", error)
         self._executor = None
-        ended(self._tally)
+        MODELS.end(self._tally.totals)
 
     def _later(self) -> None:
         asyncio.get_running_loop().call_later(EVERY, self._start)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,20 +17,19 @@ from tornado.web import RequestHandler
 from fcdcc_keras.dask_internals import add_link, add_page, add_routes, http_addresses
 from fcdcc_keras.monitoring.exposition import Exposition
 from fcdcc_keras.monitoring.ledger import Ledger
+from fcdcc_keras.monitoring.process import SCHEDULERS
 
 PAGE = "fcdcc-trace"
 _NO_BOKEH = (
     "The page of what workers do needs Bokeh, and distributed's dashboard. Received: a "
     "scheduler without. Install them there: pip install 'fcdcc-keras[monitoring]'\n"
 )
-_shown: list[Exposition] = []
-"""The one that is in the global registry."""
 
 
 def serve(scheduler: Any, ledger: Ledger) -> None:
     """Has a scheduler serve figures.
 
-    Where several run in one process, one after another, ``/metrics`` shows the last's.
+    ``/metrics`` has those of all schedulers of this process, as Dask's registry is one.
     """
     add_routes(
         scheduler,
@@ -39,15 +39,16 @@ def serve(scheduler: Any, ledger: Ledger) -> None:
         ],
     )
     add_link(scheduler, "fcdcc")
-    if find_spec("prometheus_client") is None:
-        return
-    if _shown:
-        _shown[0].totals = ledger.totals
-        return
+    if find_spec("prometheus_client") is not None:
+        expose()
+
+
+@cache
+def expose() -> None:
+    """Has Prometheus read the sums over this process's schedulers; once is enough."""
     from prometheus_client import REGISTRY
 
-    _shown.append(Exposition("scheduler", ledger.totals))
-    REGISTRY.register(_shown[0])
+    REGISTRY.register(Exposition("scheduler", SCHEDULERS.totals))
 
 
 class Targets(RequestHandler):

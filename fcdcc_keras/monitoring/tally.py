@@ -88,7 +88,7 @@ def _add(
             )
 
 
-class Tally:
+class CallTally:
     """Adds records up; any thread may add some, or read."""
 
     def __init__(self) -> None:

@@ -1,0 +1,212 @@
+"""Figures as a running cluster serves them, beside the trace of the same calls."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections import Counter
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+import fcdcc_keras as fk
+from fcdcc_keras.monitoring.split import STAGES, split
+
+pytest.importorskip("prometheus_client")
+
+
+def fetched(address: str, path: str) -> SimpleNamespace:
+    # No proxy: the servers are on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{address}{path}", timeout=60) as answer:
+        text = answer.read().decode(errors="replace")
+        return SimpleNamespace(url=answer.url, text=text, headers=answer.headers)
+
+
+def samples(address: str) -> Counter:
+    """Returns what a server's ``/metrics`` has of ours, by name and labels."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    found = Counter()
+    for family in text_string_to_metric_families(fetched(address, "/metrics").text):
+        for sample in family.samples:
+            if sample.name.startswith("fcdcc_") and sample.name.endswith("_total"):
+                labels = tuple(sorted(sample.labels.items()))
+                found[sample.name, labels] = sample.value
+    return found
+
+
+def traced(trace) -> Counter:
+    """Returns the same of a trace's records, without the role."""
+    found = Counter()
+
+    def add(name, number, **labels):
+        found[f"{name}_total", tuple(sorted(labels.items()))] += number
+
+    for record in trace.records:
+        for stage, seconds in zip(STAGES, vars(split(record)).values(), strict=True):
+            add("stage_seconds", seconds, layer=record.layer, stage=stage)
+        by = "workers" if record.local is None else "client"
+        add("micro_batches", 1, layer=record.layer, by=by)
+        for task in record.subtasks:
+            add("answers", 1, worker=task.address, outcome=task.outcome)
+            add("redistributed", task.redistributed, worker=task.address)
+            add("sent_bytes", task.bytes_sent, worker=task.address)
+            add("received_bytes", task.bytes_received, worker=task.address)
+    return found
+
+
+def assert_same(found: Counter, expected: Counter, role: str) -> None:
+    given = {
+        (name.removeprefix(f"fcdcc_{role}_"), labels): value
+        for (name, labels), value in found.items()
+        if name.startswith(f"fcdcc_{role}_") and value
+    }
+    assert given == pytest.approx({k: v for k, v in expected.items() if v})
+
+
+@pytest.fixture(scope="module")
+def model():
+    layers = [keras.layers.Conv2D(8, 3, name=f"served_{n}") for n in "ab"]
+    return keras.Sequential([keras.Input((12, 12, 3)), *layers])
+
+
+@pytest.fixture(scope="module")
+def run(client, model):
+    """Calls that were served, with what was before and is behind them."""
+    scheduler = client.cluster.scheduler
+    port = scheduler.http_server.port
+    address = f"127.0.0.1:{port}"
+    with fk.closing(fk.distribute(model, client, stragglers=1)) as coded:
+        targets = json.loads(fetched(address, "/fcdcc/targets").text)
+        workers = [t["targets"][0] for t in targets if t["labels"]["role"] == "worker"]
+        with fk.metrics() as served:
+            own = f"127.0.0.1:{served.port}"
+            before = {where: samples(where) for where in (address, own, *workers)}
+            with fk.trace(coded) as trace:
+                for _ in range(3):
+                    coded.predict_on_batch(np.ones((2, 12, 12, 3), "float32"))
+                wait_for_answers(trace)
+            here = samples(own)
+    # A model that is closed has told all.
+    after = {where: samples(where) for where in (address, *workers)} | {own: here}
+    return SimpleNamespace(
+        trace=trace,
+        scheduler=after[address] - before[address],
+        client=after[own] - before[own],
+        workers=[after[where] - before[where] for where in workers],
+        address=address,
+        targets=targets,
+    )
+
+
+def wait_for_answers(trace) -> None:
+    import time
+
+    def owed():
+        tasks = [task for record in trace.records for task in record.subtasks]
+        return [t for t in tasks if t.outcome == "late" and t.received is None]
+
+    deadline = time.monotonic() + 60
+    while owed():
+        assert time.monotonic() < deadline, "a late answer has not come"
+        time.sleep(0.01)
+
+
+def test_the_scheduler_has_the_traces_figures(run) -> None:
+    assert len(run.trace.records) == 6
+    assert_same(run.scheduler, traced(run.trace), "scheduler")
+
+
+def test_the_client_has_them_on_request(run) -> None:
+    assert_same(run.client, traced(run.trace), "client")
+
+
+def test_workers_count_what_they_compute(run) -> None:
+    told = [task for record in run.trace.records for task in record.subtasks]
+    sent = [task for task in told if task.bytes_sent]
+    whole = sum(run.workers, Counter())
+
+    def sums(name):
+        return sum(n for (key, _), n in whole.items() if key == f"fcdcc_worker_{name}")
+
+    assert sums("subtasks_total") == len(sent)
+    assert sums("received_bytes_total") == sum(task.bytes_sent for task in sent)
+    assert sums("sent_bytes_total") == sum(task.bytes_received for task in sent)
+    took = sum(task.finished - task.started for task in sent)
+    assert sums("compute_seconds_total") == pytest.approx(took)
+    assert sums("failed_subtasks_total") == 0
+
+
+def test_prometheus_finds_scheduler_and_workers(run) -> None:
+    roles = Counter(target["labels"]["role"] for target in run.targets)
+    assert roles == {"scheduler": 1, "worker": 4}
+    assert run.targets[0]["targets"] == [run.address]
+
+
+class Loads(HTMLParser):
+    """Collects what a page loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        if tag != "a":
+            self.found += [v for k, v in attrs if k in ("src", "href") and v]
+
+
+def test_the_page_is_served_with_all_that_it_loads(run, client) -> None:
+    pytest.importorskip("bokeh")
+    for _ in range(2):  # it is made once
+        page = fetched(run.address, "/fcdcc")
+    assert page.url == f"http://{run.address}/fcdcc-trace"
+    loads = Loads()
+    loads.feed(page.text)
+    assert any("bokeh" in path for path in loads.found)
+    assert [path for path in loads.found if re.match(r"\w+:|//", path)] == []
+    for path in loads.found:
+        assert fetched(run.address, f"/{path}").text
+    assert len(client.cluster.scheduler.http_application.applications) == 1
+
+
+def test_without_bokeh_the_page_says_what_is_missing(run, monkeypatch) -> None:
+    from fcdcc_keras.monitoring import serving
+
+    monkeypatch.setattr(serving, "find_spec", lambda name: None)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetched(run.address, "/fcdcc")
+    assert caught.value.code == 501
+    assert "fcdcc-keras[monitoring]" in caught.value.read().decode()
+
+
+def test_a_port_that_is_taken_is_said(monkeypatch) -> None:
+    with fk.metrics() as served:
+        with pytest.raises(fk.FcdccError, match=r"Received: port=.*Choose another"):
+            fk.metrics(port=served.port)
+    with pytest.raises(fk.FcdccError, match="Choose another"):
+        fk.metrics(port=70000)
+    from fcdcc_keras.monitoring import metrics
+
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    with pytest.raises(fk.FcdccError, match=r"Install it with.*\[monitoring\]"):
+        fk.metrics()
+
+
+def test_a_scheduler_shows_them_from_its_start() -> None:
+    pytest.importorskip("bokeh")
+    import dask
+    from distributed import LocalCluster
+
+    preload = "fcdcc_keras.monitoring.preload"
+    with (
+        dask.config.set({"distributed.scheduler.preload": [preload]}),
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster,
+    ):
+        address = f"127.0.0.1:{cluster.scheduler.http_server.port}"
+        assert "fcdcc_scheduler_answers_total" in fetched(address, "/metrics").text
+        assert 'href="fcdcc"' in fetched(address, "/status").text
+        assert "Dask" in fetched(address, "/fcdcc").text
