@@ -201,7 +201,9 @@ def test_every_block_is_of_a_kind_that_is_tested(documentation):
     blocks = [b for page in documentation.pages for b in documentation.blocks(page)]
     assert len(blocks) >= 40
     kinds = {"python", "sh", "ini", "text"}
-    assert [str(b) for b in blocks if b.language not in kinds] == []
+    named = {"yaml", "promql"}  # of which each has its test
+    others = [b for b in blocks if b.language not in kinds]
+    assert [str(b) for b in others if b.language not in named or not b.test] == []
     assert documentation.pages == PAGES
 
 
