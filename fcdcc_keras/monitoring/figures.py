@@ -21,6 +21,7 @@ class Figures(SchedulerPlugin):
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self._installed = False
 
     def __reduce__(self) -> tuple[type[Figures], tuple[()]]:
         return Figures, ()  # from client to scheduler
@@ -30,7 +31,10 @@ class Figures(SchedulerPlugin):
         self.install(scheduler)
 
     def install(self, scheduler: Any) -> None:
-        """As ``start``, at once."""
+        """As ``start``, at once; once, though Dask starts what a preload installs."""
+        if self._installed:
+            return
+        self._installed = True
         from fcdcc_keras.monitoring.serving import serve
 
         add_handler(scheduler, HANDLER, self.take)

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from fcdcc_keras.monitoring.figures import Figures
+from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.split import STAGES, split
+from tests.monitoring.records import layer, share
+from tests.monitoring.test_tally import tallied
 
 pytest.importorskip("prometheus_client")
 
@@ -207,6 +211,11 @@ def test_a_scheduler_shows_them_from_its_start() -> None:
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster,
     ):
         address = f"127.0.0.1:{cluster.scheduler.http_server.port}"
-        assert "fcdcc_scheduler_answers_total" in fetched(address, "/metrics").text
+        record = layer("conv", 1, share(0, "used", 1.0, 2.0, 3.0, 4.0))
+        record.subtasks[0].address = cluster.scheduler.address
+        told = Told("me", "m", tallied([record]), []).to_text()
+        cluster.scheduler.plugins[Figures.name].take(told)
+        labels = ("outcome", "used"), ("worker", cluster.scheduler.address)
+        assert samples(address)["fcdcc_scheduler_answers_total", labels] == 1
         assert 'href="fcdcc"' in fetched(address, "/status").text
         assert "Dask" in fetched(address, "/fcdcc").text
