@@ -22,7 +22,7 @@ _STYLE = """
 .fcdcc tr { border-bottom: 1px solid rgba(127, 127, 127, 0.2); background: none; }
 .fcdcc .right { text-align: right; white-space: nowrap; }
 .fcdcc svg text { fill: currentColor; }
-.fcdcc svg { color: inherit; max-width: 100%; }
+.fcdcc svg { color: inherit; max-width: 100%; min-width: 40em; }
 .fcdcc p { margin: 0.2em 0; }
 .fcdcc .key { display: inline-block; width: 0.8em; height: 0.8em; margin-right: 0.3em; }
 .fcdcc .keys span { margin-right: 1em; white-space: nowrap; }

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.palette import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW
+from fcdcc_keras.palette import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, YELLOW
 
 Fate = Literal["used", "redistributed", "redundant", "late", "failed"]
 
@@ -18,7 +18,7 @@ FATES: dict[Fate, tuple[str, str]] = {
     "failed": (RED, "there was no answer, or a wrong one"),
 }
 """Colour and meaning of each."""
-PHASES = {"encode": BLUE, "collect": "#BBBBBB", "decode": SKY, "convolve": BLACK}
+PHASES = {"encode": BLUE, "collect": "#CCCCCC", "decode": SKY, "convolve": GREY}
 """Colour of what the client does."""
 _SOON = 2.0
 """Times as long as the slowest answer needed that one takes which came soon after."""
