@@ -64,8 +64,8 @@ def generators(code: Code) -> np.ndarray:
     n = code.workers
     a = code.input_matrix.reshape(code.k_a, 1, n, code.ell_a, 1)
     b = code.kernel_matrix.reshape(1, code.k_b, n, 1, code.ell_b)
-    products = np.moveaxis(a * b, 2, 0)
-    return products.reshape(n, code.k_a * code.k_b, code.ell_a * code.ell_b)
+    products: np.ndarray = np.moveaxis(a * b, 2, 0)
+    return products.reshape((n, code.k_a * code.k_b, code.ell_a * code.ell_b))
 
 
 def inverse(workers: np.ndarray, survivors: np.ndarray) -> np.ndarray:
