@@ -116,10 +116,10 @@ def measure(name: str, size: int, *, exact: bool = True) -> Row:
         exact: Whether it is also compared with the plain model in float64.
     """
     model = build(name, size)
-    _scale(model, DAMPED.get(name, 1.0))
+    scale(model, DAMPED.get(name, 1.0))
     size = model.input_shape[1]
     image = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
-    plain = _logits(model, image)
+    plain = logits(model, image)
     deviation, plans = dict.fromkeys(ENGINES, 0.0), []
     for dense in (False, True):
         executor = fk.LocalExecutor(WORKERS, _rotating)
@@ -128,10 +128,10 @@ def measure(name: str, size: int, *, exact: bool = True) -> Row:
         for engine in ENGINES:
             executor.engine = engine
             with fk.trace(coded) as trace:
-                logits = _logits(coded, image)
+                found = logits(coded, image)
             assert trace.local_convolutions == 0
             assert trace.distributed_convolutions >= len(plans[-1].layers)
-            off = _difference(logits, plain)
+            off = difference(found, plain)
             deviation[engine] = max(deviation[engine], off)
         fk.close(coded)
         del coded, trace
@@ -142,7 +142,7 @@ def measure(name: str, size: int, *, exact: bool = True) -> Row:
     if exact:
         wide = build(name, size, "float64")
         wide.set_weights(model.get_weights())
-        plain_error = _difference(plain, _logits(wide, image))
+        plain_error = difference(plain, logits(wide, image))
     return Row(
         model=name,
         size=size,
@@ -181,7 +181,7 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _scale(model: keras.Model, scale: float) -> None:
+def scale(model: keras.Model, scale: float) -> None:
     """Sets the scales of normalizations, and those of ConvNeXt's branches to 1.
 
     At their initial 1e-6 the branches, and errors in them, would not show.
@@ -197,12 +197,12 @@ def _rotating(call: int, worker: int) -> Any:
     return LOST if worker == call % WORKERS else None
 
 
-def _logits(model: keras.Model, image: np.ndarray) -> np.ndarray:
-    logits: np.ndarray = model(image.astype(model.compute_dtype)).numpy()
-    return logits
+def logits(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    found: np.ndarray = model(image.astype(model.compute_dtype)).numpy()
+    return found
 
 
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 

@@ -8,12 +8,15 @@ the determinant most are tried, and the one with the largest α is taken.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from fcdcc_keras.codes.amplification import amplifications, generators, inverse, scaled
+from fcdcc_keras.codes.amplification import amplification, generators, inverse, scaled
 from fcdcc_keras.codes.base import Code
+from fcdcc_keras.codes.figures import conditioned
 
 _STEPS = 100
 _DECIMALS = 9
@@ -47,39 +50,53 @@ def worst_survivors(
     while len(starts) < restarts:
         starts.append(np.sort(rng.choice(n, threshold, replace=False)))
     columns = scaled(generators(code))
-    found = [_descend(code, columns, start, tried) for start in starts]
+    found = [_descend(columns, start, tried) for start in starts]
     _, worst = max(found, key=lambda pair: pair[0])
     return tuple(int(w) for w in worst)
 
 
 def _descend(
-    code: Code, columns: np.ndarray, survivors: np.ndarray, tried: int
+    columns: np.ndarray, survivors: np.ndarray, tried: int
 ) -> tuple[float, np.ndarray]:
-    alpha = float(amplifications(code, survivors[None])[0])
+    alpha, decoding = _solved(columns, survivors)
     for _ in range(_STEPS):
-        swaps = _shrinking_swaps(columns, survivors, tried)
+        if decoding is None:
+            break  # it cannot get worse
+        swaps, alphas = _shrinking_swaps(columns, survivors, decoding, tried)
         if len(swaps) == 0:
             break
-        alphas = amplifications(code, swaps)
-        best = int(alphas.argmax())
-        if not alphas[best] > alpha:
+        next_ones = swaps[int(alphas.argmax())]
+        found, decoding = _solved(columns, next_ones)
+        if not found > alpha:
             break
-        alpha, survivors = float(alphas[best]), swaps[best]
+        alpha, survivors = found, next_ones
     return alpha, survivors
 
 
-def _shrinking_swaps(
-    columns: np.ndarray, survivors: np.ndarray, tried: int
-) -> np.ndarray:
-    """Returns the sets after the swaps that shrink the determinant most."""
-    n, size, ell = columns.shape
-    others = np.setdiff1d(np.arange(n), survivors)
-    if not others.size:
-        return np.empty((0, len(survivors)), int)
+def _solved(
+    columns: np.ndarray, survivors: np.ndarray
+) -> tuple[float, np.ndarray | None]:
+    """Returns α(S) and the inverse of the scaled G_S; infinite and None without one."""
     try:
         decoding = inverse(columns, survivors)
     except np.linalg.LinAlgError:
-        return np.empty((0, len(survivors)), int)  # it cannot get worse
+        return math.inf, None
+    return float(conditioned(amplification(decoding[None]))[0]), decoding
+
+
+def _shrinking_swaps(
+    columns: np.ndarray, survivors: np.ndarray, decoding: np.ndarray, tried: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the sets after the swaps that shrink the determinant most, and their α.
+
+    With D = G_S⁻¹, D_s the rows of s, and K the block of C that belongs to s, the
+    swap takes (C − I_s)·K⁻¹·D_s from D (Woodbury's identity), I_s the columns of s of
+    the identity.
+    """
+    n, size, ell = columns.shape
+    others = np.setdiff1d(np.arange(n), survivors)
+    if not others.size:
+        return np.empty((0, len(survivors)), int), np.empty(0)
     # C for all others at once: (δ·ℓ, others·ℓ), then its ℓ×ℓ blocks.
     mixed = decoding @ np.hstack(list(columns[others]))
     blocks = mixed.reshape(len(survivors), ell, len(others), ell).swapaxes(1, 2)
@@ -90,4 +107,12 @@ def _shrinking_swaps(
     out, into = np.unravel_index(best, shrink.shape)
     sets[np.arange(len(best)), out] = others[into]
     assert size == len(survivors) * ell
-    return np.sort(sets, axis=1)
+    alphas = np.full(len(best), np.inf)
+    for i, (s, t) in enumerate(zip(out.tolist(), into.tolist(), strict=True)):
+        rows = slice(s * ell, (s + 1) * ell)
+        change = mixed[:, t * ell : (t + 1) * ell].copy()
+        change[rows] -= np.eye(ell)
+        with contextlib.suppress(np.linalg.LinAlgError):  # infinite then
+            step = np.linalg.solve(blocks[s, t], decoding[rows])
+            alphas[i] = amplification((decoding - change @ step)[None])[0]
+    return np.sort(sets, axis=1), conditioned(alphas)

@@ -8,6 +8,8 @@ the inverse of G_S with its columns scaled to unit norm. Figures are rounded as
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from fcdcc_keras.codes.base import Code
@@ -56,9 +58,14 @@ def condition_numbers(code: Code, sets: np.ndarray) -> np.ndarray:
     return conditioned(np.concatenate(parts))
 
 
+@lru_cache(maxsize=4)
 def generators(code: Code) -> np.ndarray:
     """Returns G_w of every worker, shape ``(n, k_A·k_B, ℓ_A·ℓ_B)``."""
-    return np.stack([code.generator([w]) for w in range(code.workers)])
+    n = code.workers
+    a = code.input_matrix.reshape(code.k_a, 1, n, code.ell_a, 1)
+    b = code.kernel_matrix.reshape(1, code.k_b, n, 1, code.ell_b)
+    products: np.ndarray = np.moveaxis(a * b, 2, 0)
+    return products.reshape((n, code.k_a * code.k_b, code.ell_a * code.ell_b))
 
 
 def inverse(workers: np.ndarray, survivors: np.ndarray) -> np.ndarray:
@@ -90,6 +97,11 @@ def _amplifications(workers: np.ndarray) -> np.ndarray:
         for i, matrix in enumerate(matrices):
             if np.linalg.matrix_rank(matrix) == len(matrix):
                 inverses[i] = np.linalg.inv(matrix)
+    return amplification(inverses)
+
+
+def amplification(inverses: np.ndarray) -> np.ndarray:
+    """Returns α by inverses of scaled G_S, shape ``(m, ·, ·)``; not rounded yet."""
     alpha: np.ndarray = np.linalg.norm(inverses, axis=1).max(axis=1)
     # Of a matrix that is all but singular, NaN may come back in place of infinity.
     return np.where(np.isnan(alpha), np.inf, alpha)

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from fcdcc_keras.commands.side_by_side import Comparison
+from fcdcc_keras.planning import Plan
 
 WORKERS = 6
 STRAGGLERS = 2
@@ -68,9 +69,55 @@ class Mode:
         return asdict(self) | {"identical_predictions": self.identical_predictions}
 
 
+BOARD = "pi4"
+"""The profile of the boards that are predicted for."""
+
+
+@dataclass(frozen=True)
+class Boards:
+    """What six boards at a switch are predicted to bring a seventh, the client."""
+
+    keras_seconds: float
+    """Of one image on one board, by plain Keras."""
+    engine_seconds: float
+    """The same by the light engine."""
+    seconds: float
+    """With the workers."""
+    uses_workers: bool
+    """Whether it pays: otherwise all stays on one board."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> Boards:
+        """Returns what a plan by a profile predicts."""
+        assert plan.alone is not None
+        assert plan.latency is not None
+        alone, expected = plan.alone, plan.latency.expected
+        return cls(alone.keras, alone.engine, expected, plan.uses_workers)
+
+    def sentence(self, name: str) -> str:
+        """Returns it in words.
+
+        Args:
+            name: Of the model.
+        """
+        alone = min(self.keras_seconds, self.engine_seconds)
+        if not self.uses_workers:
+            return (
+                f"{name}: {_milliseconds(alone)} an image on one, and more workers "
+                "would not pay."
+            )
+        return (
+            f"{name}: {_milliseconds(self.keras_seconds)} an image on one by plain "
+            f"Keras, {_milliseconds(self.engine_seconds)} by the light engine; with "
+            f"six more {_milliseconds(self.seconds)}, "
+            f"{self.keras_seconds / self.seconds:.3g} and "
+            f"{self.engine_seconds / self.seconds:.3g} times as fast."
+        )
+
+
 @dataclass(frozen=True)
 class ModelResult:
-    """The three modes of one model."""
+    """The three modes of one model, and what boards would do."""
 
     name: str
     """The model and its data, in a few words."""
@@ -84,6 +131,8 @@ class ModelResult:
     """With one worker stopped and one killed half way through the images."""
     local_convolutions: int
     """Convolutions of the coded model that no workers computed."""
+    boards: Boards
+    """Predicted for six boards, as any two of them may be missing."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns what this found as JSON values."""
@@ -94,6 +143,7 @@ class ModelResult:
             "coded": self.coded.to_json(),
             "two_workers_gone": self.degraded.to_json(),
             "local_convolutions": self.local_convolutions,
+            "six_boards": {"device": BOARD, **asdict(self.boards)},
         }
 
 
@@ -149,6 +199,9 @@ def closing_words(result: DemoResult) -> str:
             "Some predictions differ from the plain model's. They should not: please "
             "report this with the table above."
         )
+    boards = "\n".join(
+        f"  {model.boards.sentence(model.name)}" for model in result.models
+    )
     return (
         "What you saw: every convolution was spread over 6 worker processes so that "
         "the answers of any 4 give all of it. Stopping one worker and killing "
@@ -156,8 +209,11 @@ def closing_words(result: DemoResult) -> str:
         "compete for the cores of one machine, so coded is slower than plain; it is "
         "meant for workers that are machines of their own, each too slow, too small "
         "or too unreliable to do it alone.\n"
-        "Next: `fcdcc-keras plan VGG16 --device pi4 --workers 6` says what six boards "
-        "at a router would bring. Start workers on your own machines with "
+        "Predicted for Raspberry Pi 4 at a switch of 1 Gbit/s, in tiles of several "
+        "layers, of which two may be missing:\n"
+        f"{boards}\n"
+        "Next: `fcdcc-keras plan VGG16 --device pi4 --workers 6 --stragglers 2` shows "
+        "how, for your own model too. Start workers on your own machines with "
         "`fcdcc-keras worker SCHEDULER_ADDRESS`, and distribute your own Keras model "
         "with `fcdcc_keras.distribute(model, client, stragglers=2)`; README.md shows "
         "how."
@@ -173,7 +229,11 @@ def _same(model: ModelResult, mode: Mode) -> str:
 
 
 def _time(model: ModelResult, mode: Mode) -> str:
-    milliseconds = mode.seconds_per_image * 1e3
+    return _milliseconds(mode.seconds_per_image)
+
+
+def _milliseconds(seconds: float) -> str:
+    milliseconds = seconds * 1e3
     return f"{milliseconds:.{2 if milliseconds < 10 else 0}f} ms"
 
 

@@ -17,8 +17,10 @@ import fcdcc_keras as fk
 from fcdcc_keras.commands import models as judged_models
 from fcdcc_keras.commands.data import Batch, fit
 from fcdcc_keras.commands.demo_results import (
+    BOARD,
     STRAGGLERS,
     WORKERS,
+    Boards,
     DemoResult,
     Mode,
     ModelResult,
@@ -36,6 +38,7 @@ from fcdcc_keras.commands.progress import Stages
 from fcdcc_keras.commands.samples import load_digits
 from fcdcc_keras.commands.side_by_side import Comparison, compare
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.planning.devices import PROFILES
 
 MODELS = ("resnet", "vgg16")
 _FAULTS = "stop 0 at 50%; restart 1 at 50%"
@@ -160,6 +163,14 @@ def study(
         struck = look("  again: one worker is stopped, one killed half way", faults)
         saboteur.stop_restarted()
         left = look("  and without these two")
+    with stages.stage(f"  predict what {workers} boards would do"):
+        plan = fk.plan(
+            subject.model,
+            workers=workers,
+            stragglers=stragglers,
+            objective="latency",
+            calibration=PROFILES[BOARD],
+        )
     labelled, size = subject.labels is not None, subject.batch_size
     return ModelResult(
         name=subject.name,
@@ -168,6 +179,7 @@ def study(
         coded=Mode.of_coded(whole, whole, size, labelled=labelled),
         degraded=Mode.of_coded(struck, left, size, labelled=labelled),
         local_convolutions=sum(x.summary.local for x in (whole, struck, left)),
+        boards=Boards.of(plan),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +137,10 @@ def plan(
     by: Any = objective or ("price" if known is None else "latency")
     if redundancy is not None:
         options["redundancy"] = redundancy
-    made = plan_model(
-        _architecture(model, image_size),
-        calibration=known,
-        objective=by,
-        straggling=slowed,
-        **options,
-    )
+    options |= {"calibration": known, "objective": by, "straggling": slowed}
+    architecture = _architecture(model, image_size)
+    with _shown() as progress:
+        made = plan_model(architecture, progress=progress, **options)
     if output is not None:
         made.to_json(output)
     if as_json:
@@ -154,6 +153,27 @@ def plan(
         prices = Prices() if known is None else known.prices
         goal = Objective(prices, known, slowed, by)
         plot_plan(made, goal, plot)
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Callable[[int, int], None] | None]:
+    """Shows on a terminal how many layers are planned; yields what is told of it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    from fcdcc_keras.commands.progress import Stages
+
+    with Stages(console) as stages, stages.stage("choosing codes") as stage:
+
+        def progress(done: int, of: int) -> None:
+            stage.expect(of)
+            if done:
+                stage()
+
+        yield progress
 
 
 def _architecture(name: str, side: int | None) -> keras.Model:

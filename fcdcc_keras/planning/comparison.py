@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fcdcc_keras.codes import Certificate, Code, certify
-from fcdcc_keras.codes.certify import check_certifiable
+from fcdcc_keras.codes.certify import MOST_COMPARED, check_certifiable
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.planning.designs import all_designs, kinds, may_be_chosen
 from fcdcc_keras.planning.redundancy import check_redundancy
@@ -88,7 +88,7 @@ def compare_codes(
         PlanError: The numbers are impossible, or no code has this split.
     """
     check_redundancy(workers, stragglers)
-    check_certifiable(workers)
+    check_certifiable(workers, MOST_COMPARED)
     if partition is None:
         designs = [d for kind in kinds(workers, stragglers).values() for d in kind]
     else:

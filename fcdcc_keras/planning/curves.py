@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcdcc_keras.codes.certify import check_certifiable, glance
+from fcdcc_keras.codes.certify import MOST_COMPARED, check_certifiable, glance
 from fcdcc_keras.planning.designs import kinds, may_be_chosen
 from fcdcc_keras.planning.redundancy import check_redundancy
 
@@ -46,7 +46,7 @@ def over_workers(
         PlanError: The numbers are impossible.
     """
     check_redundancy(workers, stragglers)
-    check_certifiable(workers)
+    check_certifiable(workers, MOST_COMPARED)
     own = workers - stragglers
     sizes = [stragglers + t for t in _thresholds(max(own, _WIDEST), own)]
     return _curves(((n, stragglers, n) for n in sizes), samples)
@@ -66,7 +66,7 @@ def over_stragglers(
         PlanError: The numbers are impossible.
     """
     check_redundancy(workers, stragglers)
-    check_certifiable(workers)
+    check_certifiable(workers, MOST_COMPARED)
     thresholds = _thresholds(workers - 1, workers - stragglers)
     missing = sorted(workers - t for t in thresholds)
     return _curves(((workers, gamma, gamma) for gamma in missing), samples)

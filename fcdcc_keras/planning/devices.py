@@ -100,6 +100,29 @@ PROFILES = {
         client_memory_rate=28e9,
         client_operation=4e-6,
     ),
+    # The same devices, the client a seventh of them, with the same link: a cluster at
+    # home. Rates and the link measured by `fk.calibrate`, memory and what each
+    # operation takes a quarter of a core's.
+    "home-lab": Calibration(
+        latency=2e-3,
+        bandwidth=116.7e6,
+        worker_rate=12.3e9,
+        client_rate=12.6e9,
+        coding_rate=0.4e9,
+        worker_bandwidth=116.7e6,
+        kernel_rate=2.2e9,
+        message=0.6e-3,
+        call=1e-3,
+        client_kernel_rate=4.7e9,
+        client_memory_rate=7e9,
+        client_operation=16e-6,
+        worker_memory_rate=3.5e9,
+        worker_operation=16e-6,
+        engine_rate=11.8e9,
+        engine_kernel_rate=4.7e9,
+        engine_memory_rate=3.5e9,
+        engine_operation=16e-6,
+    ),
 }
 
 

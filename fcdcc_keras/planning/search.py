@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fcdcc_keras import codes
 from fcdcc_keras.checks import is_number
 from fcdcc_keras.codes import Code, certify
-from fcdcc_keras.codes.certify import check_certifiable, screen
+from fcdcc_keras.codes.certify import (
+    all_within,
+    certifiable,
+    certified_within,
+    check_certifiable,
+    screen,
+)
 from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
@@ -31,6 +37,12 @@ with the least error is taken."""
 _SAME_PRICE_HEDGED = 1.005
 """The same where nobody is expected to be late: saving the coding counts, and plain
 blocks are as exact as can be."""
+_MANY_WORKERS = 128
+"""n beyond which δ are thinned out, and most designs are excluded by smaller ones of
+their kind."""
+_THRESHOLD_BITS = 4
+"""Of the δ that are tried there: at most an eighth apart, and with many divisors."""
+_SMALLEST_RUNG = 8
 _RANK_DIGITS = 9
 """Of what designs are compared by."""
 UNPROTECTED = ("uncoded", "replication")
@@ -43,7 +55,8 @@ def candidates(
     """Returns every code that lets any γ of n workers be missing.
 
     A δ below n − γ is included: it may divide a layer better (7 has no pair of
-    even factors, 6 has four), at the price of more work for each worker.
+    even factors, 6 has four), at the price of more work for each worker. Codes that
+    are too large to be certified are left out, and of many thresholds δ most.
 
     Args:
         code: "auto", a name, a code's class, or one code with its split.
@@ -67,8 +80,9 @@ def candidates(
     designs = [
         design
         for family in families(code, stragglers)
-        for threshold in range(workers - stragglers, 0, -1)
+        for threshold in _thresholds(workers, stragglers)
         for design in family.designs(workers, threshold)
+        if certifiable(design)
     ]
     if not designs:
         raise PlanError(
@@ -77,6 +91,21 @@ def candidates(
             f"stragglers={stragglers}. Use stragglers=0, or code='auto'."
         )
     return designs
+
+
+def _thresholds(workers: int, stragglers: int) -> list[int]:
+    """Returns the δ to try, the largest first."""
+    most = workers - stragglers
+    if workers <= _MANY_WORKERS:
+        return list(range(most, 0, -1))
+    few = [d for d in range(most - 1, 0, -1) if _is_round(d)]
+    return [most, *few]
+
+
+def _is_round(threshold: int) -> bool:
+    """Returns whether a number has four significant binary digits."""
+    step: int = 1 << max(0, threshold.bit_length() - _THRESHOLD_BITS)
+    return threshold % step == 0
 
 
 def plan_layer(
@@ -119,19 +148,20 @@ def plan_layer(
     designs = [d for d in candidates(code, workers, stragglers) if suits(d, geometry)]
     if not designs:
         raise _not_suited(code, geometry)
+    able = promising(designs, limit) if workers > _MANY_WORKERS else designs
     best: tuple[float, Code, bool] | None = None
     for late in (False, True) if hedged is None else (hedged,):
         priced = sorted(
             (
                 (_rank(geometry, design, objective, itemsize, late, holding), design)
-                for design in designs
+                for design in able
             ),
             key=lambda pair: pair[0],
         )
         same = _SAME_PRICE_HEDGED if late else _SAME_PRICE
         found = _most_exact_of_cheapest(priced, same, limit)
         if found is None:
-            raise _not_exact_enough(priced, tolerance, dtype, geometry)
+            raise _not_exact_enough(able, tolerance, dtype, geometry)
         if best is None or found[0] < best[0]:
             best = (*found, late)
     assert best is not None
@@ -227,13 +257,65 @@ def _most_exact_of_cheapest(
         price = left[0][0] * same_price
         equal = [pair for pair in left if pair[0] <= price]
         left = left[len(equal) :]
-        # Certifying takes seconds where n is large; a glance excludes most.
-        for cost, design in sorted(equal, key=lambda pair: screen(pair[1])):
-            if screen(design) > limit:
-                break
-            if certify(design).amplification_99 <= limit:
+        for cost, design in _by_error(equal, limit):
+            if certified_within(design, limit):
                 return cost, design
     return None
+
+
+def _by_error(
+    priced: Sequence[tuple[float, Code]], limit: float
+) -> Iterator[tuple[float, Code]]:
+    """Yields designs whose error seems to be within a limit, the most exact first."""
+    left = list(priced)
+    while left:
+        # Certifying takes seconds where n is large; a glance excludes most.
+        least, alpha = None, limit
+        for pair in left:
+            found = screen(pair[1], most=alpha)
+            if found < alpha or (found == alpha and least is None):
+                least, alpha = pair, found
+        if least is None:
+            return
+        yield least
+        left.remove(least)
+
+
+def promising(designs: Sequence[Code], limit: float) -> list[Code]:
+    """Returns the designs no smaller of whose kind is known to be inexact.
+
+    Random mixtures amplify the more, the more of them are solved for. So of each kind
+    designs of δ = 8, 16, 32 … are screened in turn, and from the first that is not
+    exact enough on none is left.
+
+    Args:
+        designs: For the same n.
+        limit: The largest α.
+    """
+    kinds: dict[tuple[object, ...], list[Code]] = {}
+    for design in designs:
+        kinds.setdefault(_kind(design), []).append(design)
+    return [design for kind in kinds.values() for design in _up_to(kind, limit)]
+
+
+def _kind(code: Code) -> tuple[object, ...]:
+    one_sided = code.k_a == 1 or code.k_b == 1
+    parity = getattr(code, "parity", "")
+    return code.name, parity, code.ell_a, code.ell_b, one_sided
+
+
+def _up_to(kind: list[Code], limit: float) -> list[Code]:
+    """Returns the designs of one kind below the first rung that is not exact enough."""
+    by_size: dict[int, list[Code]] = {}
+    for design in kind:
+        by_size.setdefault(design.recovery_threshold, []).append(design)
+    rung = _SMALLEST_RUNG
+    while rung <= max(by_size):
+        there = by_size.get(rung)
+        if there and not any(all_within(d, limit) for d in there):
+            return [d for d in kind if d.recovery_threshold < rung] or there
+        rung *= 2
+    return kind
 
 
 def _not_suited(code: object, geometry: ConvGeometry) -> UnsupportedLayerError:
@@ -246,12 +328,9 @@ def _not_suited(code: object, geometry: ConvGeometry) -> UnsupportedLayerError:
 
 
 def _not_exact_enough(
-    priced: Sequence[tuple[float, Code]],
-    tolerance: float,
-    dtype: str,
-    geometry: ConvGeometry,
+    designs: Sequence[Code], tolerance: float, dtype: str, geometry: ConvGeometry
 ) -> PlanError:
-    best = min((design for _, design in priced), key=screen)
+    (_, best), *_ = _by_error([(0.0, design) for design in designs], math.inf)
     certificate = certify(best)
     error = certificate.error(dtype, terms=geometry.terms)
     return PlanError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,11 +43,19 @@ if TYPE_CHECKING:
 
 
 @takes(PlanOptions)
-def plan(model: keras.Model, **options: Unpack[PlanOptions]) -> Plan:
+def plan(
+    model: keras.Model,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[PlanOptions],
+) -> Plan:
     """Returns what ``distribute`` would do with a model; needs no cluster.
 
     Args:
         model: A built model.
+        progress: Called for each layer for which a code has been looked for, with how
+            many that are, and how many there will be: with many workers it takes
+            seconds each.
         **options: As ``fk.distribute`` has them.
 
     Returns:
@@ -64,7 +72,8 @@ def plan(model: keras.Model, **options: Unpack[PlanOptions]) -> Plan:
             "A plan without a cluster must be told its size. Received: workers=None. "
             "Give the number of workers to spread the layers over."
         )
-    return plan_examined(model, examine(model), chosen, chosen["workers"])
+    told = progress or (lambda done, of: None)
+    return plan_examined(model, examine(model), chosen, chosen["workers"], told)
 
 
 def plan_examined(
@@ -72,6 +81,7 @@ def plan_examined(
     examined: Sequence[Eligibility],
     options: Options,
     workers: int,
+    told: Callable[[int, int], None] = lambda done, of: None,
 ) -> Plan:
     """Returns the plan of a model whose layers have been examined.
 
@@ -80,19 +90,21 @@ def plan_examined(
         examined: Its layers.
         options: How to plan.
         workers: n.
+        told: Of how many layers are planned, of how many.
 
     Raises:
         PlanError: As ``plan``.
         UnsupportedLayerError: As ``plan``.
     """
     if options["objective"] != "price":
-        return plan_by_time(model, examined, options, workers)
+        return plan_by_time(model, examined, options, workers, told)
     calibration = options["calibration"]
     reasons = {o.path: o.reason or "it was not chosen by `layers`" for o in examined}
     at_call: list[tuple[str, ConvGeometry]] = []
     sized: list[tuple[str, ConvGeometry, str]] = []
     chosen = choose(examined, options["layers"], dense=options["dense"])
-    for one in chosen:
+    for number, one in enumerate(chosen):
+        told(number, len(chosen))
         path, geometry, dtype = one.path, one.geometry, coding_type(one.layer)
         assert geometry is not None
         try:
@@ -107,6 +119,7 @@ def plan_examined(
             at_call.append((path, geometry))
         else:
             sized.append((path, geometry, dtype))
+    told(len(chosen), len(chosen))
 
     def plan_all(holding: float) -> list[LayerPlan]:
         return [

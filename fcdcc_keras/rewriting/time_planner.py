@@ -6,7 +6,7 @@ Convolutions outside of stretches are coded where that gains.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -39,6 +39,7 @@ def plan_by_time(
     examined: Sequence[Eligibility],
     options: Options,
     workers: int,
+    told: Callable[[int, int], None],
 ) -> Plan:
     """Returns the plan of a model.
 
@@ -47,6 +48,7 @@ def plan_by_time(
         examined: Its layers.
         options: How to plan.
         workers: n.
+        told: Of how many layers outside of stretches are planned, of how many.
 
     Raises:
         PlanError: There is no calibration, or a code is not usable.
@@ -65,14 +67,15 @@ def plan_by_time(
         if site.size is not None
     ]
     inside = {path for site in every for path in site.layers}
-    outside = _Outside([o for o in chosen if o.path not in inside], options, workers)
+    others = [one for one in chosen if one.path not in inside]
+    outside = _Outside(others, options, workers, told)
 
     def plan_all(holding: float) -> tuple[list[StretchFound], list[LayerPlan]]:
         return [one.best(holding) for one in planners], outside.plans(holding)
 
-    found, others = within_memory(plan_all, limit_of(options), _held)
+    found, coded_ones = within_memory(plan_all, limit_of(options), _held)
     order = {one.path: number for number, one in enumerate(examined)}
-    layers = [*others, *(layer for one in found for layer in one.layers)]
+    layers = [*coded_ones, *(layer for one in found for layer in one.layers)]
     layers.sort(key=lambda layer: order[layer.path])
     at_call = tuple((site.graph, site.entry) for site in every if site.size is None)
     reasons = {one.path: one.reason for one in examined} | outside.reasons
@@ -94,7 +97,7 @@ def plan_by_time(
     if options["objective"] == "throughput":
         seconds = own.seconds(calibration)
         seconds += sum(one.choice.seconds for one in found)
-        seconds += sum(layer.latency.expected for layer in others if layer.latency)
+        seconds += sum(layer.latency.expected for layer in coded_ones if layer.latency)
         rate = rounded(1 / seconds)
     return Plan(
         model.name,
@@ -153,7 +156,11 @@ class _Outside:
     """Convolutions that stand in no stretch."""
 
     def __init__(
-        self, chosen: Sequence[Eligibility], options: Options, workers: int
+        self,
+        chosen: Sequence[Eligibility],
+        options: Options,
+        workers: int,
+        told: Callable[[int, int], None],
     ) -> None:
         self._options, self._workers = options, workers
         self._sooner: list[tuple[str, ConvGeometry, str]] = []
@@ -161,7 +168,8 @@ class _Outside:
         """Those whose sizes are not known."""
         self.reasons: dict[str, str] = {}
         """Why others are not coded."""
-        for one in chosen:
+        for number, one in enumerate(chosen):
+            told(number, len(chosen))
             path, geometry, dtype = one.path, one.geometry, coding_type(one.layer)
             assert geometry is not None
             try:
@@ -177,6 +185,7 @@ class _Outside:
                 self.reasons[path] = why
             else:
                 self._sooner.append((path, geometry, dtype))
+        told(len(chosen), len(chosen))
 
     def plans(self, holding: float) -> list[LayerPlan]:
         """Returns the plans of those that gain.

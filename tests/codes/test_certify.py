@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from itertools import combinations, product
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from fcdcc_keras.codes import (
     KhatriRao,
     Quaternion,
     Replication,
+    Uncoded,
     adversary,
+    amplification,
     certify,
 )
 from fcdcc_keras.codes.adversary import worst_survivors
 from fcdcc_keras.codes.amplification import amplifications
-from fcdcc_keras.codes.certify import glance, screen
+from fcdcc_keras.codes.certify import MOST_BLOCKS, all_within, glance, screen
 from fcdcc_keras.errors import PlanError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/crme_golden.json").read_text())
@@ -139,7 +142,7 @@ def test_a_descent_ends_where_no_swap_is_worse(code):
     alphas = dict(zip(sets, amplifications(code, np.array(sets)), strict=True))
     columns = adversary.scaled(adversary.generators(code))
     best = min(sets, key=alphas.__getitem__)
-    alpha, found = adversary._descend(code, columns, np.array(best), 16)
+    alpha, found = adversary._descend(columns, np.array(best), 16)
     assert alpha == pytest.approx(alphas[tuple(found)])
     assert alpha > alphas[best]
     for out, into in product(found, set(range(8)) - {*found}):
@@ -147,34 +150,120 @@ def test_a_descent_ends_where_no_swap_is_worse(code):
         assert alphas[swapped] <= alpha * (1 + 1e-9)
 
 
+def _swaps(columns, survivors, tried):
+    decoding = adversary.inverse(columns, survivors)
+    return adversary._shrinking_swaps(columns, survivors, decoding, tried)
+
+
 def test_swaps_are_tried_from_the_smallest_determinant_on():
     code, survivors = CRME(8, 1, 8), np.array([0, 2, 4, 6])
     columns = adversary.scaled(adversary.generators(code))
-    swaps = adversary._shrinking_swaps(columns, survivors, 16)
+    swaps, _ = _swaps(columns, survivors, 16)
     determinants = [
         abs(np.linalg.det(np.hstack(list(columns[swap])))) for swap in swaps
     ]
     assert len({tuple(swap) for swap in swaps}) == 16
     assert all(len({*swap} & {*survivors}) == 3 for swap in swaps.tolist())
     assert (np.diff(determinants) >= -1e-12).all()
-    few = adversary._shrinking_swaps(columns, survivors, 3)
+    few, _ = _swaps(columns, survivors, 3)
     np.testing.assert_array_equal(few, swaps[:3])
-    none = adversary._shrinking_swaps(columns[:4], np.arange(4), 3)
+    none, _ = _swaps(columns[:4], np.arange(4), 3)
     assert (none.shape, none.dtype) == ((0, 4), int)
-    singular = adversary._shrinking_swaps(np.ones_like(columns), survivors, 3)
-    assert (singular.shape, singular.dtype) == ((0, 4), int)
+
+
+@pytest.mark.parametrize(
+    "code", [CRME(8, 4, 12), Quaternion(16, 2, 11), KhatriRao(3, 2, 9)], ids=str
+)
+def test_what_a_swap_amplifies_is_that_of_the_set_after_it(code):
+    columns = adversary.scaled(adversary.generators(code))
+    for survivors in _some_sets(code, 5):
+        swaps, alphas = _swaps(columns, survivors, 24)
+        expected = amplifications(code, swaps)
+        np.testing.assert_allclose(alphas, expected, rtol=1e-5)
+
+
+def test_a_swap_that_cannot_be_decoded_amplifies_without_limit():
+    # The fifth worker holds what the first one does.
+    columns = np.concatenate([np.eye(4), np.eye(4)[:1]])[..., None]
+    swaps, alphas = _swaps(columns, np.arange(4), 16)
+    by_set = {tuple(swap): alpha for swap, alpha in zip(swaps, alphas, strict=True)}
+    assert by_set[1, 2, 3, 4] == 1
+    assert by_set[0, 2, 3, 4] == math.inf
+    found, _ = adversary._descend(columns, np.arange(4), 16)
+    assert found == math.inf
+
+
+def _some_sets(code, number):
+    rng = np.random.default_rng(0)
+    threshold = code.recovery_threshold
+    draws = [rng.choice(code.workers, threshold, replace=False) for _ in range(number)]
+    return np.sort(draws, axis=1)
 
 
 def test_a_glance_is_of_the_sets_of_its_seed():
     code = Quaternion(16, 4, 24)
-    assert screen(code, samples=50, seed=1) != screen(code, samples=50, seed=2)
-    assert screen(code, samples=50) == screen(code, samples=50, seed=0)
-    assert glance(code, samples=50)[0] < screen(code, samples=50)
+    assert screen(code, seed=1) != screen(code, seed=2)
+    assert screen(code) == screen(code, seed=0)
+    assert glance(code, samples=50)[0] < screen(code)
     exact = certify(CRME(4, 4, 6))
     assert glance(CRME(4, 4, 6)) == (
         exact.amplification_median,
         exact.amplification_99,
     )
+
+
+@pytest.fixture
+def sets_tried(monkeypatch):
+    """The number of survivor sets of each call that computes their α."""
+    tried = []
+    module = sys.modules["fcdcc_keras.codes.certify"]
+    alpha = module._alpha
+
+    def counted(code, sets):
+        tried.append(len(sets))
+        return alpha(code, sets)
+
+    monkeypatch.setattr(module, "_alpha", counted)
+    return tried
+
+
+def test_a_glance_at_a_bad_code_ends_after_a_few_sets(sets_tried):
+    code = KhatriRao(24, 1, 41)
+    assert not all_within(code, 1.5)
+    assert screen(code, most=1.5) == math.inf
+    assert sum(sets_tried) <= 8
+    full = screen(code)
+    assert sum(sets_tried) == 200  # those known before were not computed again
+    expected = glance(KhatriRao(24, 1, 41), samples=200)[1]
+    assert full == screen(code, most=full) == expected
+    assert screen(code, most=full * 0.999) == math.inf
+
+
+def test_of_many_blocks_the_worst_of_few_sets_counts(monkeypatch):
+    module = sys.modules["fcdcc_keras.codes.certify"]
+    monkeypatch.setattr(module, "_MANY_BLOCKS", 12)
+    monkeypatch.setattr(module, "_EXACT_SETS", 10)
+    code = Quaternion(16, 1, 13, seed=5)
+    found = certify(code)
+    assert (found.sets, found.exact) == (300, False)
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(13, 4, replace=False) for _ in range(300)]
+    alphas = [code.decoder(draw.tolist()).amplification for draw in draws]
+    assert found.amplification_99 == pytest.approx(max(alphas), rel=_ROUNDED)
+    assert found.amplification_99 == screen(code)
+    every = [code.decoder(s).amplification for s in combinations(range(13), 4)]
+    assert found.amplification_99 >= np.percentile(every, 99)
+
+
+def test_generators_are_those_of_each_worker(code):
+    for worker, found in enumerate(amplification.generators(code)):
+        np.testing.assert_array_equal(found, code.generator([worker]))
+
+
+def test_too_many_blocks():
+    with pytest.raises(PlanError, match=rf"k_a·k_b={MOST_BLOCKS} .*k_a=516, k_b=1"):
+        certify(Quaternion(516, 1, 200))
+    assert certify(Uncoded(1000, 1, 1000)).amplification_worst == 1
 
 
 def test_random_columns_are_of_unit_norm():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.codes import Quaternion, Systematic, certify
-from fcdcc_keras.codes.certify import screen
+from fcdcc_keras.codes.certify import glance
 from fcdcc_keras.codes.library import load
 
 KEYS = list(
@@ -40,8 +40,8 @@ def test_entry_fits_its_code_and_beats_random_ones(key):
     options = {} if kind == "quaternion" else {"parity": "quaternion"}
     family = Quaternion if kind == "quaternion" else Systematic
     options["side"] = "input"
-    found = screen(family(*split, **options), samples=300)
-    randomly = screen(family(*split, seed=1, **options), samples=300)
+    _, found = glance(family(*split, **options), samples=300)
+    _, randomly = glance(family(*split, seed=1, **options), samples=300)
     assert found < randomly
 
 

@@ -5,11 +5,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import keras
 from rich.console import Console
 
+import fcdcc_keras as fk
 from fcdcc_keras.commands import demo_results as report
-from fcdcc_keras.commands.demo_results import DemoResult, Mode, ModelResult
+from fcdcc_keras.commands.demo_results import Boards, DemoResult, Mode, ModelResult
 from fcdcc_keras.commands.side_by_side import Comparison, Difference
+from fcdcc_keras.planning.devices import PROFILES
 
 
 def found(size: int = 2, **what: Any) -> Comparison:
@@ -25,10 +28,11 @@ def _result() -> DemoResult:
     coded = Mode.of_coded(found(), found(), 2, labelled=True)
     quarter = found(plain_seconds=[0.25])
     unlabelled = Mode.of_plain(quarter, 1, labelled=False)
+    small = Boards(0.03, 0.02, 0.02, False)
     return DemoResult(
         (
-            ModelResult("A", 2, plain, coded, coded, 0),
-            ModelResult("B", 2, unlabelled, unlabelled, unlabelled, 3),
+            ModelResult("A", 2, plain, coded, coded, 0, Boards(3.0, 2.0, 0.5, True)),
+            ModelResult("B", 2, unlabelled, unlabelled, unlabelled, 3, small),
         ),
         12.5,
     )
@@ -64,6 +68,7 @@ def test_json_has_the_promised_keys() -> None:
         "coded",
         "two_workers_gone",
         "local_convolutions",
+        "six_boards",
     }
     for mode in ("plain", "coded", "two_workers_gone"):
         assert set(data["models"][1][mode]) == {
@@ -104,3 +109,26 @@ def test_changed_prediction_is_never_called_a_success() -> None:
     bad = replace(good, models=(replace(first, degraded=wrong),))
     assert not bad.identical_predictions
     assert "They should not" in report.closing_words(bad)
+
+
+def test_closing_words_say_what_boards_would_bring() -> None:
+    words = report.closing_words(_result())
+    assert (
+        "A: 3000 ms an image on one by plain Keras, 2000 ms by the light engine; with "
+        "six more 500 ms, 6 and 4 times as fast."
+    ) in words
+    assert "B: 20 ms an image on one, and more workers would not pay." in words
+
+
+def test_boards_are_those_of_a_plan() -> None:
+    pi = PROFILES[report.BOARD]
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    options: Any = {"objective": "latency", "calibration": pi}
+    plan = fk.plan(model, workers=6, stragglers=2, **options)
+    boards = Boards.of(plan)
+    assert plan.alone is not None
+    assert (boards.keras_seconds, boards.engine_seconds) == (
+        plan.alone.keras,
+        plan.alone.engine,
+    )
+    assert not boards.uses_workers

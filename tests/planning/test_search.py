@@ -1,6 +1,7 @@
 """The search takes the cheapest of all feasible splits."""
 
 import math
+import sys
 from contextlib import suppress
 from itertools import pairwise, product
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcdcc_keras.codes import CRME, Code, Uncoded, certify
+from fcdcc_keras.codes import CRME, Code, Rotation, Uncoded, certify
+from fcdcc_keras.codes.certify import all_within, screen
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import (
@@ -20,6 +22,7 @@ from fcdcc_keras.planning import (
     check_redundancy,
     layer_cost,
     plan_layer,
+    search,
 )
 
 _LAYER = ConvGeometry((56, 56), 64, 128, (3, 3), padding="same")
@@ -203,6 +206,50 @@ def test_impossible_redundancy(workers: Any, stragglers: Any, match: str) -> Non
 def test_possible_redundancy(workers: int, stragglers: int) -> None:
     check_redundancy(workers, stragglers)
     assert plan_layer("c", _LAYER, workers=workers, stragglers=stragglers).path == "c"
+
+
+def test_designs_are_taken_by_their_error() -> None:
+    designs = [d for d in candidates(AUTO, 10, 3) if d.k_a * d.k_b < 16]
+    limit = 40.0
+    pairs = [(0.0, design) for design in designs]
+    found = [screen(design) for _, design in search._by_error(pairs, limit)]
+    assert found == sorted(a for a in map(screen, designs) if a <= limit)
+    assert 10 < len(found) < len(designs)
+
+
+def test_of_many_workers_the_designs_beyond_an_inexact_one_are_left_out() -> None:
+    designs = [d for d in candidates("rotation", 200, 20) if d.k_a * d.k_b <= 128]
+    kept = search.promising(designs, 60.0)
+    one_sided = {d.recovery_threshold for d in designs if d.k_b == 1}
+    left = max(d.recovery_threshold for d in kept if d.k_b == 1)
+    (rung,) = {16, 32, 64} & {d for d in one_sided if left < d <= 2 * left}
+    assert not all_within(Rotation(2 * rung, 1, 200), 60.0)
+    assert all_within(Rotation(rung, 1, 200), 60.0)
+    assert {d for d in one_sided if d < rung} == {
+        d.recovery_threshold for d in kept if d.k_b == 1
+    }
+    assert search.promising([Rotation(64, 1, 200)], 1.1) == [Rotation(64, 1, 200)]
+
+
+def test_a_thousand_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: dict[Code, int] = {}
+    module = sys.modules["fcdcc_keras.codes.certify"]
+    alpha = module._alpha
+
+    def counted(code: Code, sets: Any) -> Any:
+        tried[code] = tried.get(code, 0) + len(sets)
+        return alpha(code, sets)
+
+    monkeypatch.setattr(module, "_alpha", counted)
+    geometry = ConvGeometry((14, 14), 512, 512, (3, 3), padding="same")
+    plan = plan_layer("conv", geometry, workers=1000, stragglers=100)
+    assert (plan.code.workers, plan.code.stragglers >= 100) == (1000, True)
+    assert plan.certificate.error(terms=geometry.terms) <= 1e-4
+    assert plan.certificate.sets == 2000
+    # Of 17,000 designs that can be certified, by 200 sets each at a glance.
+    assert len(tried) <= 150
+    assert sum(tried.values()) <= 10_000
+    assert len(candidates(AUTO, 1000, 100)) <= 3500
 
 
 def test_hedging_makes_auto_prefer_plain_blocks() -> None:

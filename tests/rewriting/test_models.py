@@ -147,6 +147,13 @@ def test_layers_are_chosen_by_name_path_and_function():
     assert len(by_function.layers) == 1
 
 
+def test_planning_tells_of_each_layer():
+    told = []
+    plan = fk.plan(nested(), workers=4, progress=lambda *both: told.append(both))
+    many = len(plan.layers)
+    assert told == [(done, many) for done in range(many + 1)]
+
+
 def test_compiled_model_is_compiled_the_same_and_without_xla():
     model = sequential()
     model.compile("adam", loss="mse", metrics=["mae"], jit_compile=True)

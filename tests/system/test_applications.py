@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import applications_table as script
+from benchmarks import chains_table as chains
 
 ROOT = Path(__file__).parents[2]
 OF_PLAIN = 4.0
@@ -23,6 +24,29 @@ def test_small_models_are_coded_whole(name):
     assert row.total_share == 1
     assert set(row.deviation) == {"tensorflow", "light"}
     assert 0 < min(row.deviation.values()) <= max(row.deviation.values()) <= LARGEST
+
+
+@pytest.mark.parametrize("name", chains.OTHERS)
+def test_models_of_other_kinds_as_chains(name):
+    row = chains.measure(name)
+    assert row.chains >= 2 or name == "WaveNet"
+    assert row.tiles >= len(chains.GRIDS) * 5
+    assert max(row.deviation.values()) <= OF_PLAIN * row.plain_error
+
+
+def test_the_document_has_models_as_chains_within_bounds():
+    text = (ROOT / "docs/applications.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ([\w -]+) \| [\d×]+ \| (\d+) \| (\d+) \| (\S+) \| (\S+) \| (\S+) "
+        r"\| (\S+) \|$",
+        text,
+        re.MULTILINE,
+    )
+    assert {row[0] for row in rows} >= {*chains.OTHERS}
+    for _, many, tiles, *errors in rows:
+        assert int(tiles) > int(many) > 0
+        *deviations, own = map(float, errors)
+        assert max(deviations) <= OF_PLAIN * own
 
 
 def test_the_document_has_every_model_within_bounds():

@@ -28,3 +28,6 @@ def test_demo_keeps_every_prediction():
             assert 0 < model[mode]["largest_deviation"] < 1e-5
         assert model["coded"]["workers_used"] > 4
         assert model["two_workers_gone"]["workers_used"] == 4
+    boards = vgg["six_boards"]
+    assert boards["uses_workers"]
+    assert boards["seconds"] < boards["engine_seconds"] < boards["keras_seconds"]
