@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +13,6 @@ from fcdcc_keras.planning.devices import PROFILES, profile
 from fcdcc_keras.planning.memory import limit_bytes
 from fcdcc_keras.planning.objective import OBJECTIVES
 from fcdcc_keras.planning.stragglers import from_spec
-
-if TYPE_CHECKING:
-    import keras
 
 
 def _bytes(
@@ -129,6 +125,7 @@ def plan(
     from fcdcc_keras.backend import check_backend
 
     check_backend()
+    from fcdcc_keras.commands.models import architecture
     from fcdcc_keras.planning import Objective, Prices
     from fcdcc_keras.rewriting.planner import plan as plan_model
 
@@ -136,7 +133,7 @@ def plan(
     if redundancy is not None:
         options["redundancy"] = redundancy
     made = plan_model(
-        _architecture(model, image_size),
+        architecture(model, image_size),
         calibration=known,
         objective=by,
         straggling=slowed,
@@ -154,11 +151,3 @@ def plan(
         prices = Prices() if known is None else known.prices
         goal = Objective(prices, known, slowed, by)
         plot_plan(made, goal, plot)
-
-
-def _architecture(name: str, side: int | None) -> keras.Model:
-    """Returns a model whose weights do not matter: none are downloaded or trained."""
-    from fcdcc_keras.commands.models import RANDOM, load
-
-    own = Path(name).suffix in (".keras", ".h5") or ":" in name
-    return load(name, None if own else RANDOM, side=side).model
