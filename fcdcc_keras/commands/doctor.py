@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 _TLS = {"ca-file": "ca_file", "cert": "client_cert", "key": "client_key"}
 """Options, and what Dask calls them."""
+
+
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Returns seconds; NaN is in no range, but click does not see that."""
+    if math.isnan(value):
+        raise click.BadParameter(f"Seconds must be a number. Received: {value}.")
+    return value
 
 
 def _tls_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,6 +81,7 @@ def _tls_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1, max=3600),
+    callback=_seconds,
     default=15,
     show_default=True,
     metavar="SECONDS",

@@ -66,7 +66,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class MemoryUse:
+class InUse:
     """Of a worker's process, in bytes."""
 
     used: float
@@ -119,7 +119,7 @@ class WorkerFound:
     host: str
     """As the scheduler sees it."""
     status: str = "running"
-    memory: MemoryUse = MemoryUse(0.0, 0.0)
+    memory: InUse = InUse(0.0, 0.0)
     threads: int = 1
     by_client: Touch | None = None
     """What came of the client's connecting to its address."""

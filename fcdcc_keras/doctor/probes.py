@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fcdcc_keras.dask_internals import ENDED_FOR_MEMORY, versions_in
@@ -59,8 +59,7 @@ class Patience:
     def within(cls, total: float) -> Patience:
         """Returns how long is waited for each where all may take some time."""
         share = total / cls.total
-        each = (cls.connect, cls.answer, cls.compute, cls.transfer)
-        return cls(*(seconds * share for seconds in each), total)
+        return cls(**{f.name: share * getattr(cls, f.name) for f in fields(cls)})
 
 
 def examine(

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from fcdcc_keras.dask_internals import described, memory_of
-from fcdcc_keras.doctor.findings import MemoryUse, Software, Speed, Touch, WorkerFound
+from fcdcc_keras.doctor.findings import InUse, Software, Speed, Touch, WorkerFound
 from fcdcc_keras.doctor.programs import KINDS
 
 PACKAGES = ("dask", "distributed", "numpy", "fcdcc_keras")
@@ -80,6 +80,6 @@ def worker(address: str, told: Mapping[str, Any]) -> WorkerFound:
         name=printable(name),
         host=printable(host),
         status="paused" if paused else printable(status),
-        memory=MemoryUse(float(used), float(limit)),
+        memory=InUse(float(used), float(limit)),
         threads=threads,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from fcdcc_keras.doctor.findings import (
+    Door,
     Findings,
     How,
     WorkerFound,
@@ -14,6 +16,8 @@ from fcdcc_keras.doctor.findings import (
 )
 from fcdcc_keras.doctor.trouble import Trouble
 
+DOORS: tuple[Door, ...] = tuple(d for d in get_args(Door) if d != "scheduler")
+"""What may be where a scheduler should be."""
 _START = "start one there with `dask scheduler`"
 _FILES = "--tls-ca-file, --tls-cert and --tls-key"
 
