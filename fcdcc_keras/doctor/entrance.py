@@ -70,11 +70,10 @@ async def knock_at(address: str, security: Security, patience: float) -> Found:
     place = places[0], port
     if scheme in _SECURE:
         plain = f"{_SECURE[scheme]}://{address.partition('://')[2]}"
-        found, without = await asyncio.gather(
-            _by_tls(place, _context(security), patience),
-            _is_dask(plain, security, patience),
-        )
-        return found or (("speaks no TLS", "") if without else ("other", why))
+        # First, for to a server without TLS its greeting is nonsense.
+        if await _is_dask(plain, security, patience):
+            return "speaks no TLS", ""
+        return await _by_tls(place, _context(security), patience) or ("other", why)
     found, text = await asyncio.gather(
         _by_tls(place, None, patience), _by_http(place, patience)
     )

@@ -50,13 +50,14 @@ def able(found: Findings) -> list[WorkerFound]:
 
 
 def workers_speed_of(
-    found: Findings, own: float, shared: float | None = None
+    found: Findings, own: float, kernel_byte: float, shared: float | None = None
 ) -> WorkerSpeed | None:
     """Returns what was found, as calibrations have it; None: too little was measured.
 
     Args:
         found: What was found, of workers that are able.
         own: Seconds of the client for a tile, whoever computes it.
+        kernel_byte: As ``execution.calibrate_figures.computing`` has it.
         shared: Bytes per second of the memory that all workers have in common with it.
     """
     workers = able(found)
@@ -84,7 +85,7 @@ def workers_speed_of(
         bandwidth=together,
         worker_bandwidth=each,
         call=median(speed.call for speed in speeds),
-        computing=usual(speeds),
+        computing=usual(speeds, kernel_byte),
         seconds={n: 1 / rate_of(speed) for n, speed in enumerate(speeds)},
     )
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from fcdcc_keras.doctor.expectation import Expectation, able, workers_speed_of
 from fcdcc_keras.doctor.findings import Findings
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.execution.calibrate import GEOMETRY, calibration_of, coding_rate
+from fcdcc_keras.execution.calibrate import (
+    GEOMETRY,
+    calibration_of,
+    coding_rate,
+    kernel_byte,
+)
 from fcdcc_keras.execution.calibrate_client import client_speed, engine_speed
 from fcdcc_keras.execution.calibrate_workers import dispatching
 from fcdcc_keras.execution.local import LocalExecutor
@@ -60,13 +65,13 @@ def _calibration(found: Findings, stragglers: int) -> Calibration | None:
         coding, own = coding_rate(local, stragglers), dispatching(local)
     finally:
         local.close()
-    client = client_speed(GEOMETRY)
+    client, light = client_speed(GEOMETRY), engine_speed(GEOMETRY)
     near = all(on_this_machine(worker.address) for worker in workers)
     shared = client.memory_rate / _COPIES if near else None
-    there = workers_speed_of(found, own, shared)
+    there = workers_speed_of(found, own, kernel_byte(client, light), shared)
     if there is None:
         return None
-    return calibration_of(there, client, engine_speed(GEOMETRY), coding, near=near)
+    return calibration_of(there, client, light, coding, near=near)
 
 
 def _expected(

@@ -124,11 +124,11 @@ class _Examining:
         self._tell(f"asking {len(there)} workers")
         self._asking = {address: Asking(address, arguments) for address in there}
         scheduler = await self._of_scheduler()
-        asked = (self._of_worker(address, told) for address, told in there.items())
-        touched, known_workers = await asyncio.gather(
-            self._touched_by(scheduler, list(there)), asyncio.gather(*asked)
-        )
-        seen = [replace(w, by_scheduler=touched.get(w.address)) for w in known_workers]
+        runs = self._runs(scheduler.software)
+        asked = [
+            self._of_worker(address, told, runs) for address, told in there.items()
+        ]
+        seen = await asyncio.gather(*asked)
         self._tell("measuring links")
         link = await self._link(self._scheduler)
         linked, together, trips = await self._links(seen)
@@ -176,16 +176,6 @@ class _Examining:
     def _run_on_scheduler(self, function: Callable[..., Any]) -> Awaitable[str]:
         return self._scheduler.run(function, "run_function")
 
-    async def _touched_by(
-        self, scheduler: SchedulerFound, addresses: Sequence[str]
-    ) -> dict[str, Touch]:
-        """Has the scheduler connect to all its workers."""
-        if not self._runs(scheduler.software):
-            return {}
-        targets = [(host_of(a), port_of(a)) for a in addresses]
-        outcomes = await self._touched(self._run_on_scheduler, targets)
-        return dict(zip(addresses, outcomes, strict=False))
-
     async def _touched(
         self, run: _Run, targets: Sequence[tuple[str, int]]
     ) -> list[Touch]:
@@ -198,16 +188,18 @@ class _Examining:
         """Returns whether one of them can run a function of this Python."""
         return software is not None and software.minor == self._own.minor
 
-    async def _of_worker(self, address: str, told: dict[str, Any]) -> WorkerFound:
-        (outcome, answers), relayed = await asyncio.gather(
-            self._reached(address),
-            self._in_time(self._scheduler.relay(address, "identity")),
+    async def _of_worker(
+        self, address: str, told: dict[str, Any], scheduler_runs: bool
+    ) -> WorkerFound:
+        (outcome, answers), (relayed, answers_relayed) = await asyncio.gather(
+            self._reached(address), self._reached_by_scheduler(address, scheduler_runs)
         )
         found = replace(
             reading.worker(address, told),
             by_client=outcome,
             answers_client=answers,
-            answers_scheduler=relayed is not None,
+            by_scheduler=relayed,
+            answers_scheduler=answers_relayed,
         )
         if not found.answers:
             return found
@@ -227,6 +219,20 @@ class _Examining:
         if outcome.how != "open":
             return outcome, False
         answer = await self._in_time(self._asking[address].ask("identity"))
+        return outcome, answer is not None
+
+    async def _reached_by_scheduler(
+        self, address: str, runs: bool
+    ) -> tuple[Touch | None, bool]:
+        """The same, of the scheduler; its own connecting waits for half a minute."""
+        outcome = None
+        if runs:
+            target = host_of(address), port_of(address)
+            outcomes = await self._touched(self._run_on_scheduler, [target])
+            outcome = outcomes[0] if outcomes else None
+        if outcome is not None and outcome.how != "open":
+            return outcome, False
+        answer = await self._in_time(self._scheduler.relay(address, "identity"))
         return outcome, answer is not None
 
     def _way(self, worker: WorkerFound) -> tuple[_Ask, _Run]:

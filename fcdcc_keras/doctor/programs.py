@@ -15,14 +15,12 @@ from fcdcc_keras.execution.calibrate_figures import (
     convolutions,
     costs,
     small_additions,
-    small_convolutions,
 )
 
 KINDS: tuple[tuple[Callable[[int], Sized], int, int], ...] = (
     # How chains are made, and how many a shorter and a longer one has.
     (small_additions, 64, 256),
     (additions, 1, 4),
-    (small_convolutions, 16, 64),
     (convolutions, 1, 4),
 )
 
@@ -32,8 +30,13 @@ def rate_of(speed: Speed) -> float:
     return usual([speed]).rate
 
 
-def usual(speeds: Sequence[Speed]) -> Computing:
-    """Returns what the usual one of some workers can do."""
+def usual(speeds: Sequence[Speed], kernel_byte: float = 0.0) -> Computing:
+    """Returns what the usual one of some workers can do.
+
+    Args:
+        speeds: Of the workers.
+        kernel_byte: As ``execution.calibrate_figures.computing`` has it.
+    """
     call = median(speed.call for speed in speeds)
     pairs = []
     for number, (make, *lengths) in enumerate(KINDS):
@@ -44,4 +47,4 @@ def usual(speeds: Sequence[Speed]) -> Computing:
             for which, n in enumerate(lengths)
         ]
         pairs.append((both[0], both[1]))
-    return computing(pairs, call)
+    return computing(pairs, call, kernel_byte)

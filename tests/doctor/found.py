@@ -25,7 +25,7 @@ SOFTWARE = Software("3.11.7", PACKAGES, ENGINES, "head", 8e9)
 SPEED = Speed(
     "light",
     call=2e-5,
-    pairs=((0.025, 0.0251), (0.003, 0.0031), (0.027, 0.0271), (0.004, 0.016)),
+    pairs=((0.025, 0.0251), (0.003, 0.0031), (0.004, 0.016)),
 )
 """Of which a convolution of 28² positions, 128 channels to 128, takes 4 ms."""
 

@@ -113,7 +113,7 @@ def test_of_a_cluster_that_is_well_nothing_is_said():
             *("leaving", True, "is closing gracefully", "start it anew"),
         ),
         (
-            {"speed": replace(SPEED, pairs=(*SPEED.pairs[:3], (0.02, 0.08)))},
+            {"speed": replace(SPEED, pairs=(*SPEED.pairs[:2], (0.02, 0.08)))},
             *("slow", False, "of the usual worker's speed", "heat"),
         ),
     ],
