@@ -76,18 +76,14 @@ class Asking:
         """Returns how long a question takes, and how many bytes go by in a second.
 
         Args:
-            patience: Seconds for the latter; too slow a way is not measured.
+            patience: Seconds for each time that some are sent.
         """
         async with self.open() as comm:
             trips = []
             for _ in range(_TRIPS):
                 trips.append(await _echo(comm, b""))
             trip = min(trips)
-            try:
-                rate = await asyncio.wait_for(_rate(comm, trip), patience)
-            except asyncio.TimeoutError:
-                rate = None
-            return Link(trip, rate)
+            return Link(trip, await _rate(comm, trip, patience))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Any]:
@@ -113,14 +109,19 @@ async def all_at_once(asking: Sequence[Asking], nbytes: int) -> float:
         return min(rounds)
 
 
-async def _rate(comm: Any, trip: float) -> float:
-    nbytes = _SMALLEST
-    while True:
+async def _rate(comm: Any, trip: float, patience: float) -> float | None:
+    """Returns bytes per second, by what took long and yet not too long."""
+    rate, nbytes = None, _SMALLEST
+    while nbytes <= _LARGEST:
         # Dask may compress what can be.
-        seconds = await _echo(comm, os.urandom(nbytes)) - trip
-        if seconds >= _LONG or nbytes >= _LARGEST:
-            return 2 * nbytes / max(seconds, 1e-9)
+        took = await within(patience, _echo(comm, os.urandom(nbytes)))
+        if took is None:
+            break
+        rate = 2 * nbytes / max(took - trip, 1e-9)
+        if took >= _LONG:
+            break
         nbytes *= 4
+    return rate
 
 
 async def _echo(comm: Any, data: bytes) -> float:

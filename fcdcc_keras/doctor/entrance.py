@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.doctor.carried import touching
@@ -42,18 +43,21 @@ async def touch(host: str, port: int, patience: float) -> tuple[Touch, list[str]
     return Touch(how, seconds, said), places
 
 
-async def knock_at(address: str, security: Security, patience: float) -> Found:
+async def knock_at(
+    address: str, security: Security, connect: float, patience: float
+) -> Found:
     """Finds out what is at an address.
 
     Args:
         address: Of a scheduler, as the user gave it.
         security: Certificates, for TLS.
+        connect: Seconds for its port to answer.
         patience: Seconds for each question.
     """
     host, port = host_of(address), port_of(address)
     if not (host and port):
         return "no address", ""
-    outcome, places = await touch(host, port, patience)
+    outcome, places = await touch(host, port, connect)
     if outcome.how != "open":
         return outcome.how, outcome.said
     scheme = address.partition("://")[0] if "://" in address else "tcp"
@@ -71,7 +75,7 @@ async def knock_at(address: str, security: Security, patience: float) -> Found:
     if scheme in _SECURE:
         plain = f"{_SECURE[scheme]}://{address.partition('://')[2]}"
         # First, for to a server without TLS its greeting is nonsense.
-        if await _is_dask(plain, security, patience):
+        if await _is_dask(plain, patience):
             return "speaks no TLS", ""
         return await _by_tls(place, _context(security), patience) or ("other", why)
     found, text = await asyncio.gather(
@@ -91,9 +95,13 @@ def _context(security: Security) -> ssl.SSLContext | None:
     return context
 
 
-async def _is_dask(address: str, security: Security, patience: float) -> bool:
+async def _is_dask(address: str, patience: float) -> bool:
+    """Returns whether a server of Dask answers without TLS."""
+    from distributed import Security
+
     try:
-        return bool(await identify(address, security, "client", patience))
+        plain = Security(require_encryption=False)
+        return bool(await identify(address, plain, "client", patience))
     except (Exception, asyncio.TimeoutError):  # whatever it is, it is no answer
         return False
 
@@ -121,7 +129,7 @@ async def _by_tls(
         except asyncio.TimeoutError:
             pass
         finally:
-            writer.transport.abort()
+            await _end(writer)
     except ssl.SSLCertVerificationError as error:
         return "unknown authority", error.verify_message
     except ssl.SSLError as error:
@@ -130,6 +138,13 @@ async def _by_tls(
     except (OSError, asyncio.TimeoutError):
         return None
     return "silent", "it speaks TLS"
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """Breaks a connection, and waits until that is done."""
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _by_http(place: tuple[str, int], patience: float) -> str:
@@ -142,7 +157,7 @@ async def _by_http(place: tuple[str, int], patience: float) -> str:
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
             data = await asyncio.wait_for(reader.read(_SHOWN), patience)
         finally:
-            writer.transport.abort()
+            await _end(writer)
     except (OSError, asyncio.TimeoutError):
         return ""
     return data.decode("latin-1")

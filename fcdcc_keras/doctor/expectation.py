@@ -26,7 +26,7 @@ class Expectation:
     held: int = 0
     """Bytes of kernels that each worker is to hold at most."""
     alone: float = 0.0
-    """Seconds for one image on this device alone."""
+    """Seconds for one image on this device alone; 0: too little was measured."""
     expected: float = 0.0
     """Seconds over the workers, by the best plan."""
     over_workers: bool = False

@@ -84,7 +84,7 @@ def _expected(
     # What is done where nothing is said of an objective: every convolution is coded.
     usual = plan(model, workers=workers, stragglers=stragglers)
     if calibration is None:
-        return Expectation(name, workers, _held(usual), trouble="no way was measured")
+        return Expectation(name, workers, _held(usual))
     best = plan(
         model,
         workers=workers,

@@ -102,8 +102,9 @@ class _Examining:
     async def all(self, expected: Sequence[str]) -> Findings:
         """Returns what is found."""
         self._tell(f"asking {self._address}")
+        waits = self._patience
         (door, said), awaited = await asyncio.gather(
-            knock_at(self._address, self._security, self._patience.answer),
+            knock_at(self._address, self._security, waits.connect, waits.answer),
             asyncio.gather(*map(self._expected, expected)),
         )
         found = Findings(
@@ -278,8 +279,7 @@ class _Examining:
         return software, float(said["time"]) - (at + took / 2), took / 2
 
     async def _link(self, asking: Asking) -> Link | None:
-        patience = self._patience.transfer
-        return await self._in_time(asking.measure(patience), 2 * patience)
+        return await self._in_time(asking.measure(self._patience.transfer))
 
     async def _links(
         self, workers: Sequence[WorkerFound]

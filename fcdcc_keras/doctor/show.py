@@ -127,7 +127,9 @@ def _troubles(troubles: Sequence[Trouble]) -> RenderableType:
 
 def _expectation(one: Expectation) -> Text:
     over = f"{one.model} over {one.workers} workers: "
-    if not one.over_workers:
+    if not one.alone:
+        text = f"{over}too little was measured to say what can be expected."
+    elif not one.over_workers:
         text = (
             f"{over}no part of it is done sooner than on this device alone "
             f"({milliseconds(one.alone)} ms an image)."

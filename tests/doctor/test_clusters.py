@@ -469,7 +469,7 @@ def test_a_scheduler_that_is_stopped(cluster, monkeypatch):
     assert named(said) == {"scheduler: silent": ["scheduler"]}
 
 
-def test_an_address_that_leads_nowhere(cluster, dead_port, dropping_port, monkeypatch):
+def test_an_address_that_leads_nowhere(cluster, dead_port, dropping_port):
     for address, door, said_of_it in (
         (f"tcp://127.0.0.1:{dead_port}", "refused", "nothing listens"),
         (f"tcp://127.0.0.1:{dropping_port}", "dropped", "a firewall"),
