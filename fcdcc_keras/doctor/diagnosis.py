@@ -301,8 +301,8 @@ def _of_number(found: Findings, stragglers: int, ill: Iterable[str]) -> list[Tro
         Trouble(
             "too few",
             ("scheduler",),
-            f"{len(well)} workers are well, of {len(found.workers)} there: of "
-            f"{stragglers + 1} at least, {stragglers} may be missing (--stragglers)",
+            f"too few workers are well: {len(well)} of {len(found.workers)}; at least "
+            f"{stragglers + 1} must be, for {stragglers} may be missing (--stragglers)",
             f"mend or start more: fcdcc-keras worker {found.address}",
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from statistics import median
 
 from fcdcc_keras.doctor.findings import Speed
@@ -48,3 +49,8 @@ def usual(speeds: Sequence[Speed], kernel_byte: float = 0.0) -> Computing:
         ]
         pairs.append((both[0], both[1]))
     return computing(pairs, call, kernel_byte)
+
+
+@cache
+def _costs(make: Callable[[int], Sized], many: int) -> tuple[float, ...]:
+    return costs(make(many))

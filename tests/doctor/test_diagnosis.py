@@ -185,7 +185,7 @@ def test_as_many_must_be_well_as_may_be_missing_and_one(ill, stragglers, few):
     said = [one for one in found if one.kind == "too few"]
     assert bool(said) is few
     if few:
-        assert f"{4 - ill} workers are well, of 4 there" in said[0].what
+        assert f"too few workers are well: {4 - ill} of 4;" in said[0].what
         assert "fcdcc-keras worker tcp://192.168.1.1:8786" in said[0].mend
 
 
