@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TURNS = 4
 _ALIVE = 22
 """A port of a machine that answers if the machine is up, if only by refusing."""
 
@@ -79,7 +80,17 @@ def examine(
         tell: Is told what is being done.
     """
     patience = patience or Patience()
-    return asyncio.run(_Examining(address, security, patience, tell).all(expected))
+    examining = _Examining(address, security, patience, tell)
+
+    async def run() -> Findings:
+        try:
+            return await examining.all(expected)
+        finally:
+            # Connections that were broken are closed in the loop's next turns.
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+
+    return asyncio.run(run())
 
 
 class _Examining:
