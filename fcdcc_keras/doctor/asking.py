@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from fcdcc_keras.dask_internals import pickled
-from fcdcc_keras.doctor.findings import Link
+from fcdcc_keras.doctor.findings import MeasuredWay
 from fcdcc_keras.wire.requests import bytes_of
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Asking:
         message = {"function": pickled(function), "wait": True}
         return _text(await self.relay(address, "run", **message))
 
-    async def measure(self, patience: float) -> Link:
+    async def measure(self, patience: float) -> MeasuredWay:
         """Returns how long a question takes, and how many bytes go by in a second.
 
         Args:
@@ -83,7 +83,7 @@ class Asking:
             for _ in range(_TRIPS):
                 trips.append(await _echo(comm, b""))
             trip = min(trips)
-            return Link(trip, await _rate(comm, trip, patience))
+            return MeasuredWay(trip, await _rate(comm, trip, patience))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Any]:

@@ -45,7 +45,7 @@ class Software:
 
 
 @dataclass(frozen=True)
-class Link:
+class MeasuredWay:
     """A way that is there, by which Dask's own messages went and came back."""
 
     round_trip: float
@@ -105,7 +105,7 @@ class SchedulerFound:
     """Seconds that its clock is ahead of the client's."""
     doubt: float = 0.0
     """Seconds by which this may be wrong."""
-    link: Link | None = None
+    link: MeasuredWay | None = None
     ended_for_memory: Mapping[str, float] = field(default_factory=dict)
     """Bytes that workers had, by address, when their nannies ended them."""
 
@@ -132,7 +132,7 @@ class WorkerFound:
     software: Software | None = None
     clock: float | None = None
     doubt: float = 0.0
-    link: Link | None = None
+    link: MeasuredWay | None = None
     speed: Speed | None = None
     ailing: str = ""
     """What it said instead of convolving."""

@@ -21,7 +21,7 @@ from fcdcc_keras.doctor.entrance import knock_at, touch
 from fcdcc_keras.doctor.findings import (
     Expected,
     Findings,
-    Link,
+    MeasuredWay,
     SchedulerFound,
     Software,
     Touch,
@@ -289,7 +289,7 @@ class _Examining:
         software = replace(own, python=python, packages=packages)
         return software, float(said["time"]) - (at + took / 2), took / 2
 
-    async def _link(self, asking: Asking) -> Link | None:
+    async def _link(self, asking: Asking) -> MeasuredWay | None:
         return await self._in_time(asking.measure(self._patience.transfer))
 
     async def _links(

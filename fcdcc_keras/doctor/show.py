@@ -14,7 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fcdcc_keras.doctor.expectation import Expectation
-from fcdcc_keras.doctor.findings import Findings, Link, Software, Touch, WorkerFound
+from fcdcc_keras.doctor.findings import (
+    Findings,
+    MeasuredWay,
+    Software,
+    Touch,
+    WorkerFound,
+)
 from fcdcc_keras.doctor.programs import rate_of
 from fcdcc_keras.doctor.trouble import Trouble
 from fcdcc_keras.text import bytes_text, count, milliseconds
@@ -199,7 +205,7 @@ def _way(touch: Touch | None, well: bool) -> str:
     return "✗ no answer" if touch.how == "open" else f"✗ {touch.how}"
 
 
-def _link(link: Link | None) -> tuple[str, str]:
+def _link(link: MeasuredWay | None) -> tuple[str, str]:
     if link is None:
         return "–", "–"
     rate = "–" if link.bandwidth is None else f"{bytes_text(link.bandwidth)}/s"

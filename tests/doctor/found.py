@@ -5,7 +5,7 @@ from dataclasses import replace
 from fcdcc_keras.doctor.findings import (
     Findings,
     InUse,
-    Link,
+    MeasuredWay,
     SchedulerFound,
     Software,
     Speed,
@@ -46,7 +46,7 @@ def worker(number, **changes):
         software=replace(SOFTWARE, machine=machine),
         clock=0.01,
         doubt=0.002,
-        link=Link(1e-3, 5e7),
+        link=MeasuredWay(1e-3, 5e7),
         speed=SPEED,
     )
     return replace(well, **changes)
@@ -58,7 +58,9 @@ def findings(*changes, **others):
     well = Findings(
         "tcp://192.168.1.1:8786",
         SOFTWARE,
-        SchedulerFound("scheduler", software=SOFTWARE, clock=0.0, link=Link(1e-3, 1e8)),
+        SchedulerFound(
+            "scheduler", software=SOFTWARE, clock=0.0, link=MeasuredWay(1e-3, 1e8)
+        ),
         least={"light": "2.1", "tensorflow": "2.18"},
         workers=tuple(workers),
         together=1e8,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fcdcc_keras.doctor.diagnosis import diagnose
 from fcdcc_keras.doctor.expectation import Expectation
-from fcdcc_keras.doctor.findings import Expected, InUse, Link, Touch
+from fcdcc_keras.doctor.findings import Expected, InUse, MeasuredWay, Touch
 from fcdcc_keras.doctor.show import show, to_json
 from tests.doctor.found import PACKAGES, SOFTWARE, findings
 
@@ -79,7 +79,7 @@ def test_of_many_that_have_the_same_some_are_named():
 
 
 def test_what_is_infinite_is_null_in_json():
-    found = findings({"link": Link(1e-3, math.inf)})
+    found = findings({"link": MeasuredWay(1e-3, math.inf)})
     said = json.loads(
         json.dumps(to_json(found, diagnose(found), [MODEL]), allow_nan=False)
     )
