@@ -15,7 +15,7 @@ import click
 
 from fcdcc_keras.errors import FcdccError
 
-_ELSEWHERE = ("bench", "codes", "demo", "evaluate", "plan")
+_ELSEWHERE = ("bench", "codes", "demo", "doctor", "evaluate", "plan")
 """Commands that have a module of their name."""
 
 

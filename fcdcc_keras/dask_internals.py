@@ -31,10 +31,13 @@ from fcdcc_keras.undocumented import changed
 if TYPE_CHECKING:
     from distributed import Client
 
-SCHEDULER_OPS = ("broadcast", "echo", "events", "gather", "identity", "run_function")
+SCHEDULER_OPS = (
+    *("broadcast", "echo", "events", "gather", "identity", "run_function"),
+    "versions",
+)
 """The handlers of a scheduler that are asked: one that it lacks never answers."""
-WORKER_OPS = ("identity", "run")
-"""Those of a worker, by way of its scheduler."""
+WORKER_OPS = ("echo", "identity", "run", "versions")
+"""Those of a worker, also by way of its scheduler."""
 ENDED_FOR_MEMORY = "worker-restart-memory"
 """Where nannies say which worker they ended for memory: "worker", and its "rss"."""
 CUT_OFF = frozenset(
@@ -374,6 +377,36 @@ def _prefix(dask_scheduler: Any) -> str:
     applications = _of(_application(dask_scheduler), "applications", "it has several")
     given = [app.prefix for app in applications if hasattr(app, "prefix")]
     return f"{given[0].rstrip('/')}/" if given else "/"
+
+
+def described(worker: dict[str, Any]) -> tuple[str, str, str, int]:
+    """Returns a worker's name, host, status and threads.
+
+    Args:
+        worker: What the scheduler's ``identity`` tells of it.
+    """
+    try:
+        name, host, status = (str(worker[key]) for key in ("name", "host", "status"))
+        return name, host, status, int(worker["nthreads"])
+    except (KeyError, TypeError) as error:
+        what = "a scheduler's identity has its workers' name, host, status and threads"
+        raise _changed(f"{what} ({error!r})") from error
+
+
+def versions_in(answer: dict[str, Any]) -> dict[str, str | None]:
+    """Returns the versions of packages, and of "python", that a server has.
+
+    Args:
+        answer: What its ``versions`` tells.
+    """
+    try:
+        told = dict(answer["packages"])
+        python = ".".join(str(told["python"]).split(".")[:3])
+    except (KeyError, TypeError, ValueError) as error:
+        what = "the answer to `versions` has packages, and python among them"
+        raise _changed(f"{what} ({error!r})") from error
+    told["python"] = python
+    return {str(name): v if v is None else str(v) for name, v in told.items()}
 
 
 # The worker

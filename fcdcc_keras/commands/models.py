@@ -108,6 +108,20 @@ def load(
     return found
 
 
+def architecture(name: str, side: int | None = None) -> keras.Model:
+    """Returns a model whose weights do not matter: none are downloaded or trained.
+
+    Args:
+        name: As for ``load``.
+        side: Likewise.
+
+    Raises:
+        FcdccError: There is no such model.
+    """
+    own = Path(name).suffix in (".keras", ".h5") or ":" in name
+    return load(name, None if own else RANDOM, side=side).model
+
+
 def function(name: str) -> Callable[..., Any]:
     """Returns the function that ``module:function`` names.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,9 +15,6 @@ from fcdcc_keras.planning.devices import PROFILES, profile
 from fcdcc_keras.planning.memory import limit_bytes
 from fcdcc_keras.planning.objective import OBJECTIVES
 from fcdcc_keras.planning.stragglers import from_spec
-
-if TYPE_CHECKING:
-    import keras
 
 
 def _bytes(
@@ -131,6 +127,7 @@ def plan(
     from fcdcc_keras.backend import check_backend
 
     check_backend()
+    from fcdcc_keras.commands.models import architecture
     from fcdcc_keras.planning import Objective, Prices
     from fcdcc_keras.rewriting.planner import plan as plan_model
 
@@ -138,9 +135,8 @@ def plan(
     if redundancy is not None:
         options["redundancy"] = redundancy
     options |= {"calibration": known, "objective": by, "straggling": slowed}
-    architecture = _architecture(model, image_size)
     with _shown() as progress:
-        made = plan_model(architecture, progress=progress, **options)
+        made = plan_model(architecture(model, image_size), progress=progress, **options)
     if output is not None:
         made.to_json(output)
     if as_json:
@@ -174,11 +170,3 @@ def _shown() -> Iterator[Callable[[int, int], None] | None]:
                 stage()
 
         yield progress
-
-
-def _architecture(name: str, side: int | None) -> keras.Model:
-    """Returns a model whose weights do not matter: none are downloaded or trained."""
-    from fcdcc_keras.commands.models import RANDOM, load
-
-    own = Path(name).suffix in (".keras", ".h5") or ":" in name
-    return load(name, None if own else RANDOM, side=side).model

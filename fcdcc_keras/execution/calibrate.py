@@ -13,11 +13,12 @@ from statistics import median
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.base import Executor
 from fcdcc_keras.execution.calibrate_client import (
+    ClientSpeed,
     client_speed,
     engine_speed,
     random_layer,
 )
-from fcdcc_keras.execution.calibrate_workers import workers_speed
+from fcdcc_keras.execution.calibrate_workers import WorkerSpeed, workers_speed
 from fcdcc_keras.execution.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.connect import connect
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
@@ -46,7 +47,7 @@ _LAYERS = (
     ),
 )
 """Much to encode and to decode."""
-_GEOMETRY = ConvGeometry((56, 56), 128, 128, (3, 3), padding="same")
+GEOMETRY = ConvGeometry((56, 56), 128, 128, (3, 3), padding="same")
 """What this process convolves."""
 
 
@@ -80,18 +81,63 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
     Raises:
         ClusterError: Too few workers answered.
     """
+    coding = coding_rate(executor, stragglers)
+    own, light = client_speed(GEOMETRY), engine_speed(GEOMETRY)
+    there = workers_speed(executor, kernel_byte(own, light))
+    return calibration_of(there, own, light, coding, near=executor.batching is NEAR)
+
+
+def coding_rate(executor: Executor, stragglers: int) -> float:
+    """Measures how many bytes this process encodes and decodes in a second.
+
+    Args:
+        executor: Whatever computes meanwhile.
+        stragglers: γ.
+
+    Raises:
+        ClusterError: Too few workers answered.
+    """
     coded = [_Runs(executor, stragglers, geometry) for geometry in _LAYERS]
     coding = sum(run.coding for run in coded)
-    own, light = client_speed(_GEOMETRY), engine_speed(_GEOMETRY)
-    # How much dearer reading is than computing is much the same from board to board.
+    return sum(run.crossed for run in coded) / max(coding, _SMALLEST)
+
+
+def kernel_byte(own: ClientSpeed, light: ClientSpeed | None) -> float:
+    """Returns how many multiply-adds take as long as reading a byte of a kernel.
+
+    How much dearer reading is than computing is much the same from board to board.
+
+    Args:
+        own: Of Keras in this process.
+        light: Of its light engine, if it has one.
+    """
     like = light or own
-    there = workers_speed(executor, like.rate / like.kernel_rate)
+    return like.rate / like.kernel_rate
+
+
+def calibration_of(
+    there: WorkerSpeed,
+    own: ClientSpeed,
+    light: ClientSpeed | None,
+    coding: float,
+    *,
+    near: bool,
+) -> Calibration:
+    """Returns the calibration that measured figures are.
+
+    Args:
+        there: Of the workers.
+        own: Of Keras in this process.
+        light: Of its light engine, if it has one.
+        coding: Bytes per second that it encodes and decodes.
+        near: Whether the workers are on this machine.
+    """
     return Calibration(
         latency=there.latency,
         bandwidth=there.bandwidth,
         worker_rate=there.computing.rate,
         client_rate=own.rate,
-        coding_rate=sum(run.crossed for run in coded) / max(coding, _SMALLEST),
+        coding_rate=coding,
         worker_bandwidth=there.worker_bandwidth,
         kernel_rate=there.computing.kernel_rate,
         message=there.message,
@@ -100,7 +146,7 @@ def measure(executor: Executor, stragglers: int) -> Calibration:
         client_kernel_rate=own.kernel_rate,
         client_memory_rate=own.memory_rate,
         client_operation=own.operation,
-        near=executor.batching is NEAR,
+        near=near,
         worker_memory_rate=there.computing.memory_rate,
         worker_operation=there.computing.operation,
         engine_rate=0.0 if light is None else light.rate,

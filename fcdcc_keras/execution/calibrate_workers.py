@@ -88,6 +88,22 @@ def workers_speed(executor: Executor, kernel_byte: float) -> WorkerSpeed:
         tiles.close()
 
 
+def dispatching(executor: Executor) -> float:
+    """Returns the seconds that the client takes for a tile that is hardly any.
+
+    Args:
+        executor: Whatever computes it.
+
+    Raises:
+        ClusterError: It did not answer.
+    """
+    tiles = _Tiles(executor)
+    try:
+        return tiles.run(tiny(), alone=True).wall
+    finally:
+        tiles.close()
+
+
 def _transfers(tiles: _Tiles, way: Callable[[int], Sized]) -> tuple[Sent, Sent]:
     """Measures maps on their way to or from workers, of two sizes."""
     rows = _SHORTER

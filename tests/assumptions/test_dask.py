@@ -6,6 +6,7 @@ name.
 
 import asyncio
 import inspect
+import platform
 import signal
 import socket
 import zlib
@@ -174,6 +175,30 @@ def test_a_scheduler_of_distributed_tells_the_memory_of_workers(ask, worker):
     paused, used, limit = dask_internals.memory_of(told[worker.address])
     assert (paused, limit) == (False, 0), "distributed: `memory_limit`, `status`"
     assert used > 1e6, "distributed: `metrics` of a worker's memory, in bytes"
+
+
+def test_a_scheduler_of_distributed_describes_workers(ask, worker):
+    told = ask(lambda requests: requests.ask_scheduler("identity"))["workers"]
+    described = dask_internals.described(told[worker.address])
+    assert described == (str(worker.name), "127.0.0.1", "running", 1)
+
+
+@pytest.fixture(params=["scheduler", "worker"])
+def server(request, cluster, worker):
+    """The address of either."""
+    return cluster.scheduler_address if request.param == "scheduler" else worker.address
+
+
+def test_servers_of_distributed_tell_versions(ask, server):
+    answer = ask(lambda r: r.ask(server, "versions", packages=["nothing"]))
+    told = dask_internals.versions_in(answer)
+    assert told["distributed"] == distributed.__version__
+    assert told["python"] == platform.python_version()
+    assert told["nothing"] is None
+
+
+def test_servers_of_distributed_echo_bytes(ask, server):
+    assert ask(lambda r: r.ask(server, "echo", data=b"again")) == b"again"
 
 
 def test_nannies_of_distributed_tell_whom_they_end_for_memory(monkeypatch):

@@ -45,6 +45,8 @@ def _closing(**handlers):
         (dask_internals.processes_of, EMPTY),
         (dask_internals.remember_nothing, [EMPTY]),
         (dask_internals.memory_of, {"status": "running"}),
+        (dask_internals.described, {"name": "board"}),
+        (dask_internals.versions_in, {"packages": {"dask": "2024.12.0"}}),
         (dask_internals.check_worker, EMPTY),
         (dask_internals.check_worker, SimpleNamespace(data={})),
         (dask_internals.check_worker, SimpleNamespace(data={}, executors={})),
