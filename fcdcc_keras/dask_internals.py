@@ -246,6 +246,20 @@ def port_of(address: str) -> int | None:
     return port
 
 
+def memory_here() -> tuple[float, float]:
+    """Returns how many bytes of memory workers may take here, and how many are free.
+
+    No more than the control group of this process is allowed.
+    """
+    import psutil
+
+    try:
+        from distributed.system import MEMORY_LIMIT
+    except ImportError as error:
+        raise _changed(f"`system.MEMORY_LIMIT` is all memory ({error})") from error
+    return MEMORY_LIMIT, min(MEMORY_LIMIT, psutil.virtual_memory().available)
+
+
 def processes_of(cluster: Any) -> list[Any]:
     """Returns what a ``SpecCluster`` has made of its specification of workers."""
     what = "`SpecCluster.workers` are its processes by name"

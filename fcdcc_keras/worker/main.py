@@ -1,6 +1,6 @@
 """The process behind ``fcdcc-keras worker``: Dask's worker, which comes back.
 
-python -m fcdcc_keras.worker.main WAIT ADDRESS [OPTIONS OF DASK WORKER]
+python -m fcdcc_keras.worker.main WAIT AGAIN ADDRESS [OPTIONS OF DASK WORKER]
 
 ADDRESS is "-" where ``--scheduler-file`` names the file that has it.
 
@@ -34,7 +34,6 @@ _PAUSE = 1.0
 """Seconds before a worker comes back: it may be sent away at once."""
 _GRACE = 1.0
 """Seconds that an interrupted worker gets to leave its cluster."""
-_FOR_EVER = "inf"
 _interrupted = threading.Event()
 
 
@@ -42,9 +41,10 @@ def main(arguments: Sequence[str]) -> None:
     """Runs a worker until it is told to end.
 
     Args:
-        arguments: Seconds to wait for the scheduler, and what ``dask worker`` takes.
+        arguments: Seconds to wait for the scheduler, the same when it comes back, and
+            what ``dask worker`` takes.
     """
-    wait, given, *options = arguments
+    wait, again, given, *options = arguments
     try:
         address, mine = _scheduler(given, options)
         address = wait_for_scheduler(address, _security(options), float(wait), _say)
@@ -64,8 +64,8 @@ def main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     module = "fcdcc_keras.worker.main"
-    again = [sys.executable, "-m", module, _FOR_EVER, given, *options]
-    os.execv(sys.executable, again)
+    anew = [sys.executable, "-m", module, again, again, given, *options]
+    os.execv(sys.executable, anew)
 
 
 def _work(address: str, options: Sequence[str]) -> None:
