@@ -10,11 +10,26 @@ is set here; and, once the worker runs, calls ``dask_setup``.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import dask
+from distributed import Nanny, Worker
 
 from fcdcc_keras.worker.allocator import keep_large_arrays
+from fcdcc_keras.worker.farewell import close_at_sigterm, wait_for_farewell
 from fcdcc_keras.worker.process import CONFIGURED, ENVIRONMENT
+
+
+def dask_setup(server: Any) -> None:
+    """Has a worker or nanny end properly when it is told to; Dask calls this.
+
+    Args:
+        server: What loads this: a worker, a nanny, or a scheduler.
+    """
+    if isinstance(server, Worker):
+        close_at_sigterm(server)
+    elif isinstance(server, Nanny):
+        wait_for_farewell(server)
 
 
 def _set_up_process() -> None:

@@ -10,7 +10,7 @@ import dask
 from distributed import Nanny
 
 from fcdcc_keras.worker.installed import resolve
-from fcdcc_keras.worker.process import CONFIGURED, variables
+from fcdcc_keras.worker.process import CONFIGURED, PRELOAD, variables
 
 _BEFORE = "distributed.nanny.pre-spawn-environ"
 """What Dask has a worker's process find in its environment when it starts."""
@@ -42,6 +42,8 @@ class Worker(Nanny):
             env: Further variables of the environment.
             **options: Further options of ``distributed.Nanny``.
         """
+        for which in ("preload", "preload_nanny"):
+            options[which] = [*(options.get(which) or ()), PRELOAD]
         said = variables(nthreads, gpu, resolve(engine or "auto", gpu is not None))
         before = {**dask.config.get(_BEFORE), **said}
         with dask.config.set({**CONFIGURED, _BEFORE: before}):

@@ -27,6 +27,9 @@ Slurm too."""
 IN_GRACE = "FCDCC_GRACE"
 """Where a worker's process finds that, in its environment."""
 
+PRELOAD = "fcdcc_keras.preload"
+"""What Dask loads into our workers and their nannies."""
+
 IN_FILE = "-"
 """In place of the scheduler's address, which ``--scheduler-file`` says."""
 
