@@ -1,6 +1,7 @@
 """What each recipe's cluster is judged by: the shipped data while a worker dies."""
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -39,13 +40,20 @@ def evaluate_while(judged):
 
     Gives a function: of the scheduler's address; of what is to be called in the middle
     of the evaluation, between two layers of a batch, with the process ids of workers by
-    address, as they know them themselves; and of ``distribute``'s options. It returns
-    the ``Comparison`` with the plain model, after checking that no prediction differs
-    and that workers have computed every convolution.
+    address, as they know them themselves; and of ``distribute``'s options. The images
+    come again until ``enough`` says so. It returns the ``Comparison`` with the plain
+    model, after checking that no prediction differs and that workers have computed
+    every convolution.
     """
 
-    def evaluate(address, strike, *, at="40%", workers=None, **options):
+    def evaluate(address, strike, *, at="40%", enough=None, workers=None, **options):
         plain, data = judged
+
+        def batches():
+            yield from data.batches(BATCH)
+            while enough is not None and not enough():
+                yield from data.batches(BATCH)
+
         options = {"stragglers": 1, "fallback": "raise", **options}
         with Client(address, set_as_default=False, timeout=60) as client:
             if workers:
@@ -56,12 +64,12 @@ def evaluate_while(judged):
                 found = compare(
                     plain,
                     coded,
-                    data.batches(BATCH),
+                    batches(),
                     parse(f"kill 0 at {at}"),
                     images=data.images,
                     strike=lambda _: strike(pids),
                 )
-        assert found.images == data.images
+        assert found.images % data.images == 0
         assert len(found.struck) == 1
         assert found.differences == []
         assert found.coded_right == found.plain_right > 0.9 * found.images
@@ -70,6 +78,19 @@ def evaluate_while(judged):
         return found
 
     return evaluate
+
+
+@pytest.fixture(scope="session")
+def blocks():
+    """Gives the blocks of a page that tests run, by name: ``<!-- test: name -->``."""
+
+    def named(page):
+        text = (ROOT / page).read_text("utf-8")
+        return dict(
+            re.findall(r"<!-- test: (\w+) -->\n```\w+\n((?s:.*?))^```$", text, re.M)
+        )
+
+    return named
 
 
 @pytest.fixture
