@@ -1,11 +1,13 @@
 """What each recipe's cluster is judged by: the shipped data while a worker dies."""
 
+import logging
 import os
 import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from statistics import median
 
 import pytest
 from distributed import Client
@@ -69,6 +71,12 @@ def evaluate_while(judged):
                     images=data.images,
                     strike=lambda _: strike(pids),
                 )
+        logging.getLogger(__name__).info(
+            "%d images, %d differ; a batch took %.0f ms, at most %.0f\n%s",
+            *(found.images, len(found.differences)),
+            *(1e3 * f(found.coded_seconds) for f in (median, max)),
+            found.summary,
+        )
         assert found.images % data.images == 0
         assert len(found.struck) == 1
         assert found.differences == []

@@ -74,9 +74,9 @@ def test_a_worker_is_killed_in_the_middle_of_an_evaluation(here, evaluate_while)
 
 @pytest.mark.timeout(600)
 def test_jobs_reach_their_walltime_during_an_evaluation(here, evaluate_while):
-    """Two at a time, after a minute or so, which is the shortest that Slurm knows.
+    """Two of four at a time, after a minute or so, the shortest that Slurm knows.
 
-    The evaluation goes on until four have, and as many others have come.
+    The evaluation goes on until two have, and as many others have come.
     """
     with slurm_cluster(2, patience=120, **asked(walltime="00:01:00")) as cluster:
         # It looks for such jobs every 30 s, and is not to find four at once.
@@ -90,7 +90,7 @@ def test_jobs_reach_their_walltime_during_an_evaluation(here, evaluate_while):
 
         def renewed():
             there = set(cluster.scheduler_info["workers"])
-            return len(reached_limit() - ended) >= 4 and len(there - first) >= 4
+            return len(reached_limit() - ended) >= 2 and len(there - first) >= 2
 
         found = evaluate_while(
             cluster.scheduler_address,
@@ -101,7 +101,7 @@ def test_jobs_reach_their_walltime_during_an_evaluation(here, evaluate_while):
         )
     used = {a for a, c in found.summary.outcomes.items() if c["used"]}
     assert len(first) == 4
-    assert len(used - first) >= 4
+    assert len(used - first) >= 2
 
 
 def reached_limit():
