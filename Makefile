@@ -11,7 +11,7 @@ SUITS = import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(SUITS)' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: demo test test-versions lint docs mutants clean help
+.PHONY: demo test test-versions recipes lint docs mutants clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,6 +19,7 @@ help:
 	@echo "make demo   run the demonstration (sets up $(VENV) first)"
 	@echo "make test   run the tests"
 	@echo "make test-versions  run the fast ones with lowest and newest versions"
+	@echo "make recipes  run those of cluster/ that this machine has the programs for"
 	@echo "make lint   run ruff, mypy and the import contract"
 	@echo "make docs   build the documentation: site/index.html"
 	@echo "make mutants  look for faults that no test notices"
@@ -42,6 +43,10 @@ test-versions: $(VENV)-lowest/.installed $(VENV)-newest/.installed
 			-n 2 --dist loadfile --no-loadscope-reorder \
 			$(SLOW:%=--ignore=tests/%) || exit; \
 	done
+
+# One after another: each brings a cluster of its own up.
+recipes: $(VENV)/.installed-recipes
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m recipes tests/recipes
 
 lint: $(VENV)/.installed-lint
 	@$(BIN)/ruff check .
@@ -77,6 +82,7 @@ clean:
 
 $(VENV)/.installed-demo: EXTRAS := cpu,examples,worker
 $(VENV)/.installed-test: EXTRAS := cpu,examples,test
+$(VENV)/.installed-recipes: EXTRAS := cpu,recipes
 $(VENV)/.installed-lint: EXTRAS := cpu,dev
 $(VENV)/.installed-mutants: EXTRAS := cpu,mutants
 $(VENV)/.installed-docs: EXTRAS := docs

@@ -50,6 +50,8 @@ what two cores have: what is slow is slow for its fault, not for want of a proce
               help="Faults of each kind with a restart, per model.")  # fmt: skip
 @click.option("--others", default=14, show_default=True,
               help="Faults of each other kind, per model.")  # fmt: skip
+@click.option("--kind", "only", type=click.Choice(KINDS), multiple=True,
+              help="Kinds of faults; default: all.")  # fmt: skip
 @click.option("--images", type=int, help="Inferences of each model, at least; "
               "default: 1000 of the ResNet, 50 of VGG16.")  # fmt: skip
 @click.option("--rounds", default=10, show_default=True, help="Past γ.")
@@ -70,6 +72,7 @@ def main(
     soaks: tuple[str, ...],
     restarts: int,
     others: int,
+    only: tuple[str, ...],
     images: int | None,
     rounds: int,
     limit: float,
@@ -88,7 +91,7 @@ def main(
         from cluster.edge_lab import isolate
 
         isolate()
-    kinds = [kind for kind in KINDS if in_lab or kind != "link"]
+    kinds = [kind for kind in only or KINDS if in_lab or kind != "link"]
     counts = {kind: restarts if kind in RESTARTING else others for kind in kinds}
     usual = "eager" if objective == "price" else "hedged"
     options: dict[str, Any] = {

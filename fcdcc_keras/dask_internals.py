@@ -50,7 +50,8 @@ CUT_OFF = frozenset(
     }
 )
 """Dask's reasons for closing of a worker that nobody wanted to end."""
-
+SCHEDULER_CLOSES = "scheduler-close"
+"""Dask's reason for closing of a worker whose scheduler ends."""
 
 _ENDED_EVERY = 0.5
 """Seconds between looks whether a loop that is waited for has ended."""
@@ -250,6 +251,20 @@ def port_of(address: str) -> int | None:
     return port
 
 
+def memory_here() -> tuple[float, float]:
+    """Returns how many bytes of memory workers may take here, and how many are free.
+
+    No more than the control group of this process is allowed.
+    """
+    import psutil
+
+    try:
+        from distributed.system import MEMORY_LIMIT
+    except ImportError as error:
+        raise _changed(f"`system.MEMORY_LIMIT` is all memory ({error})") from error
+    return MEMORY_LIMIT, min(MEMORY_LIMIT, psutil.virtual_memory().available)
+
+
 def processes_of(cluster: Any) -> list[Any]:
     """Returns what a ``SpecCluster`` has made of its specification of workers."""
     what = "`SpecCluster.workers` are its processes by name"
@@ -425,6 +440,11 @@ def add_handler(dask_worker: Any, name: str, handler: Callable[..., Any]) -> Non
     _handlers(dask_worker)[name] = handler
 
 
+def has_handler(dask_worker: Any, name: str) -> bool:
+    """Returns whether a running worker has a handler of a name."""
+    return name in _handlers(dask_worker)
+
+
 def no_reply_yet() -> Any:
     """Returns what a handler returns that answers later, by itself."""
     from distributed.core import Status
@@ -464,6 +484,48 @@ def threads_of_this_worker() -> int | None:
     return threads
 
 
+def retired(process: Any) -> bool:
+    """Returns whether a worker's scheduler has let it go, or its nanny is to close."""
+    what = "`Server.status` says whether it closes gracefully"
+    name: str = _of(_of(process, "status", what), "name", what)
+    return name == "closing_gracefully"
+
+
+def holds_task(dask_worker: Any, prefix: str) -> bool:
+    """Returns whether a worker has a task under way, or its result, of such a key."""
+    what = "`Worker.state.tasks` are the tasks that a worker has, by key"
+    tasks = _of(_of(dask_worker, "state", what), "tasks", what)
+    return any(str(key).startswith(prefix) for key in tasks)
+
+
+def before_closing(
+    process: Any, first: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
+) -> None:
+    """Has something done whenever a worker or nanny begins to close, before it does.
+
+    Args:
+        process: The worker or the nanny, as ``dask_setup`` gets it.
+        first: Is given how it is to close, "reason" and "timeout" where they are said,
+            which it may alter.
+    """
+    what = "`close` ends workers and nannies"
+    close, handlers = _of(process, "close", what), _handlers(process)
+
+    @wraps(close)
+    async def closing(*args: Any, **how: Any) -> Any:
+        await first(how)
+        return await close(*args, **how)
+
+    if handlers.get("terminate") != close:
+        raise _changed("the handler `terminate` of workers and nannies is `close`")
+    if "close_gracefully" not in handlers:  # of a nanny
+        streams = _of(process, "stream_handlers", "a scheduler closes a worker so")
+        if streams.get("close") != close:
+            raise _changed("the stream handler `close` of a worker is its `close`")
+        streams["close"] = closing
+    process.close = handlers["terminate"] = closing
+
+
 def note_why_closing(process: Any, note: Callable[[str], None]) -> None:
     """Has a reason noted whenever a worker or nanny begins to close.
 
@@ -472,19 +534,15 @@ def note_why_closing(process: Any, note: Callable[[str], None]) -> None:
         note: Is given the reason; "retired" for a worker that was, for which Dask has
             the reason of those that it drops.
     """
-    close, handlers = process.close, _handlers(process)
-    _of(_of(process, "status", _CLOSING), "name", _CLOSING)
+    retired(process)  # it can be told
 
-    @wraps(close)
-    async def noting(*args: Any, **kwargs: Any) -> Any:
-        if process.status.name == "closing_gracefully" and "reason" in kwargs:
-            kwargs["reason"] = "retired"
-        note(kwargs.get("reason", ""))
-        return await close(*args, **kwargs)
+    async def noting(how: dict[str, Any]) -> None:
+        if retired(process) and "reason" in how:
+            how["reason"] = "retired"
+        note(how.get("reason", ""))
 
-    if handlers.get("terminate") != close:
-        raise _changed("the handler `terminate` of workers and nannies is `close`")
-    process.close = handlers["terminate"] = noting
+    before_closing(process, noting)
+    handlers = _handlers(process)
     if "close_gracefully" in handlers:  # of a nanny, whose worker tells it why
         gracefully = handlers["close_gracefully"]
 
@@ -494,14 +552,6 @@ def note_why_closing(process: Any, note: Callable[[str], None]) -> None:
             return gracefully(*args, **kwargs)
 
         handlers["close_gracefully"] = noting_gracefully
-    else:
-        streams = _of(process, "stream_handlers", "a scheduler closes a worker so")
-        if streams.get("close") != close:
-            raise _changed("the stream handler `close` of a worker is its `close`")
-        streams["close"] = noting
-
-
-_CLOSING = "`Server.status` says whether it closes gracefully"
 
 
 def _handlers(server: Any) -> Any:

@@ -27,6 +27,7 @@ _ENDS = {
     "slow": "hasten",
     "exception": "mend",
     "leave": "join",
+    "terminate": "join",
 }
 """What takes a fault back that does not end by itself."""
 
@@ -98,14 +99,30 @@ class Acts(Striker):
         """Has it leave gracefully, and its nanny too."""
         place = self._places[number]
         self._client.retire_workers([self.address(place)], close_workers=True)
-        deadline = time.monotonic() + _END_TIMEOUT
-        while not place.ended() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        self._await_end(place)
         place.end()
+
+    def terminate(self, number: int) -> None:
+        """Tells its nanny to end, as a batch system or Kubernetes does.
+
+        Raises:
+            RuntimeError: It did not, or not with success.
+        """
+        place = self._places[number]
+        place.terminate()
+        self._await_end(place)
+        status = place.end()
+        if status != 0:
+            raise RuntimeError(f"{place.name} ended with {status}")
 
     def join(self, number: int) -> None:
         """Has another one come."""
         self._places[number].start()
+
+    def _await_end(self, place: Place) -> None:
+        deadline = time.monotonic() + _END_TIMEOUT
+        while not place.ended() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _run(self, number: int, function: Callable[..., Any], *args: Any) -> None:
         place = self._places[number]

@@ -67,12 +67,20 @@ class Place:
         """Returns whether nanny and worker are gone."""
         return self._nanny is None or self._nanny.poll() is not None
 
-    def end(self) -> None:
-        """Kills what is left."""
-        if self._nanny is not None and self._nanny.poll() is None:
+    def terminate(self) -> None:
+        """Tells the nanny to end."""
+        os.kill(self._nanny.pid, signal.SIGTERM)
+
+    def end(self) -> int | None:
+        """Kills what is left; returns the nanny's exit status, if there was one."""
+        if self._nanny is None:
+            return None
+        if self._nanny.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._nanny.pid, signal.SIGKILL)
             self._nanny.wait()
+        status: int | None = self._nanny.poll()
+        return status
 
     def link(self, up: bool) -> None:
         """Plugs its network cable in, or pulls it out."""

@@ -6,11 +6,15 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-KINDS = ("restart", "stop", "slow", "exception", "memory", "link", "leave", "chaos")
+KINDS = (
+    *("restart", "stop", "slow", "exception", "memory", "link"),
+    *("leave", "terminate", "chaos"),
+)
 """SIGKILL and restart by the nanny; SIGSTOP and SIGCONT; ten times slower; exception
 in the subtask; memory limit exceeded, and restart; link down and up; leaving
-gracefully, and another joining; ``distributed.chaos.KillWorker``, and restart."""
-RESTARTING = frozenset({"restart", "memory", "leave", "chaos"})
+gracefully, and another joining; SIGTERM, and another joining;
+``distributed.chaos.KillWorker``, and restart."""
+RESTARTING = frozenset({"restart", "memory", "leave", "terminate", "chaos"})
 """Kinds after which there is a new worker process."""
 _LASTS = (0.3, 2.5)
 """Least and greatest seconds from the beginning of a fault to its end."""

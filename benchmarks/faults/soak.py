@@ -80,11 +80,13 @@ def soak(
         before.predict()
     memory = {"before": resident(site, predictor.process)}
     during, started, said = Answers(predictor), time.monotonic(), 0.0
+    spans: list[tuple[float, float]] = []
     worst: list[dict[str, Any]] = []
     with Storm(site, witness, script) as storm:
         while not storm.over or len(during.seconds) < inferences:
             began = time.time()
             answer = during.predict()
+            spans.append((began, answer.seconds))
             witness.see(answer.records)
             _note(worst, storm, began, answer)
             elapsed = time.monotonic() - started
@@ -104,6 +106,7 @@ def soak(
         "calm": before.to_json(),
         "client_convolutions": witness.local,
         **faults_to_json(storm.played),
+        "max_over_median_by_kind": _slowest_by_kind(spans, storm.played),
         "most_at_once": storm.most_at_once,
         "memory_mb": memory,
         "memory_growth": {
@@ -113,6 +116,27 @@ def soak(
         "seconds": time.monotonic() - started,
         "slowest": worst,
     }
+
+
+def _slowest_by_kind(
+    spans: Sequence[tuple[float, float]], played: Sequence[Played]
+) -> dict[str, float]:
+    """Returns the longest answer, in medians, while each kind of fault happened.
+
+    Until the worker was there again: with what else happened at the same time.
+
+    Args:
+        spans: When each answer was asked for, and how long it took.
+        played: The faults.
+    """
+    middle = statistics.median(seconds for _, seconds in spans)
+    longest: dict[str, float] = {}
+    for p in played:
+        over = p.ended or float("inf")
+        meanwhile = [s for at, s in spans if at < over and at + s > p.began]
+        so_far = longest.get(p.fault.kind, 0.0)
+        longest[p.fault.kind] = max([so_far, *(s / middle for s in meanwhile)])
+    return longest
 
 
 def faults_to_json(played: Sequence[Played]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ ADMIT_AGAIN = 10.0
 """Seconds after which a worker that could not be used is tried again."""
 _DOUBTED_AFTER = 0.1
 """Least seconds from one look to the next when somebody gave no answer."""
+MOST_SPARE = 2
+"""Times as many workers as there are slots that are taken in."""
 TOO_SLOW = 3.0
 """Times as long as most that a worker takes for which no work is cut."""
 LEFT = "the worker left the cluster"
@@ -64,6 +66,8 @@ class Crew:
         self._known: Collection[str] = tuple(addresses)
         self._distrusted: set[str] = set()
         self._admitting: set[str] = set()
+        self._farewells: set[str] = set()
+        """Processes that leave, as Dask calls them."""
         self._refused: dict[str, float] = {}
         """When each worker could not be used last."""
         self._looked = now
@@ -101,9 +105,9 @@ class Crew:
     def team(self, kind: Hashable, now: float) -> dict[str, float]:
         """Returns the workers that work is to be cut for, each with its speed.
 
-        Those that have a slot and are there, but nobody who takes ``TOO_SLOW`` times as
-        long as most, or who is late, unless most are. Speeds are relative to most; of
-        whom nothing is known it is 1.
+        Those that are there, but nobody who takes ``TOO_SLOW`` times as long as most,
+        or who is late, unless most are. Speeds are relative to most; of whom nothing is
+        known it is 1.
 
         Args:
             kind: What their usual times are remembered under.
@@ -112,7 +116,7 @@ class Crew:
         there = {
             address: health
             for address, health in list(self.health.items())
-            if not health.absent and self.roster.slots(address)
+            if not health.absent
         }
         in_time = {a: one for a, one in there.items() if one.state(now) != "late"}
         if 2 * len(in_time) >= len(there):
@@ -123,10 +127,15 @@ class Crew:
         speeds = {a: usual / p.mean if p and p.mean else 1.0 for a, p in paces.items()}
         return {a: speed for a, speed in speeds.items() if speed * TOO_SLOW > 1.0}
 
+    def spare(self) -> list[str]:
+        """Returns the addresses of workers that are there, and have no slot."""
+        known = list(self.health.items())
+        return [a for a, h in known if not h.absent and not self.roster.slots(a)]
+
     def left(self) -> int:
-        """Returns how many workers have not left, and were not found to lie."""
+        """Returns how many workers neither leave nor were found to lie."""
         known = list(self.health.values())
-        return sum(not (health.lost or health.distrusted) for health in known)
+        return sum(not (h.lost or h.leaving or h.distrusted) for h in known)
 
     def sound(self, now: float) -> list[str]:
         """Returns the addresses of workers that may take over others' parts."""
@@ -140,6 +149,11 @@ class Crew:
             if health.lost or health.distrusted:
                 reasons[slot] = LEFT if health.lost else DISTRUSTED
         return reasons
+
+    def leaves(self, address: str) -> bool:
+        """Returns whether a worker will not be asked any more, or is not known."""
+        health = self.health.get(address)
+        return health is None or health.lost or health.leaving or health.distrusted
 
     def trusts(self, address: str) -> bool:
         """Returns whether a worker never was found to give a wrong result."""
@@ -177,6 +191,18 @@ class Crew:
         health.leave()
         return self._admit_if_new(address, -math.inf)
 
+    def leaving(self, process: str, now: float) -> list[int]:
+        """Notes that a process is about to leave; returns the slots that moved.
+
+        Args:
+            process: What Dask calls it.
+            now: Seconds.
+        """
+        self._farewells.add(process)  # it may be one that is being checked
+        for health in self.health.values():
+            health.leaving |= health.process == process
+        return self.heal(now)
+
     def doubt(self, address: str, now: float) -> bool:
         """Notes that a worker gave no answer: it may have left, and another come.
 
@@ -191,7 +217,7 @@ class Crew:
         if now - self._looked <= LOOK_EVERY:
             return False
         # One that is late may have left: Dask connects to it for half a minute.
-        wrong = ("lost", "suspect", "late")
+        wrong = ("lost", "leaving", "suspect", "late")
         return (
             bool(self._doubted)
             or self.roster.doubled
@@ -230,7 +256,8 @@ class Crew:
         self._admitting.discard(address)
         if address not in self._known:
             return []
-        self.health[address] = Health(address, process)
+        leaving = process in self._farewells
+        self.health[address] = Health(address, process, leaving=leaving)
         return [*self.roster.slots(address), *self.heal(now)]
 
     def refused(self, address: str, now: float) -> bool:
@@ -254,7 +281,9 @@ class Crew:
         health = self.health.get(address)
         there = address in self._admitting or (health is not None and not health.lost)
         recent = now - self._refused.get(address, -math.inf) < ADMIT_AGAIN
-        new = self.trusts(address) and not there and not recent
+        staying = sum(not (h.lost or h.leaving) for h in self.health.values())
+        room = staying + len(self._admitting) < MOST_SPARE * len(self.slots)
+        new = self.trusts(address) and not there and not recent and room
         if new:
             self._admitting.add(address)
         return new

@@ -12,7 +12,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["idle", "busy", "late", "suspect", "lost", "back", "distrusted"]
+State = Literal[
+    "idle", "busy", "late", "suspect", "leaving", "lost", "back", "distrusted"
+]
 
 DEPTH = 4
 """Subtasks that a worker may have at a time: one computed, others on their way."""
@@ -85,6 +87,8 @@ class Health:
     empty where it is not known."""
     lost: bool = False
     """Whether its process has left the cluster; none comes back."""
+    leaving: bool = False
+    """Whether it has said that it will: what it has begun it may still end."""
     suspect: bool = False
     """Whether it did not answer when it was asked."""
     distrusted: bool = False
@@ -107,6 +111,8 @@ class Health:
             return "distrusted"
         if self.lost:
             return "lost"
+        if self.leaving:
+            return "leaving"
         if self.suspect:
             return "suspect"
         if any(self._is_late(item, now) for item in list(self._items.values())):
@@ -134,8 +140,8 @@ class Health:
 
     @property
     def absent(self) -> bool:
-        """Whether nothing can be expected of it: lost, suspect or distrusted."""
-        return self.lost or self.suspect or self.distrusted
+        """Whether nothing can be relied on from it any more, or for now."""
+        return self.lost or self.leaving or self.suspect or self.distrusted
 
     @property
     def owes(self) -> int:

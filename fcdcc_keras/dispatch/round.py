@@ -172,9 +172,11 @@ class Round:
     def _(self, event: SharePlaced, now: float) -> Commands:
         if not event.there and self._crew.doubt(event.worker, now):
             yield Look()
-        if self.over or self._crew.roster.address(event.slot) != event.worker:
+        if self.over:
             return
-        if event.there:
+        if self._crew.roster.address(event.slot) != event.worker:
+            yield from self._replace_missing(now)
+        elif event.there:
             self.collector.again(event.slot)  # sent, or offered when the worker is free
             yield from self._send(event.slot, now)
         else:
@@ -228,11 +230,9 @@ class Round:
 
     def _look_around(self, now: float) -> Commands:
         """Takes into account who is gone, silent or there again."""
-        gone = self._crew.gone()
-        waited_for = {s for s, _ in self._unfinished}
-        for slot, why in gone.items():
+        for slot, why in self._crew.gone().items():
             self.collector.failed(slot, now, why)
-        if waited_for & gone.keys():
+        if any(self._crew.leaves(address) for _, address in self._unfinished):
             yield from self._hedge()
         yield from self._replace_missing(now)
         for address in self._crew.sound(now):
@@ -317,6 +317,9 @@ class Round:
     def _erase(self, slot: int, address: str, why: str, now: float) -> Commands:
         if self._crew.roster.address(slot) == address:
             yield from self._fail(slot, why, now)
+        elif not self.over:
+            yield from self._hedge()
+            yield from self._replace_missing(now)
 
     def _fail(self, slot: int, why: str, now: float) -> Commands:
         self.collector.failed(slot, now, why)
@@ -341,6 +344,11 @@ class Round:
                 break
             if slot in hopeful:
                 continue
+            if self._has_moved(slot) and not self._crew.of(slot).absent:
+                hopeful.add(slot)
+                self.collector.again(slot)
+                yield self._encode([slot])
+                continue
             tried = self._tried.setdefault(slot, {self._crew.roster.address(slot)})
             if len(tried) >= self._tries:
                 continue
@@ -355,9 +363,20 @@ class Round:
 
     def _hopeful(self, slot: int) -> bool:
         """Returns whether an answer has come, or is likely to."""
-        outcome = self.collector.records[slot].outcome
-        hoped_for = outcome != "failed" and not self._crew.of(slot).absent
-        return hoped_for or outcome == "used"
+        record = self.collector.records[slot]
+        if record.outcome in ("used", "failed"):
+            return record.outcome == "used"
+        if self._has_moved(slot):
+            health = self._crew.health.get(record.address)
+            sent = (slot, record.address) in self._unfinished
+            return sent and health is not None and not health.absent
+        return not self._crew.of(slot).absent
+
+    def _has_moved(self, slot: int) -> bool:
+        """Returns whether what a slot was sent to is not its worker any more."""
+        record = self.collector.records[slot]
+        moved = record.address != self._crew.roster.address(slot)
+        return moved and record.outcome == "late"
 
     def _conclude(self, now: float) -> Commands:
         """Ends the round, or has answers compared, where that is due."""

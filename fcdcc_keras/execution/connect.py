@@ -99,6 +99,14 @@ def connect(
 async def _executor(
     client: Client, processes: dict[str, str], transport: TransportChoice
 ) -> DaskExecutor:
+    executor = await _by_transport(client, processes, transport)
+    executor.members.listen()
+    return executor
+
+
+async def _by_transport(
+    client: Client, processes: dict[str, str], transport: TransportChoice
+) -> DaskExecutor:
     addresses = list(processes)
     if transport == "tasks" or (
         transport == "auto" and client.direct_to_workers is False
@@ -205,11 +213,12 @@ async def _addresses(client: Client, workers: int | None) -> list[str]:
     found = await _there(client)
     if minimum is not None:
         needed = workers or max(minimum, len(found), 1)
-        if minimum < needed:
+        if minimum < needed and len(found) < needed:
             raise ClusterError(
-                "An adaptive cluster must not take away the workers that hold "
-                f"kernels. Received: adapt(minimum={minimum}) for {needed} workers. "
-                f"Use cluster.adapt(minimum={needed}), or cluster.scale."
+                "An adaptive cluster must bring up the workers that a model is "
+                f"distributed over. Received: adapt(minimum={minimum}) for {needed} "
+                f"workers, of which {len(found)} are there. Use "
+                f"cluster.adapt(minimum={needed}), or cluster.scale."
             )
         deadline = time.monotonic() + JOIN_TIMEOUT
         while len(found) < needed and time.monotonic() < deadline:

@@ -60,7 +60,12 @@ class DaskExecutor(Executor):
         self.transport = transport or TaskTransport(client)
         self.crew = Crew(addresses, time.monotonic(), processes)
         self.members = Members(
-            client, self.crew, self.transport, self.fill, self._crew_changed
+            client,
+            self.crew,
+            self.transport,
+            self.fill,
+            self._crew_changed,
+            self._fill_spare,
         )
         self.shares = Shares(self.transport, self.spawn, self._begin, self._end)
         self._calls: set[Call] = set()
@@ -136,8 +141,13 @@ class DaskExecutor(Executor):
         return collector
 
     def team(self, kind: Hashable) -> dict[str, float]:
-        """Returns who is there, with their speeds; see ``Executor.team``."""
-        return self.crew.team(kind, time.monotonic())
+        """Returns who is there, with their speeds; see ``Executor.team``.
+
+        Workers without a slot among them, once they have what it takes.
+        """
+        team, spare = self.crew.team(kind, time.monotonic()), self.crew.spare()
+        waiting = [address for address in spare if not self.shares.ready(address)]
+        return {a: speed for a, speed in team.items() if a not in waiting}
 
     def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
         """Returns what decides for a layer."""
@@ -183,6 +193,12 @@ class DaskExecutor(Executor):
         self.spawn(
             self.shares.fill(slot, address, lambda: roster.address(slot) == address)
         )
+
+    def _fill_spare(self, address: str) -> None:
+        """Gives a worker without a slot what is alike for all, in the background."""
+        crew = self.crew
+        if address in crew.spare():
+            self.spawn(self.shares.fill_spare(address, lambda: address in crew.spare()))
 
     def _results(self, call: Call) -> dict[tuple[int, str], np.ndarray]:
         """Runs a layer or chain to its end; returns its results by slot and worker."""
@@ -232,6 +248,9 @@ class DaskExecutor(Executor):
             self.shares.start(key_of(placement, slot, self.addresses[slot]), share)
             for slot, share in zip(slots, shares, strict=True)
         ]
+        if placement.alike:
+            for address in self.crew.spare():
+                self._fill_spare(address)
         if wait:
             await while_scheduler_answers(self.client, asyncio.gather, *tasks)
 

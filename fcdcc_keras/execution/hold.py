@@ -1,7 +1,8 @@
-"""Keeping an adaptive cluster from taking away the workers that hold kernels.
+"""What a scheduler does for us: keeps workers that hold kernels, tells who comes, goes.
 
-To Dask, workers that have no tasks are idle, whatever data is on them. This asks for
-nothing while no model is distributed: shares go with their client.
+To Dask, workers that have no tasks are idle, whatever data is on them: an adaptive
+cluster would take them away. This asks for nothing while no model is distributed:
+shares go with their client.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from typing import Any
 from distributed import SchedulerPlugin
 
 from fcdcc_keras.wire.transport import KERNEL
+from fcdcc_keras.worker.farewell import NEWS
 
 
 class Hold(SchedulerPlugin):
-    """On the scheduler: workers with a kernel share are not to be retired as idle."""
+    """On the scheduler: workers with a kernel share are not to be retired as idle.
+
+    Clients are told at once of who has come or gone.
+    """
 
     name = "fcdcc-hold"
     idempotent = True
@@ -26,6 +31,14 @@ class Hold(SchedulerPlugin):
         return [
             worker for worker in workers if not any(map(_is_share, worker.has_what))
         ]
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Tells of one that has come."""
+        scheduler.log_event(NEWS, {"come": worker})
+
+    def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
+        """Tells of one that has gone, whatever the reason."""
+        scheduler.log_event(NEWS, {"gone": worker})
 
 
 def _is_share(task: Any) -> bool:

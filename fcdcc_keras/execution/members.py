@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fcdcc_keras.dask_internals import workers_of
 from fcdcc_keras.dispatch.crew import LOOK_EVERY, PING_TIMEOUT, Crew
+from fcdcc_keras.execution.news import ignore, listen
 from fcdcc_keras.execution.probe import prepare
 from fcdcc_keras.wire.transport import Transport
+from fcdcc_keras.worker.farewell import LEAVING
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,6 +31,7 @@ class Members:
         transport: Transport,
         moved: Callable[[int], None] = lambda slot: None,
         changed: Callable[[], None] = lambda: None,
+        joined: Callable[[str], None] = lambda address: None,
     ) -> None:
         """Takes what it shares with its executor.
 
@@ -38,14 +41,31 @@ class Members:
             transport: Asks the workers.
             moved: Called with a slot whose worker is a new one, and holds nothing.
             changed: Called when the crew has been told something.
+            joined: Called with the address of a worker that was taken in.
         """
         self._client = client
         self._crew = crew
         self._transport = transport
         self._moved = moved
         self._changed = changed
+        self._joined = joined
         self._pinging: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
+
+    def listen(self) -> None:
+        """Has the scheduler tell who comes and goes; looks who is there already."""
+        listen(self._client, self)
+        self.start(self.look())
+
+    def hear(self, news: Mapping[str, Any]) -> None:
+        """Takes news into account; see ``execution.news``."""
+        process = news.get(LEAVING)
+        if process is None:
+            self.start(self.look())
+            return
+        now = time.monotonic()
+        self._tell_moved(self._crew.leaving(str(process), now))
+        self._changed()
 
     async def look(self, workers: Iterable[str] = ()) -> None:
         """Asks the scheduler who is there, and some workers whether they are well."""
@@ -105,7 +125,8 @@ class Members:
         task.add_done_callback(self._background.discard)
 
     def close(self) -> None:
-        """Ends what is going on in the background."""
+        """Ends what is going on in the background, and listening."""
+        ignore(self._client, self)
         for task in list(self._background):
             task.cancel()
 
@@ -121,6 +142,7 @@ class Members:
         if wrong is None:
             process = prepared.processes[address]
             self._tell_moved(crew.admitted(address, process, now))
+            self._joined(address)
             self._changed()
         elif crew.refused(address, now):
             logger.warning("%s cannot be used: %s", address, wrong)

@@ -15,14 +15,11 @@ from fcdcc_keras.dask_internals import ENDED_FOR_MEMORY, memory_of
 from fcdcc_keras.execution.patience import ask_scheduler
 from fcdcc_keras.text import bytes_text
 from fcdcc_keras.wire.requests import LEFT
+from fcdcc_keras.worker.installed import MEMORY
 
 if TYPE_CHECKING:
     from distributed import Client
 
-NEEDED = 600e6
-"""Bytes of a worker that has loaded TensorFlow, without kernels."""
-LIGHT_NEEDED = 120e6
-"""The same of one with LiteRT."""
 _SAID_WITHIN = 2.0
 """Seconds that a nanny gets to say so after its worker has left."""
 
@@ -68,9 +65,9 @@ class Memory:
             f"it had {bytes_text(used)} in use of the {bytes_text(limit)} that "
             "--memory-limit allows"
         )
-        if limit >= NEEDED:
+        if limit >= MEMORY["tensorflow"]:
             return said
         return (
-            f"{said}, while TensorFlow takes {bytes_text(NEEDED)}, and "
-            f"--engine light {bytes_text(LIGHT_NEEDED)}, before any kernel"
+            f"{said}, while TensorFlow takes {bytes_text(MEMORY['tensorflow'])}, and "
+            f"--engine light {bytes_text(MEMORY['light'])}, before any kernel"
         )

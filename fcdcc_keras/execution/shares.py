@@ -109,7 +109,27 @@ class Shares:
             address: The worker's.
             wanted: Whether it still has it.
         """
-        waiting = list(self._placements)
+        await self._fill(slot, address, list(self._placements), wanted)
+
+    async def fill_spare(self, address: str, wanted: Callable[[], bool]) -> None:
+        """Gives a worker without a slot what is alike for all; see ``fill``."""
+        await self._fill(0, address, self._alike(), wanted)
+
+    def ready(self, address: str) -> bool:
+        """Returns whether a worker without a slot has all that is alike for all."""
+        keys = (key_of(placement, 0, address) for placement in self._alike())
+        return all(self.held(key) is not None for key in keys)
+
+    def _alike(self) -> list[Placement]:
+        return [placement for placement in list(self._placements) if placement.alike]
+
+    async def _fill(
+        self,
+        slot: int,
+        address: str,
+        waiting: list[Placement],
+        wanted: Callable[[], bool],
+    ) -> None:
         while waiting and wanted():
             keys = [key_of(placement, slot, address) for placement in waiting]
             urgent = [key for key in keys if key[1:] in self._wanted(key[0])]

@@ -91,9 +91,7 @@ class Routes:
             What ends with what Dask calls the process that answered.
         """
         if address not in self._findings:
-            finding = asyncio.ensure_future(
-                asyncio.wait_for(self._found(address), _PATIENCE)
-            )
+            finding = asyncio.ensure_future(self._found_in_time(address))
             self._findings[address] = finding
             finding.add_done_callback(lambda task: self._end(address, task))
         return self._findings[address]
@@ -119,6 +117,9 @@ class Routes:
         self._findings.pop(address, None)
         if not _succeeded(finding):  # it has left, or hangs: on either way
             self._cut.pop(address, None)
+
+    async def _found_in_time(self, address: str) -> str:
+        return await asyncio.wait_for(self._found(address), _PATIENCE)
 
     async def _found(self, address: str) -> str:
         asked = direct, relay = (

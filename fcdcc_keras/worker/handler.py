@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import mmap
 import time
@@ -19,14 +20,19 @@ from fcdcc_keras.dask_internals import (
     as_frames,
     check_worker,
     data_of,
+    has_handler,
     no_reply_yet,
     process_of,
     threads_of,
 )
+from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
+from fcdcc_keras.worker.farewell import Farewell
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 from fcdcc_keras.worker.tally import TALLY
 from fcdcc_keras.worker.weights import Weights, replied
+
+logger = logging.getLogger(__name__)
 
 HANDLER = "fcdcc_compute"
 ATTACH = "fcdcc_attach"
@@ -61,8 +67,14 @@ def install(dask_worker: Any) -> bytes:
         return True
 
     check_worker(dask_worker)
-    add_handler(dask_worker, HANDLER, _Desk(dask_worker).compute)
-    add_handler(dask_worker, ATTACH, answer_attach)
+    if not has_handler(dask_worker, HANDLER):  # of another client
+        desk = _Desk(dask_worker)
+        add_handler(dask_worker, HANDLER, desk.compute)
+        add_handler(dask_worker, ATTACH, answer_attach)
+        try:
+            Farewell(dask_worker, lambda: desk.under_way)
+        except ClusterError as error:
+            logger.warning("This worker does not say when it leaves: %s", error)
     TALLY.show()
     return f"{READY}{process_of(dask_worker)}".encode()
 
@@ -77,6 +89,11 @@ class _Desk:
         self._writing: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
         self._attached: WeakKeyDictionary[Any, Attachments] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def under_way(self) -> int:
+        """How many requests have not been answered."""
+        return len(self._under_way)
 
     async def compute(self, comm: Any, **request: Any) -> Any:
         """Begins with a request; the next is read while this one is computed."""

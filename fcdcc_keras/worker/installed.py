@@ -12,6 +12,8 @@ from fcdcc_keras.errors import ClusterError
 ENGINE = "FCDCC_ENGINE"
 """Where a worker's process finds its own choice, in its environment."""
 _NEEDS = {"light": "ai_edge_litert", "tensorflow": "tensorflow"}
+MEMORY = {"light": 120e6, "tensorflow": 600e6}
+"""Bytes of a worker that has loaded its engine, without kernels."""
 
 
 def is_installed(engine: str) -> bool:

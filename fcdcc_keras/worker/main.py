@@ -1,6 +1,6 @@
 """The process behind ``fcdcc-keras worker``: Dask's worker, which comes back.
 
-python -m fcdcc_keras.worker.main WAIT ADDRESS [OPTIONS OF DASK WORKER]
+python -m fcdcc_keras.worker.main WAIT AGAIN ADDRESS [OPTIONS OF DASK WORKER]
 
 ADDRESS is "-" where ``--scheduler-file`` names the file that has it.
 
@@ -20,11 +20,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.worker import cut_off
-from fcdcc_keras.worker.process import IN_FILE
+from fcdcc_keras.worker.process import IN_FILE, PRELOAD, grace_of
 from fcdcc_keras.worker.reach import wait_for_scheduler
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
 _PAUSE = 1.0
 """Seconds before a worker comes back: it may be sent away at once."""
-_GRACE = 1.0
-"""Seconds that an interrupted worker gets to leave its cluster."""
-_FOR_EVER = "inf"
+_TO_CLOSE = {signal.SIGINT: 1.0, signal.SIGTERM: 5.0}
+"""Seconds after which everything is killed that a signal has not ended; after SIGTERM,
+from the end of its grace."""
 _interrupted = threading.Event()
 
 
@@ -42,9 +43,10 @@ def main(arguments: Sequence[str]) -> None:
     """Runs a worker until it is told to end.
 
     Args:
-        arguments: Seconds to wait for the scheduler, and what ``dask worker`` takes.
+        arguments: Seconds to wait for the scheduler, the same when it comes back, and
+            what ``dask worker`` takes.
     """
-    wait, given, *options = arguments
+    wait, again, given, *options = arguments
     try:
         address, mine = _scheduler(given, options)
         address = wait_for_scheduler(address, _security(options), float(wait), _say)
@@ -60,20 +62,30 @@ def main(arguments: Sequence[str]) -> None:
         if _interrupted.wait(_PAUSE):
             return
     except ClusterError as error:
-        sys.exit(f"Error: {error}")
+        # Of many machines' logs, it must be said whose this is.
+        sys.exit(f"Error on {socket.gethostname()}: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
     module = "fcdcc_keras.worker.main"
-    again = [sys.executable, "-m", module, _FOR_EVER, given, *options]
-    os.execv(sys.executable, again)
+    anew = [sys.executable, "-m", module, again, again, given, *options]
+    os.execv(sys.executable, anew)
 
 
 def _work(address: str, options: Sequence[str]) -> None:
     from distributed.cli import dask_worker
 
     _end_when_interrupted()
-    preload = ["--preload", cut_off.__name__, "--preload-nanny", cut_off.__name__]
-    dask_worker.main([address, *options, *preload], standalone_mode=False)
+    modules = cut_off.__name__, PRELOAD
+    preload = [f"--preload={m}" for m in modules]
+    preload += [f"--preload-nanny={m}" for m in modules]
+    try:
+        dask_worker.main([address, *options, *preload], standalone_mode=False)
+    except ValueError as error:
+        raise ClusterError(
+            "A worker's options must be such as `dask worker` can use. Received: "
+            f"{' '.join(options)}: {error}. Look what `fcdcc-keras worker --help` says "
+            "of them."
+        ) from error
 
 
 def _end_when_interrupted() -> None:
@@ -92,14 +104,19 @@ def _end_when_interrupted() -> None:
 def _watch(receiving: socket.socket, _sending: socket.socket) -> None:
     import psutil
 
-    while receiving.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM):
+    while (number := receiving.recv(1)[0]) not in _TO_CLOSE:
         continue
     _interrupted.set()
-    time.sleep(_GRACE)
+    grace = grace_of(os.environ) if number == signal.SIGTERM else 0.0
+    time.sleep(grace + _TO_CLOSE[signal.Signals(number)])
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
     os._exit(0)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _scheduler(
@@ -135,4 +152,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # The first process of a container has no default for it.
+    signal.signal(signal.SIGTERM, _end)
     main(sys.argv[1:])

@@ -6,16 +6,29 @@ started here and one started on a board are the same.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.worker.address import check_address
+from fcdcc_keras.worker.allocator import ALLOCATOR
+from fcdcc_keras.worker.capacity import workers_here
 from fcdcc_keras.worker.installed import ENGINE, resolve
 
 WAIT = 300.0
 """Seconds that a worker waits for its scheduler: boards boot before the head node."""
+
+GRACE = 20.0
+"""Seconds that a worker goes on for when it is told to end: Kubernetes kills after 30,
+Slurm too."""
+IN_GRACE = "FCDCC_GRACE"
+"""Where a worker's process finds that, in its environment."""
+
+PRELOAD = "fcdcc_keras.preload"
+"""What Dask loads into our workers and their nannies."""
 
 IN_FILE = "-"
 """In place of the scheduler's address, which ``--scheduler-file`` says."""
@@ -23,73 +36,95 @@ IN_FILE = "-"
 TICK = "1s"
 """How often Dask looks whether an event loop of ours is late."""
 
-# Without these, glibc maps every large array from the kernel and faults it anew.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-    "MALLOC_TOP_PAD_": str(64 << 20),
+CONFIGURED = {
+    # The profiler would look at every thread a hundred times a second.
+    "distributed.worker.profile.enabled": False,
+    # So does the watch over the event loop, fifty times a second: of what an idle
+    # worker and its nanny take, most.
+    "distributed.admin.tick.interval": TICK,
 }
-"""Environment for glibc's allocator, read when a process starts."""
+"""What is set in Dask's configuration."""
+
+ENVIRONMENT = {
+    **ALLOCATOR,
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # Workers share a GPU's memory with others, and TF32's 10-bit mantissa
+    # would void every error bound.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "NVIDIA_TF32_OVERRIDE": "0",
+    **{
+        f"DASK_{name.upper().replace('.', '__')}": str(value)
+        for name, value in CONFIGURED.items()
+    },
+}
+"""What is set in the environment of every worker."""
 
 
-def environment(
-    nthreads: int = 1, gpu: int | None = None, engine: str | None = None
+def variables(
+    nthreads: int = 1,
+    gpu: int | None = None,
+    engine: str | None = None,
+    grace: float | None = None,
 ) -> dict[str, str]:
-    """Returns the environment that a worker process is started with.
+    """Returns what is set in the environment of a worker.
 
     Args:
         nthreads: Threads for the engine's kernels.
         gpu: Index of the worker's only GPU; None leaves the choice to TensorFlow.
         engine: What is to compute; see ``engines.choice.resolve``. None: what this
             process's environment says, or "auto".
-
-    Returns:
-        This process's environment with the worker's settings added.
+        grace: Seconds that it goes on for when it is told to end. None: likewise, or
+            ``GRACE``.
     """
-    settings = {
-        **ALLOCATOR,
+    return {
+        **ENVIRONMENT,
         ENGINE: engine or os.environ.get(ENGINE) or "auto",
+        IN_GRACE: str(grace_of(os.environ) if grace is None else grace),
         "OMP_NUM_THREADS": str(nthreads),
         "OPENBLAS_NUM_THREADS": str(nthreads),
         "TF_NUM_INTRAOP_THREADS": str(nthreads),
-        "TF_NUM_INTEROP_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        # The profiler would look at every thread a hundred times a second.
-        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
-        # So does the watch over the event loop, fifty times a second: of what an idle
-        # worker and its nanny take, most.
-        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": TICK,
-        # Workers share a GPU's memory with others, and TF32's 10-bit mantissa
-        # would void every error bound.
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "NVIDIA_TF32_OVERRIDE": "0",
+        **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}),
     }
-    if gpu is not None:
-        settings["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    return {**os.environ, **settings}
+
+
+def environment(**said: Any) -> dict[str, str]:
+    """Returns this process's environment with what ``variables`` sets, as said."""
+    return {**os.environ, **variables(**said)}
+
+
+def grace_of(variables: Mapping[str, str]) -> float:
+    """Returns the seconds that a worker goes on for when it is told to end."""
+    return float(variables.get(IN_GRACE, GRACE))
 
 
 def command(
     address: str,
     *,
     name: str | None = None,
+    workers: int = 1,
     nthreads: int = 1,
     memory_limit: str = "auto",
     nanny: bool = True,
+    dashboard: bool = False,
 ) -> list[str]:
-    """Returns the command line of one worker.
+    """Returns the command line of workers.
 
     Args:
         address: Address of the scheduler, as ``tcp://host:8786``.
-        name: Name of the worker; default: made by Dask.
+        name: Name of the worker, or what those of several begin with; default: made
+            by Dask.
+        workers: How many.
         nthreads: Threads for the engine's kernels; subtasks run one at a time.
         memory_limit: As for ``dask worker``; "0" for no limit.
         nanny: Whether a second process restarts the worker when it dies.
+        dashboard: Whether it has a page of its own.
     """
     return [
         *(sys.executable, "-m", "distributed.cli.dask_worker", address),
-        *("--nworkers", "1", "--nthreads", str(nthreads)),
-        *("--memory-limit", memory_limit, "--no-dashboard"),
+        *("--nworkers", str(workers), "--nthreads", str(nthreads)),
+        *("--memory-limit", memory_limit),
+        "--dashboard" if dashboard else "--no-dashboard",
         "--nanny" if nanny else "--no-nanny",
         *(("--name", name) if name is not None else ()),
     ]
@@ -99,50 +134,77 @@ def lasting_command(
     address: str | None,
     *,
     wait: float = WAIT,
-    tls: Mapping[str, str] | None = None,
-    network: Mapping[str, str] | None = None,
+    wait_again: float = math.inf,
+    more: Sequence[tuple[str, str]] = (),
     **options: Any,
 ) -> list[str]:
-    """Returns the command line of a worker that comes back when it was cut off.
+    """Returns the command line of workers that come back when they were cut off.
 
     Args:
         address: Address of the scheduler; None: "scheduler-file" says it.
-        wait: Seconds to wait for the scheduler at first; when the worker comes back it
-            waits as long as it takes.
-        tls: Paths of "ca-file", "cert" and "key", in PEM.
-        network: Further options of ``dask worker``, by name: "host", "interface",
-            "worker-port", "nanny-port", "listen-address", "contact-address",
-            "scheduler-file".
+        wait: Seconds to wait for the scheduler at first.
+        wait_again: The same when they come back.
+        more: Further options of ``dask worker``, each with its name.
         **options: As for ``command``.
     """
     interpreter, flag, _, *arguments = command(address or IN_FILE, **options)
-    more = {f"tls-{name}": path for name, path in (tls or {}).items()}
-    more |= network or {}
     module = "fcdcc_keras.worker.main"
-    given = [f"--{name}={value}" for name, value in more.items()]
-    return [interpreter, flag, module, str(wait), *arguments, *given]
+    given = [f"--{name}={value}" for name, value in more]
+    waits = str(wait), str(wait_again)
+    return [interpreter, flag, module, *waits, *arguments, *given]
 
 
 def serve(
     address: str | None,
     *,
+    workers: int | None = 1,
     nthreads: int = 1,
+    memory_limit: str = "auto",
+    nanny: bool = True,
     gpu: int | None = None,
     engine: str = "auto",
+    grace: float = GRACE,
     **options: Any,
 ) -> None:
-    """Becomes a worker until it is told to end; see ``lasting_command`` for arguments.
+    """Becomes workers until they are told to end.
 
     The process is replaced, for the allocator and TensorFlow read their settings
     only once.
 
+    Args:
+        address: See ``lasting_command``, as for what is not named here.
+        workers: How many; None: as many as this machine can have.
+        nthreads: See ``variables``.
+        memory_limit: See ``command``.
+        nanny: Likewise.
+        gpu: See ``variables``.
+        engine: Likewise.
+        grace: Likewise.
+        **options: See ``lasting_command``.
+
     Raises:
-        ClusterError: The address is none, or there is no engine.
+        ClusterError: The address is none, or there is no engine, or several workers
+            would have nobody to watch over them.
     """
     if gpu is not None and engine == "auto":
         engine = "tensorflow"  # no other uses one
     engine = resolve(engine)
     if address is not None:
         check_address(address)
-    line = lasting_command(address, nthreads=nthreads, **options)
-    os.execve(line[0], line, environment(nthreads, gpu, engine))
+    if workers is None:
+        workers = workers_here(nthreads, memory_limit, engine) if nanny else 1
+    elif workers > 1 and not nanny:
+        raise ClusterError(
+            "Several workers need a process that starts and watches over them. "
+            f"Received: --nworkers {workers} with --no-nanny. Leave --no-nanny out."
+        )
+    line = lasting_command(
+        address,
+        workers=workers,
+        nthreads=nthreads,
+        memory_limit=memory_limit,
+        nanny=nanny,
+        **options,
+    )
+    said = {"nthreads": nthreads, "gpu": gpu, "engine": engine, "grace": grace}
+    os.execve(line[0], line, environment(**said))

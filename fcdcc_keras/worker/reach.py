@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ TRY_FOR = 5.0
 """Most seconds that a scheduler gets to answer each time."""
 _FIRST = 1.0
 """The same the first time, so that its absence is soon told."""
+_HOPELESS = ("CERTIFICATE", "UNKNOWN_CA", "WRONG_VERSION")
+"""What is in the names of OpenSSL's errors that no waiting helps against."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds between tries."""
 
@@ -81,6 +84,7 @@ def wait_for_scheduler(
             patience = min(longest, max(until - time.monotonic(), _FIRST))
             kind = asyncio.run(identify(address, security, "worker", patience))
         except (OSError, asyncio.TimeoutError) as error:
+            _check_certificates(address, error)
             before, why = why, f"{type(error).__name__}: {error}".splitlines()[0]
         except ClusterError:
             raise
@@ -101,13 +105,33 @@ def wait_for_scheduler(
         if left <= 0:
             raise ClusterError(
                 f"A scheduler must answer within {wait:g} s. Received: {address!r}, "
-                f"{why}. Check the address and the firewall, start one with "
+                f"{why}. Check host, port and the firewall, and whether it is "
+                "tcp:// or tls://, start one with "
                 "`dask scheduler`, or wait longer with --wait."
             )
         if not before:
             say(f"No scheduler answers at {address} ({why}). Trying again.")
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _check_certificates(address: str, error: BaseException | None) -> None:
+    """Checks that it is not for want of certificates that a scheduler is not reached.
+
+    Waiting does not help against that.
+
+    Raises:
+        ClusterError: It is.
+    """
+    while error is not None:
+        reason = isinstance(error, ssl.SSLError) and (error.reason or "")
+        if reason and any(word in reason for word in _HOPELESS):
+            raise ClusterError(
+                "Scheduler and workers must speak TLS, and show certificates of one "
+                f"authority. Received: {address!r}, {error}. Check the files of the "
+                "three --tls options on this machine, and those of `dask scheduler`."
+            ) from error
+        error = error.__cause__ or error.__context__
 
 
 def _read(file: Path) -> str:

@@ -188,10 +188,10 @@ def test_a_worker_lacks_memory(client, cluster, caplog):
 def test_a_firewall_drops_what_is_sent_to_a_worker(client, cluster):
     plain, port = model(), free_port("127.0.0.1")
     firewall = Firewall(port)
-    network = {"listen-address": f"tcp://127.0.0.1:{port}"}
-    network["contact-address"] = firewall.address
+    listen = "listen-address", f"tcp://127.0.0.1:{port}"
+    more = listen, ("contact-address", firewall.address)
     process = subprocess.Popen(
-        worker_process.lasting_command(cluster.address, nanny=False, network=network),
+        worker_process.lasting_command(cluster.address, nanny=False, more=more),
         env={**worker_process.environment(), **QUIET},
         start_new_session=True,
     )

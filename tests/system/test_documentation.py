@@ -1,6 +1,5 @@
 """Each code block of README and the documentation runs, and prints what it says."""
 
-import configparser
 import gc
 import importlib
 import importlib.util
@@ -178,9 +177,9 @@ CHECKS = {
 def test_commands_are_those_of_the_programs(page, documentation, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block in documentation.blocks(page):
-        if block.language not in ("sh", "ini"):
+        if block.language != "sh":
             continue
-        lines = commands(block) if block.language == "sh" else [service(block)]
+        lines = commands(block)
         assert lines, f"{block}: no command"
         for program, *words in lines:
             for file in re.findall(r"\S+\.pem", " ".join(words)):
@@ -190,17 +189,10 @@ def test_commands_are_those_of_the_programs(page, documentation, tmp_path, monke
             CHECKS[name](words)
 
 
-def service(block):
-    unit = configparser.ConfigParser()
-    unit.read_string(block.code)
-    program, *words = shlex.split(unit["Service"]["ExecStart"])
-    return [program, *words]
-
-
 def test_every_block_is_of_a_kind_that_is_tested(documentation):
     blocks = [b for page in documentation.pages for b in documentation.blocks(page)]
     assert len(blocks) >= 40
-    kinds = {"python", "sh", "ini", "text"}
+    kinds = {"python", "sh", "text"}
     named = {"yaml", "promql"}  # of which each has its test
     others = [b for b in blocks if b.language not in kinds]
     assert [str(b) for b in others if b.language not in named or not b.test] == []

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 
@@ -97,9 +98,10 @@ def cluster(files):
             worker.wait(60)
 
 
-def start(address, tls=None, errors=subprocess.DEVNULL):
+def start(address, tls=None, errors=subprocess.DEVNULL, wait=0):
+    more = [(f"tls-{what}", file) for what, file in (tls or {}).items()]
     return subprocess.Popen(
-        worker_process.lasting_command(address, nanny=False, wait=0, tls=tls),
+        worker_process.lasting_command(address, nanny=False, wait=wait, more=more),
         env=worker_process.environment(),
         stdin=subprocess.DEVNULL,
         stderr=errors,
@@ -171,12 +173,16 @@ def test_a_worker_comes_without_the_certificate(cluster, files, tmp_path):
     attempts = [
         start(address, errors=subprocess.PIPE),
         start(address.replace("tls://", "tcp://"), errors=subprocess.PIPE),
-        start(address, others, errors=subprocess.PIPE),
+        # It does not wait for others to be believed.
+        start(address, others, errors=subprocess.PIPE, wait=1e6),
     ]
-    for process in attempts:
+    for process, must in zip(
+        attempts, ("A", "A", "Scheduler and workers"), strict=True
+    ):
         _, said = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert said.splitlines()[-1].startswith("Error: A scheduler must")
+        error = f"Error on {socket.gethostname()}: {must}"
+        assert said.splitlines()[-1].startswith(error)
     # Scheduler and workers refuse by themselves, whatever the other side checks.
     for place in (address, *before):
         assert asyncio.run(_ask(place, _careless(files)))["type"]

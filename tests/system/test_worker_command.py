@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import keras
 import numpy as np
@@ -15,6 +16,8 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from benchmarks.scheduler import free_port
+from fcdcc_keras.dispatch import crew
+from fcdcc_keras.dispatch import round as round_rules
 from fcdcc_keras.worker import main as worker_main
 
 
@@ -155,8 +158,8 @@ def _busy():
     [
         ("waiting", [], signal.SIGTERM),
         ("working", [], signal.SIGINT),
-        ("working", ["--no-nanny"], signal.SIGTERM),
-        ("frozen scheduler", [], signal.SIGTERM),
+        ("working", ["--no-nanny", "--grace", "1"], signal.SIGTERM),
+        ("frozen scheduler", ["--grace", "1"], signal.SIGTERM),
     ],
 )
 def test_a_worker_is_interrupted(start, address, state, options, ending):
@@ -178,6 +181,46 @@ def test_a_worker_is_interrupted(start, address, state, options, ending):
         head.kill()
 
 
+def test_workers_that_are_told_to_end_hand_over_what_they_have(
+    start, address, monkeypatch
+):
+    """Two of three, all of which are needed, while models are predicted with."""
+    # Nobody is found out to be late or gone: it must be told.
+    monkeypatch.setattr(crew, "LOOK_EVERY", 1e6)
+    monkeypatch.setattr(round_rules, "LOOK_EVERY", 1e6)
+    scheduler(start, address)
+    two = worker(start, address, "--nworkers", "2", "--name", "two")
+    options = "--no-dashboard", "--nthreads", "1", "--preload", "fcdcc_keras.preload"
+    start("-m", "distributed.cli.dask_worker", address, "--no-nanny", *options)
+    layers = [keras.layers.Conv2D(8, 3, padding="same") for _ in range(3)]
+    plain = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+    expected = plain.predict_on_batch(x)
+    with Client(address, timeout=30, set_as_default=False) as client, ExitStack() as s:
+        joined(client, 3)
+        s.enter_context(pytest.warns(RuntimeWarning, match="Received: 1 of 3, which"))
+        needed = {"stragglers": 0, "fallback": "raise", "timeout": 1e6}
+        both = [
+            s.enter_context(
+                fk.closing(fk.distribute(plain, client, transport=way, **needed))
+            )
+            for way in ("direct", "tasks")
+        ]
+        left = [coded.layers[0].session.executor.left for coded in both]
+        signalled = False
+        while two.poll() is None or [has() for has in left] != [1, 1]:
+            for coded in both:
+                with fk.trace(coded) as trace:
+                    y = coded.predict_on_batch(x)
+                np.testing.assert_allclose(y, expected, atol=1e-5)
+                assert trace.local_convolutions == 0
+            if not signalled:
+                two.send_signal(signal.SIGTERM)
+                signalled = True
+        assert two.returncode == 0
+        assert "killing" not in two.log.read_text()
+
+
 def test_a_worker_that_is_interrupted_does_not_come_back(monkeypatch):
     """Though leaving has broken its connection, which looks like being cut off."""
     began = []
@@ -187,11 +230,11 @@ def test_a_worker_that_is_interrupted_does_not_come_back(monkeypatch):
     monkeypatch.setattr(worker_main, "_PAUSE", 0.0)
     monkeypatch.setattr(worker_main, "_interrupted", threading.Event())
     monkeypatch.setattr(worker_main, "_work", lambda *_: None)
-    worker_main.main(["0", "tcp://127.0.0.1:1"])
+    worker_main.main(["0", "0", "tcp://127.0.0.1:1"])
     assert began == ["again"]
     signalled = worker_main._interrupted.set
     monkeypatch.setattr(worker_main, "_work", lambda *_: signalled())
-    worker_main.main(["0", "tcp://127.0.0.1:1"])
+    worker_main.main(["0", "0", "tcp://127.0.0.1:1"])
     assert began == ["again"]
 
 
@@ -276,7 +319,9 @@ def test_workers_with_different_engines(start, address):
 def test_wrong_addresses_are_told_without_a_traceback(start, wrong, message):
     process = worker(start, wrong, "--wait", "0")
     assert process.wait(60) == 1
-    assert re.search(rf"^Error: .*{message}", process.log.read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^Error( on .*)?: .*{message}", process.log.read_text(), re.MULTILINE
+    )
     assert "Traceback" not in process.log.read_text()
 
 
