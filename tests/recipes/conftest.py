@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -101,7 +102,7 @@ def blocks():
     return named
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_commands():
     """Runs the lines of a README's block, as a shell does, with these programs first.
 
@@ -121,6 +122,23 @@ def run_commands():
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory):
+    """Podman, where it can run containers."""
+    from tests.recipes.podman import Podman
+
+    return Podman(tmp_path_factory.mktemp("podman"))
+
+
+@pytest.fixture(scope="session")
+def images(podman, blocks, run_commands):
+    """What the README of ``cluster/containers`` has built: some minutes at first."""
+    folder = ROOT / "cluster/containers"
+    lines = blocks("cluster/containers/README.md")["build"]
+    shutil.rmtree(folder / "wheels", ignore_errors=True)
+    run_commands(lines, folder=folder, timeout=3000, **podman.environment)
 
 
 def programs(environment):
