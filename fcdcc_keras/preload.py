@@ -18,18 +18,27 @@ from distributed import Nanny, Worker
 from fcdcc_keras.worker.allocator import keep_large_arrays
 from fcdcc_keras.worker.farewell import close_at_sigterm, wait_for_farewell
 from fcdcc_keras.worker.process import CONFIGURED, ENVIRONMENT
+from fcdcc_keras.worker.tally import TALLY
 
 
 def dask_setup(server: Any) -> None:
-    """Has a worker or nanny end properly when it is told to; Dask calls this.
+    """Has a worker or nanny end properly when told to, and figures shown.
+
+    Dask calls this.
 
     Args:
         server: What loads this: a worker, a nanny, or a scheduler.
     """
     if isinstance(server, Worker):
         close_at_sigterm(server)
+        TALLY.show()
     elif isinstance(server, Nanny):
         wait_for_farewell(server)
+    else:
+        # Of the client's rooms, which a worker on a small board does without.
+        from fcdcc_keras.monitoring.figures import show
+
+        show(server)
 
 
 def _set_up_process() -> None:

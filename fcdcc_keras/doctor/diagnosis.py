@@ -7,7 +7,8 @@ from statistics import median
 
 from fcdcc_keras.doctor.expectation import Expectation
 from fcdcc_keras.doctor.findings import Findings, Software, WorkerFound
-from fcdcc_keras.doctor.needs import BASE, is_older, room_of
+from fcdcc_keras.doctor.needs import is_older, room_of
+from fcdcc_keras.worker.installed import MEMORY
 from fcdcc_keras.doctor.programs import rate_of
 from fcdcc_keras.doctor.trouble import Trouble, joined, name_of
 from fcdcc_keras.doctor.ways import at_the_door, unreached
@@ -138,7 +139,7 @@ def _of_engine(worker: WorkerFound, name: str, found: Findings) -> Iterator[Trou
     software = worker.software
     if software is None or not software.engines:
         return
-    there = {e: software.engines.get(e) or "" for e in BASE if software.engines.get(e)}
+    there = {e: software.engines.get(e) or "" for e in MEMORY if software.engines.get(e)}
     if not there:
         yield Trouble(
             "no engine",
@@ -205,13 +206,13 @@ def _of_memory(worker: WorkerFound, name: str) -> Iterator[Trouble]:
             "start it with a higher --memory-limit, or on a machine with more memory; "
             "close models that hold kernels there",
         )
-    elif limit and limit < BASE[engine]:
+    elif limit and limit < MEMORY[engine]:
         yield Trouble(
             "memory",
             (name,),
             f"may use {bytes_text(limit)}, while its engine ({engine}) takes "
-            f"{bytes_text(BASE[engine])} before any kernel: its nanny would end it",
-            f"start it with --memory-limit {bytes_text(2 * BASE[engine])} or more"
+            f"{bytes_text(MEMORY[engine])} before any kernel: its nanny would end it",
+            f"start it with --memory-limit {bytes_text(2 * MEMORY[engine])} or more"
             + (", or with --engine light" if engine == "tensorflow" else ""),
         )
 

@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 
 from fcdcc_keras.doctor.findings import WorkerFound
-from fcdcc_keras.execution.memory import LIGHT_NEEDED, NEEDED
+from fcdcc_keras.worker.installed import MEMORY
 
-BASE = {"light": LIGHT_NEEDED, "tensorflow": NEEDED}
-"""Bytes of a worker that has loaded its engine, without kernels."""
 HELD = {"light": 3, "tensorflow": 2}
 """Times as many bytes as its kernels have that an engine takes, what it computes in
 included: the light one holds them twice. See docs/deploying.md."""
@@ -30,7 +28,7 @@ def room_of(
     rooms = []
     used, limit = worker.memory.used, worker.memory.limit
     if limit:
-        rooms.append(_PAUSED * limit - max(used, BASE[engine]))
+        rooms.append(_PAUSED * limit - max(used, MEMORY[engine]))
     software = worker.software
     if software is not None and software.available is not None:
         others = sum(
@@ -38,7 +36,7 @@ def room_of(
             for other in workers
             if other.software is not None and other.software.machine == software.machine
         )
-        yet = max(BASE[engine] - used, 0.0)
+        yet = max(MEMORY[engine] - used, 0.0)
         rooms.append(software.available / max(others, 1) - yet)
     return max(min(rooms), 0.0) if rooms else None
 

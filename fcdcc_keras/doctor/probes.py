@@ -29,7 +29,7 @@ from fcdcc_keras.doctor.findings import (
     host_of,
     port_of,
 )
-from fcdcc_keras.doctor.needs import BASE
+from fcdcc_keras.worker.installed import MEMORY
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -319,7 +319,7 @@ class _Examining:
     async def _measured(self, worker: WorkerFound) -> WorkerFound:
         """Has a worker convolve, if it has our version of the package."""
         software, ours = worker.software, self._own.packages["fcdcc_keras"]
-        if software is None or not any(map(software.engines.get, BASE)):
+        if software is None or not any(map(software.engines.get, MEMORY)):
             return worker
         if software.packages["fcdcc_keras"] != ours:
             return worker
