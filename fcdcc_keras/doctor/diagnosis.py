@@ -8,11 +8,11 @@ from statistics import median
 from fcdcc_keras.doctor.expectation import Expectation
 from fcdcc_keras.doctor.findings import Findings, Software, WorkerFound
 from fcdcc_keras.doctor.needs import is_older, room_of
-from fcdcc_keras.worker.installed import MEMORY
 from fcdcc_keras.doctor.programs import rate_of
 from fcdcc_keras.doctor.trouble import Trouble, joined, name_of
 from fcdcc_keras.doctor.ways import at_the_door, unreached
 from fcdcc_keras.text import bytes_text
+from fcdcc_keras.worker.installed import MEMORY
 
 _CLOCK = 1.0
 """Seconds that a clock may be off: more and a trace's times cannot be compared."""
@@ -139,7 +139,9 @@ def _of_engine(worker: WorkerFound, name: str, found: Findings) -> Iterator[Trou
     software = worker.software
     if software is None or not software.engines:
         return
-    there = {e: software.engines.get(e) or "" for e in MEMORY if software.engines.get(e)}
+    there = {
+        e: software.engines.get(e) or "" for e in MEMORY if software.engines.get(e)
+    }
     if not there:
         yield Trouble(
             "no engine",
