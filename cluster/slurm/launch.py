@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
-from dask_jobqueue import SLURMCluster
 
 from cluster.slurm.jobs import COLUMNS, LOGS, SlurmJob, away, read_jobs
 from fcdcc_keras.errors import ClusterError
+
+if TYPE_CHECKING:
+    from dask_jobqueue import SLURMCluster
 
 _LOST = {"distributed.deploy.lost-worker-timeout": "5s"}
 """When the job of a worker that has left is submitted again; Dask's own are 15 s."""
@@ -50,6 +53,10 @@ def slurm_cluster(
 
 
 def _cluster(options: Mapping[str, Any]) -> SLURMCluster:
+    interrupted = signal.getsignal(signal.SIGINT)
+    from dask_jobqueue import SLURMCluster
+
+    signal.signal(signal.SIGINT, interrupted)  # which that takes when it is imported
     try:
         return SLURMCluster(**options)
     except (OSError, RuntimeError, ValueError) as error:

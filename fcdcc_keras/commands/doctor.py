@@ -147,8 +147,16 @@ def _address(address: str | None, file: str | None) -> str:
 
 def _names(expect: Sequence[str], file: str | None) -> list[str]:
     lines = [] if file is None else Path(file).read_text("utf-8").splitlines()
-    said = [line.partition("#")[0] for line in lines] + ",".join(expect).split(",")
-    return list(dict.fromkeys(filter(None, map(str.strip, said))))
+    written = (line.partition("#")[0].split() for line in lines)
+    hosts = [_machine(words[0]) for words in written if words]
+    said = [name.strip() for name in ",".join(expect).split(",")]
+    return list(dict.fromkeys(filter(None, hosts + said)))
+
+
+def _machine(word: str) -> str:
+    """Returns the machine of ``user@name:port``, as files of hosts have it."""
+    name = word.rpartition("@")[2]
+    return name.partition(":")[0] if name.count(":") == 1 else name  # else it is IPv6
 
 
 def _security(tls: dict[str, str | None]) -> Security:

@@ -16,7 +16,7 @@ from fcdcc_keras.worker.installed import MEMORY
 
 _CLOCK = 1.0
 """Seconds that a clock may be off: more and a trace's times cannot be compared."""
-_SLOW = 0.5
+_SLOWER = 0.5
 """Of the usual worker's speed, from which on one is told to be slow."""
 _LIGHTEN = "look what else runs there, and whether heat or power throttle it"
 _INSTALL = "pip install 'fcdcc-keras[worker]=={}'"
@@ -265,7 +265,7 @@ def _of_speeds(workers: Sequence[WorkerFound]) -> Iterator[Trouble]:
         return  # of two, which is the usual one?
     usual = median(rates.values())
     for name, rate in rates.items():
-        if rate < _SLOW * usual:
+        if rate < _SLOWER * usual:
             yield Trouble(
                 "slow",
                 (name,),

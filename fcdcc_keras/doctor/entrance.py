@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.doctor.carried import touching
@@ -120,16 +123,18 @@ async def _by_tls(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(*place, ssl=context), patience
-        )
-        try:
-            # Who refuses our certificate says so after the handshake.
-            await asyncio.wait_for(reader.read(1), _GREETING)
-        except asyncio.TimeoutError:
-            pass
-        finally:
-            await _end(writer)
+        async with _connected(place, patience) as line:
+            opened = asyncio.open_connection(
+                sock=line, ssl=context, server_hostname=place[0]
+            )
+            reader, writer = await asyncio.wait_for(opened, patience)
+            try:
+                # Who refuses our certificate says so after the handshake.
+                await asyncio.wait_for(reader.read(1), _GREETING)
+            except asyncio.TimeoutError:
+                pass
+            finally:
+                await _end(writer)
     except ssl.SSLCertVerificationError as error:
         return "unknown authority", error.verify_message
     except ssl.SSLError as error:
@@ -138,6 +143,17 @@ async def _by_tls(
     except (OSError, asyncio.TimeoutError):
         return None
     return "silent", "it speaks TLS"
+
+
+@asynccontextmanager
+async def _connected(
+    place: tuple[str, int], patience: float
+) -> AsyncIterator[socket.socket]:
+    """Connects, and closes in any case: asyncio leaves that to later, if TLS fails."""
+    connect = partial(socket.create_connection, place, timeout=patience)
+    with await asyncio.get_running_loop().run_in_executor(None, connect) as line:
+        line.setblocking(False)
+        yield line
 
 
 async def _end(writer: asyncio.StreamWriter) -> None:
@@ -150,14 +166,13 @@ async def _end(writer: asyncio.StreamWriter) -> None:
 async def _by_http(place: tuple[str, int], patience: float) -> str:
     """Returns how an answer to a request of HTTP begins; "": there is none."""
     try:
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(*place), patience
-        )
-        try:
-            writer.write(b"GET / HTTP/1.0\r\n\r\n")
-            data = await asyncio.wait_for(reader.read(_SHOWN), patience)
-        finally:
-            await _end(writer)
+        async with _connected(place, patience) as line:
+            reader, writer = await asyncio.open_connection(sock=line)
+            try:
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                data = await asyncio.wait_for(reader.read(_SHOWN), patience)
+            finally:
+                await _end(writer)
     except (OSError, asyncio.TimeoutError):
         return ""
     return data.decode("latin-1")

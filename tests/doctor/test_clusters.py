@@ -318,7 +318,7 @@ def test_a_worker_whose_clock_is_off(cluster, workers, altered):
 def test_a_worker_that_is_expected_and_missing(cluster, workers, tmp_path):
     workers("kitchen")
     hosts = tmp_path / "hosts"
-    hosts.write_text("127.0.0.1  # this one\n\nno-such-board.invalid\n")
+    hosts.write_text("pi@127.0.0.1:22 workers=2  # this one\n\nno-such-board.invalid\n")
     words = "--hosts-file", str(hosts), "--expect", "kitchen, cellar"
     said = examined(cluster.address, *words)
     assert named(said) == {"missing": ["no-such-board.invalid", "cellar"]}

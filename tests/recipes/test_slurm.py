@@ -6,11 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
 
 from cluster.slurm.jobs import options
 from cluster.slurm.launch import slurm_cluster
@@ -22,6 +21,9 @@ pytestmark = [
     pytest.mark.recipes,
     pytest.mark.skipif(
         bool(slurm.missing()), reason=f"not installed: {', '.join(slurm.missing())}"
+    ),
+    pytest.mark.skipif(
+        find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed"
     ),
 ]
 ROOT = Path(__file__).parents[2]

@@ -83,8 +83,8 @@ def test_who_joins_an_adaptive_cluster_takes_tiles(cluster):
         )
     ) as coded:
         long = Long(plain, coded)
-        first = long.used()
-        assert len(first) == WORKERS
+        long.until(lambda used: len(used) == WORKERS)
+        first = set(client.nthreads())
         # Up to twice as many as it was planned for, and no more.
         adapt(client.cluster, 3 * WORKERS)
         long.until(lambda used: len(used) == 2 * WORKERS)
