@@ -25,6 +25,10 @@ from fcdcc_keras.execution.calibrate_client import ClientSpeed
 from fcdcc_keras.worker import process as worker_process
 from tests.system.test_tls import security, write
 
+# Of Dask, which leaves a connection that is called off in its handshake to be collected.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
 QUICK = {"connect": 0.5, "transfer": 0.2}
 """Seconds for what is instant within a machine, however busy that is."""
 
