@@ -25,7 +25,7 @@ from fcdcc_keras.execution.calibrate_client import ClientSpeed
 from fcdcc_keras.worker import process as worker_process
 from tests.system.test_tls import security, write
 
-# Of Dask, which leaves a connection that is called off in its handshake to be collected.
+# Of Dask, which leaves a connection that was called off in its handshake to be freed.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
