@@ -47,17 +47,17 @@ def three_faults():
 
 
 def test_the_documentation_shows_what_it_prints():
-    assert printed(three_faults()).strip("\n") == documented("ailing")
+    assert printed(three_faults()).strip("\n") == block("docs/doctor.md", "ailing")
 
 
-def documented(test):
-    page = (Path(__file__).parents[2] / "docs/doctor.md").read_text("utf-8")
+def block(page, test):
+    page = (Path(__file__).parents[2] / page).read_text("utf-8")
     return page.partition(f"<!-- test: {test} -->\n```text\n")[2].partition("\n```")[0]
 
 
 def test_what_can_be_expected_is_said():
     said = " ".join(printed(findings(), [MODEL]).split())
-    assert " ".join(documented("expected").split()) in said
+    assert " ".join(block("docs/doctor.md", "expected").split()) in said
     assert "VGG16 over 4 workers: about 3.1 times one device" in said
     assert "(610 ms an image instead of 1900)" in said
     assert "holds up to 59 MB" in said

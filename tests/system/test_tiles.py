@@ -147,7 +147,7 @@ def test_a_worker_that_lies_about_tiles(cluster, distributed, transport):
     plain, coded, executor = distributed(verify="parity", transport=transport)
     (record,) = check(plain, coded)
     confirmed = [task.piece for task in record.subtasks]
-    assert all(confirmed.count(piece) == 2 for piece in confirmed)
+    assert all(confirmed.count(piece) >= 2 for piece in confirmed)
     liar = executor.addresses[2]
     homes = [t.address for t in record.subtasks]
     assert liar in homes
