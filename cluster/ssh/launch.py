@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import asyncssh
@@ -25,14 +24,6 @@ PATIENCE = 60.0
 """Seconds in which a process must have started on its machine."""
 _ANSWER = 10.0
 """Seconds in which a machine must answer."""
-
-_ENDS_WITH_IT = (
-    "exec 3<&0; "
-    "(cat <&3; kill $$; sleep 30; kill -9 $$) > /dev/null 2>&1 & "
-    'exec "$@" 3<&- < /dev/null'
-)
-"""Runs a command that ends when the connection does, as when this program is killed:
-nothing is sent by it, but its end is heard."""
 
 
 @contextmanager
@@ -64,14 +55,13 @@ def ssh_cluster(
     """
     found = asyncio.run(_troubles(hosts, config))
     trouble.refuse(found)
-    with_it = f"sh -c {quote(_ENDS_WITH_IT)} sh"
 
     def options(host: Host, **of_process: Any) -> dict[str, Any]:
         return {
             "address": host.name,
             "connect_options": _connection(host, config),
             "kwargs": {**of_process, **_address(host)},
-            "remote_python": f"{with_it} {host.python or quote(sys.executable)}",
+            "remote_python": host.python,
             "host": str(host),
             "patience": patience,
         }

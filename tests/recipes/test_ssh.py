@@ -104,7 +104,7 @@ def test_dasks_own_cluster_as_documented(at_home, evaluate_while, blocks):
 
 
 @pytest.mark.parametrize("when", ["starting", "up"])
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_when_it_is_interrupted(start, tmp_path, when, ending):
     hosts = tmp_path / "hosts"
     hosts.write_text("head address=127.0.0.1\none workers=2 address=127.0.0.1")
@@ -131,7 +131,7 @@ def test_nothing_is_left_when_it_is_interrupted(start, tmp_path, when, ending):
         program.send_signal(ending)
         errors = program.communicate(timeout=60)[1]
         assert_nothing_runs_on(machines)
-        assert program.returncode in (0, 1, 130, 128 + ending, -ending), errors
+        assert program.returncode in (0, 1, 130, 128 + ending), errors
 
 
 def test_all_machines_that_lack_something_are_named_at_once(start, tmp_path):
