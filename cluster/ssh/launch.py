@@ -39,7 +39,7 @@ def ssh_cluster(
     """Has a scheduler on the first machine, and workers on those that are to have them.
 
     It is Dask's ``SSHCluster``, which has its own options for each machine and says
-    which of them could not do its part. Nothing runs there after.
+    which of them could not do its part.
 
     Args:
         hosts: The machines, of which the first is the scheduler's.
