@@ -8,21 +8,19 @@ configuration; ``Worker.data`` and ``Worker.executors``; that a server answers a
 
 Used here, for lack of a documented way to what each gives: running something on a
 client's loop without waiting for ever where that ends; requests beside those of
-``Client``, whose answers are not unpickled; handlers of our own in a running worker,
-which answer when they are ready; why a worker closes, which plugins are not told; how
-many batches of messages a connection keeps, which is configured before it is made, and
-together with other logs; whether a cluster is adaptive.
+``Client``, whose answers are not unpickled; how many batches of messages a connection
+keeps, which is configured before it is made, and together with other logs; whether a
+cluster is adaptive. What concerns workers is in ``dask_worker_internals``, what concerns
+HTTP servers in ``monitoring.dashboard_internals``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import wait
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from fcdcc_keras.errors import ClusterError, FcdccError
@@ -70,7 +68,7 @@ def scheduler_of(client: Client) -> Any:
     Raises:
         ClosedError: The client is closed.
     """
-    scheduler = _of(client, "scheduler", "`Client.scheduler` asks the scheduler")
+    scheduler = part_of(client, "scheduler", "`Client.scheduler` asks the scheduler")
     if scheduler is None:
         raise ClosedError(
             "The client must be open while a model is distributed. Received: one that "
@@ -90,8 +88,8 @@ def run_on_loop(
     Raises:
         ClosedError: The loop ended first.
     """
-    loop: Any = _of(client, "loop", "`Client.loop` is its loop")
-    running = _of(loop, "asyncio_loop", "a loop of Tornado's is one of asyncio's")
+    loop: Any = part_of(client, "loop", "`Client.loop` is its loop")
+    running = part_of(loop, "asyncio_loop", "a loop of Tornado's is one of asyncio's")
     working = work(*args)
     try:
         done = asyncio.run_coroutine_threadsafe(working, running)
@@ -120,14 +118,14 @@ async def workers_of(client: Client) -> dict[str, int]:
     scheduler_of(client)  # `nthreads` would raise an AttributeError
     found = client.nthreads()
     if not hasattr(found, "__await__"):
-        raise _changed("on its loop, `Client.nthreads` is awaited")
+        raise changed_dask("on its loop, `Client.nthreads` is awaited")
     workers: dict[str, int] = await found
     return workers
 
 
 def connection_args(client: Client) -> dict[str, Any]:
     """Returns the security that a client connects with."""
-    security = _of(client, "security", "`Client.security` has its certificates")
+    security = part_of(client, "security", "`Client.security` has its certificates")
     arguments: dict[str, Any] = security.get_connection_args("client")
     return arguments
 
@@ -145,7 +143,7 @@ def connections_to(client: Client, limit: int) -> Any:
             limit=limit, deserialize=False, connection_args=connection_args(client)
         )
     except (ImportError, TypeError) as error:
-        raise _changed(f"`ConnectionPool` takes what it took ({error})") from error
+        raise changed_dask(f"`ConnectionPool` takes what it took ({error})") from error
 
 
 def pickled(function: Callable[..., Any]) -> bytes:
@@ -153,7 +151,7 @@ def pickled(function: Callable[..., Any]) -> bytes:
     try:
         from distributed.protocol.pickle import dumps
     except ImportError as error:
-        raise _changed(f"`protocol.pickle` has `dumps` ({error})") from error
+        raise changed_dask(f"`protocol.pickle` has `dumps` ({error})") from error
     sent: bytes = dumps(function)
     return sent
 
@@ -163,7 +161,7 @@ def as_frames(array: Any) -> Any:
     try:
         from distributed.protocol.serialize import to_serialize
     except ImportError as error:
-        raise _changed(f"`to_serialize` is there ({error})") from error
+        raise changed_dask(f"`to_serialize` is there ({error})") from error
     return to_serialize(array)
 
 
@@ -172,7 +170,7 @@ def frames_of(sent: Any) -> list[tuple[str | None, Any]]:
     try:
         from distributed.protocol.serialize import Serialize, Serialized
     except ImportError as error:
-        raise _changed(f"`Serialized` is what it was ({error})") from error
+        raise changed_dask(f"`Serialized` is what it was ({error})") from error
     if isinstance(sent, Serialize):  # from a worker in this process
         sent = sent.data
     if not isinstance(sent, Serialized):
@@ -190,7 +188,7 @@ def decompress(name: str, frame: Any) -> Any:
     try:
         from distributed.protocol.compression import compressions
     except ImportError as error:
-        raise _changed(f"`compressions` are listed ({error})") from error
+        raise changed_dask(f"`compressions` are listed ({error})") from error
     return compressions[name].decompress(frame)
 
 
@@ -200,17 +198,17 @@ def adaptive_minimum(cluster: Any) -> int | None:
 
     if not isinstance(cluster, Cluster):
         return None
-    adaptive = _of(cluster, "_adaptive", "`Cluster._adaptive` is what `adapt` made")
+    adaptive = part_of(cluster, "_adaptive", "`Cluster._adaptive` is what `adapt` made")
     if adaptive is None:
         return None
-    minimum: int = _of(adaptive, "minimum", "`Adaptive.minimum` is what it keeps")
+    minimum: int = part_of(adaptive, "minimum", "`Adaptive.minimum` is what it keeps")
     return minimum
 
 
 def connection_of(client: Client) -> list[Any]:
     """Returns the connection by which a client sends to its scheduler."""
     what = "`Client.scheduler_comm` sends messages"
-    connection = _of(client, "scheduler_comm", what)
+    connection = part_of(client, "scheduler_comm", what)
     return [] if connection is None else [connection]  # of a client that is closed
 
 
@@ -219,7 +217,7 @@ def remember_nothing(connections: Iterable[Any]) -> None:
     for connection in connections:
         log = getattr(connection, "recent_message_log", None)
         if not isinstance(log, deque):
-            raise _changed("`BatchedSend.recent_message_log` keeps what was sent")
+            raise changed_dask("`BatchedSend.recent_message_log` keeps what was sent")
         connection.recent_message_log = deque(maxlen=0)
 
 
@@ -232,7 +230,7 @@ def own_address(host: str) -> str:
     try:
         from distributed.utils import get_ip
     except ImportError as error:
-        raise _changed(f"`utils.get_ip` tells the own address ({error})") from error
+        raise changed_dask(f"`utils.get_ip` tells the own address ({error})") from error
     return str(get_ip(host))
 
 
@@ -246,7 +244,7 @@ def port_of(address: str) -> int | None:
     try:
         from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
-        raise _changed(f"`get_address_host_port` reads a port ({error})") from error
+        raise changed_dask(f"`get_address_host_port` reads a port ({error})") from error
     port: int | None = get_address_host_port(address)[1]
     return port
 
@@ -261,14 +259,14 @@ def memory_here() -> tuple[float, float]:
     try:
         from distributed.system import MEMORY_LIMIT
     except ImportError as error:
-        raise _changed(f"`system.MEMORY_LIMIT` is all memory ({error})") from error
+        raise changed_dask(f"`system.MEMORY_LIMIT` is all memory ({error})") from error
     return MEMORY_LIMIT, min(MEMORY_LIMIT, psutil.virtual_memory().available)
 
 
 def processes_of(cluster: Any) -> list[Any]:
     """Returns what a ``SpecCluster`` has made of its specification of workers."""
     what = "`SpecCluster.workers` are its processes by name"
-    return list(_of(cluster, "workers", what).values())
+    return list(part_of(cluster, "workers", what).values())
 
 
 # The scheduler
@@ -277,7 +275,7 @@ def processes_of(cluster: Any) -> list[Any]:
 def connections_from(dask_scheduler: Any) -> list[Any]:
     """Returns the connections by which a scheduler sends to its workers."""
     what = "`Scheduler.stream_comms` send messages to workers"
-    return list(_of(dask_scheduler, "stream_comms", what).values())
+    return list(part_of(dask_scheduler, "stream_comms", what).values())
 
 
 def memory_of(worker: dict[str, Any]) -> tuple[bool, float, float]:
@@ -291,107 +289,7 @@ def memory_of(worker: dict[str, Any]) -> tuple[bool, float, float]:
         return worker["status"] == "paused", used, limit or 0
     except (KeyError, TypeError) as error:
         what = "a scheduler's identity has its workers' status, memory and limit"
-        raise _changed(f"{what} ({error!r})") from error
-
-
-def add_routes(dask_scheduler: Any, routes: Iterable[tuple[str, Any, Any]]) -> None:
-    """Has a running scheduler's HTTP server answer at further paths.
-
-    Args:
-        dask_scheduler: The scheduler.
-        routes: Pattern of the path, handler and its arguments, as Tornado takes them.
-    """
-    application, prefix = _application(dask_scheduler), _prefix(dask_scheduler)
-    application.add_handlers(
-        ".*$", [(prefix + path, handler, given) for path, handler, given in routes]
-    )
-
-
-def add_page(dask_scheduler: Any, name: str, show: Callable[[Any], None]) -> str:
-    """Adds a page to a running scheduler's dashboard, if it is not there, by Bokeh.
-
-    Args:
-        dask_scheduler: The scheduler.
-        name: Its path.
-        show: Is given a Bokeh document for each that looks at it.
-
-    Returns:
-        Its path on the server.
-    """
-    application, prefix = _application(dask_scheduler), _prefix(dask_scheduler)
-    try:
-        from distributed.dashboard.components.scheduler import BOKEH_THEME, env
-        from distributed.dashboard.core import BokehApplication
-        from distributed.dashboard.scheduler import template_variables
-
-        applications = application.applications
-    except (ImportError, AttributeError) as error:
-        raise _changed(f"pages are added to the dashboard ({error})") from error
-    if any(f"/{name}" in getattr(app, "app_paths", ()) for app in applications):
-        return prefix + name
-    bare = not any(hasattr(app, "app_paths") for app in applications)
-
-    def filled(_: Any, shared: dict[str, Any], document: Any) -> None:
-        document.template, document.theme = env.get_template("simple.html"), BOKEH_THEME
-        document.template_variables.update(shared)
-        show(document)
-
-    # Where Dask's own pages are not served there is nothing to lead to.
-    around = {"pages": [], "plots": []} if bare else template_variables(dask_scheduler)
-    page = BokehApplication(
-        {f"/{name}": filled}, dask_scheduler, prefix, template_variables=around
-    )
-    application.add_application(page)
-    page.initialize(dask_scheduler.loop)
-    page.start()
-    return prefix + name
-
-
-def add_link(dask_scheduler: Any, path: str) -> None:
-    """Adds a link to what is on top of each page of a dashboard, where there is one."""
-    dashboard = sys.modules.get("distributed.dashboard.scheduler")
-    if dashboard is None:
-        return
-    what = "a dashboard's pages are among its template variables"
-    pages = _of(dashboard, "template_variables", what)(dask_scheduler).get("pages")
-    if not isinstance(pages, list):
-        raise _changed(what)
-    if path not in pages:
-        pages.append(path)
-
-
-def http_addresses(dask_scheduler: Any) -> list[tuple[str, str, str]]:
-    """Returns "host:port" of each HTTP server, whose it is, and the name of that."""
-    from distributed.comm import get_address_host  # type: ignore[attr-defined]
-
-    what = "scheduler and workers tell the ports of their HTTP servers"
-    try:
-        own = dask_scheduler.services["dashboard"].port
-        servers = [(dask_scheduler.address, own, "scheduler", "scheduler")]
-        for worker in dask_scheduler.workers.values():
-            port = worker.services.get("dashboard")
-            servers.append((worker.address, port, "worker", str(worker.name)))
-    except (AttributeError, KeyError) as error:
-        raise _changed(f"{what} ({error!r})") from error
-    found = []
-    for address, port, role, name in servers:
-        if port and not address.startswith("inproc://"):
-            host = get_address_host(address)
-            host = f"[{host}]" if ":" in host else host
-            found.append((f"{host}:{port}", role, name))
-    return found
-
-
-def _application(dask_scheduler: Any) -> Any:
-    what = "`Scheduler.http_application` answers requests"
-    return _of(dask_scheduler, "http_application", what)
-
-
-def _prefix(dask_scheduler: Any) -> str:
-    """Returns what the paths of a scheduler's HTTP server begin with."""
-    applications = _of(_application(dask_scheduler), "applications", "it has several")
-    given = [app.prefix for app in applications if hasattr(app, "prefix")]
-    return f"{given[0].rstrip('/')}/" if given else "/"
+        raise changed_dask(f"{what} ({error!r})") from error
 
 
 def described(worker: dict[str, Any]) -> tuple[str, str, str, int]:
@@ -405,7 +303,7 @@ def described(worker: dict[str, Any]) -> tuple[str, str, str, int]:
         return name, host, status, int(worker["nthreads"])
     except (KeyError, TypeError) as error:
         what = "a scheduler's identity has its workers' name, host, status and threads"
-        raise _changed(f"{what} ({error!r})") from error
+        raise changed_dask(f"{what} ({error!r})") from error
 
 
 def versions_in(answer: dict[str, Any]) -> dict[str, str | None]:
@@ -419,151 +317,31 @@ def versions_in(answer: dict[str, Any]) -> dict[str, str | None]:
         python = ".".join(str(told["python"]).split(".")[:3])
     except (KeyError, TypeError, ValueError) as error:
         what = "the answer to `versions` has packages, and python among them"
-        raise _changed(f"{what} ({error!r})") from error
+        raise changed_dask(f"{what} ({error!r})") from error
     told["python"] = python
     return {str(name): v if v is None else str(v) for name, v in told.items()}
 
 
-# The worker
+# What all this comes to where it is not so any more
 
 
-def check_worker(dask_worker: Any) -> None:
-    """Checks, on a worker, that all is there that our handlers use."""
-    data_of(dask_worker)
-    threads_of(dask_worker)
-    no_reply_yet()
-    process_of(dask_worker)
-
-
-def add_handler(dask_worker: Any, name: str, handler: Callable[..., Any]) -> None:
-    """Has a running worker answer a message by a handler of ours."""
-    _handlers(dask_worker)[name] = handler
-
-
-def has_handler(dask_worker: Any, name: str) -> bool:
-    """Returns whether a running worker has a handler of a name."""
-    return name in _handlers(dask_worker)
-
-
-def no_reply_yet() -> Any:
-    """Returns what a handler returns that answers later, by itself."""
-    from distributed.core import Status
-
-    return _of(Status, "dont_reply", "a handler returns `Status.dont_reply`")
-
-
-def data_of(dask_worker: Any) -> Any:
-    """Returns what data a worker holds, by key."""
-    return _of(dask_worker, "data", "`Worker.data` has its data by key")
-
-
-def threads_of(dask_worker: Any) -> Any:
-    """Returns the executor in whose threads a worker runs tasks."""
-    what = '`Worker.executors["default"]` runs its tasks'
-    try:
-        return _of(dask_worker, "executors", what)["default"]
-    except KeyError as error:
-        raise _changed(what) from error
-
-
-def process_of(dask_worker: Any) -> str:
-    """Returns what Dask calls a worker's process, as ``identity`` tells it."""
-    return str(_of(dask_worker, "id", "`Server.id` names a process"))
-
-
-def threads_of_this_worker() -> int | None:
-    """Returns how many threads the Dask worker has that runs this; None: on none."""
-    from distributed import get_worker
-
-    try:
-        worker = get_worker()
-    except ValueError:
-        return None
-    what = "`Worker.state.nthreads` is how many threads it has"
-    threads: int = _of(_of(worker, "state", what), "nthreads", what)
-    return threads
-
-
-def retired(process: Any) -> bool:
-    """Returns whether a worker's scheduler has let it go, or its nanny is to close."""
-    what = "`Server.status` says whether it closes gracefully"
-    name: str = _of(_of(process, "status", what), "name", what)
-    return name == "closing_gracefully"
-
-
-def holds_task(dask_worker: Any, prefix: str) -> bool:
-    """Returns whether a worker has a task under way, or its result, of such a key."""
-    what = "`Worker.state.tasks` are the tasks that a worker has, by key"
-    tasks = _of(_of(dask_worker, "state", what), "tasks", what)
-    return any(str(key).startswith(prefix) for key in tasks)
-
-
-def before_closing(
-    process: Any, first: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
-) -> None:
-    """Has something done whenever a worker or nanny begins to close, before it does.
+def part_of(thing: Any, name: str, assumed: str) -> Any:
+    """Returns an attribute of something of Dask's.
 
     Args:
-        process: The worker or the nanny, as ``dask_setup`` gets it.
-        first: Is given how it is to close, "reason" and "timeout" where they are said,
-            which it may alter.
+        thing: Whose.
+        name: The attribute's.
+        assumed: What is assumed of it, for the error.
+
+    Raises:
+        ClusterError: It has none.
     """
-    what = "`close` ends workers and nannies"
-    close, handlers = _of(process, "close", what), _handlers(process)
-
-    @wraps(close)
-    async def closing(*args: Any, **how: Any) -> Any:
-        await first(how)
-        return await close(*args, **how)
-
-    if handlers.get("terminate") != close:
-        raise _changed("the handler `terminate` of workers and nannies is `close`")
-    if "close_gracefully" not in handlers:  # of a nanny
-        streams = _of(process, "stream_handlers", "a scheduler closes a worker so")
-        if streams.get("close") != close:
-            raise _changed("the stream handler `close` of a worker is its `close`")
-        streams["close"] = closing
-    process.close = handlers["terminate"] = closing
-
-
-def note_why_closing(process: Any, note: Callable[[str], None]) -> None:
-    """Has a reason noted whenever a worker or nanny begins to close.
-
-    Args:
-        process: The worker or the nanny, as ``dask_setup`` gets it.
-        note: Is given the reason; "retired" for a worker that was, for which Dask has
-            the reason of those that it drops.
-    """
-    retired(process)  # it can be told
-
-    async def noting(how: dict[str, Any]) -> None:
-        if retired(process) and "reason" in how:
-            how["reason"] = "retired"
-        note(how.get("reason", ""))
-
-    before_closing(process, noting)
-    handlers = _handlers(process)
-    if "close_gracefully" in handlers:  # of a nanny, whose worker tells it why
-        gracefully = handlers["close_gracefully"]
-
-        @wraps(gracefully)
-        def noting_gracefully(*args: Any, **kwargs: Any) -> Any:
-            note(kwargs.get("reason", ""))
-            return gracefully(*args, **kwargs)
-
-        handlers["close_gracefully"] = noting_gracefully
-
-
-def _handlers(server: Any) -> Any:
-    return _of(server, "handlers", "`Server.handlers` has handlers by name")
-
-
-def _of(thing: Any, name: str, assumed: str) -> Any:
     try:
         return getattr(thing, name)
     except AttributeError as error:
-        raise _changed(assumed) from error
+        raise changed_dask(assumed) from error
 
 
-def _changed(assumed: str) -> FcdccError:
+def changed_dask(assumed: str) -> FcdccError:
+    """Returns the error that Dask is not as assumed."""
     return changed("distributed", assumed, ClusterError)

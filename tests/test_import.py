@@ -48,6 +48,7 @@ def _python(code: str, **environment: str) -> str:
         ("fcdcc_keras.observe.code_plot", _HEAVY | {"matplotlib"}),
         ("fcdcc_keras.dispatch.collector", _HEAVY),
         ("fcdcc_keras.dask_internals", _HEAVY),
+        ("fcdcc_keras.dask_worker_internals", _HEAVY),
         ("fcdcc_keras.execution.local", _HEAVY),
         ("fcdcc_keras.execution.coded_convolution", _HEAVY),
     ],

@@ -134,8 +134,7 @@ class Crew:
 
     def left(self) -> int:
         """Returns how many workers neither leave nor were found to lie."""
-        known = list(self.health.values())
-        return sum(not (h.lost or h.leaving or h.distrusted) for h in known)
+        return sum(not health.leaves for health in list(self.health.values()))
 
     def sound(self, now: float) -> list[str]:
         """Returns the addresses of workers that may take over others' parts."""
@@ -153,7 +152,7 @@ class Crew:
     def leaves(self, address: str) -> bool:
         """Returns whether a worker will not be asked any more, or is not known."""
         health = self.health.get(address)
-        return health is None or health.lost or health.leaving or health.distrusted
+        return health is None or health.leaves
 
     def trusts(self, address: str) -> bool:
         """Returns whether a worker never was found to give a wrong result."""

@@ -139,9 +139,14 @@ class Health:
         return self._is_there(now) and not failing
 
     @property
+    def leaves(self) -> bool:
+        """Whether it will not be asked any more."""
+        return self.lost or self.leaving or self.distrusted
+
+    @property
     def absent(self) -> bool:
         """Whether nothing can be relied on from it any more, or for now."""
-        return self.lost or self.leaving or self.suspect or self.distrusted
+        return self.leaves or self.suspect
 
     @property
     def owes(self) -> int:

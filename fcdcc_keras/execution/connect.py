@@ -8,11 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from fcdcc_keras.dask_internals import (
-    adaptive_minimum,
-    scheduler_of,
-    workers_of,
-)
+from fcdcc_keras.dask_internals import adaptive_minimum, scheduler_of, workers_of
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution import patience
 from fcdcc_keras.execution.base import Executor

@@ -7,7 +7,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-from fcdcc_keras.dask_internals import add_handler
+from fcdcc_keras.dask_worker_internals import add_handler
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.messages import HANDLER, Told
 from fcdcc_keras.monitoring.process import SCHEDULERS

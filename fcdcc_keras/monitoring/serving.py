@@ -14,7 +14,12 @@ from typing import Any
 
 from tornado.web import RequestHandler
 
-from fcdcc_keras.dask_internals import add_link, add_page, add_routes, http_addresses
+from fcdcc_keras.monitoring.dashboard_internals import (
+    add_link,
+    add_page,
+    add_routes,
+    http_addresses,
+)
 from fcdcc_keras.monitoring.exposition import Exposition
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.process import SCHEDULERS

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import SchedulerPlugin
 
-from fcdcc_keras.dask_internals import (
-    connection_of,
-    connections_from,
-    remember_nothing,
-)
+from fcdcc_keras.dask_internals import connection_of, connections_from, remember_nothing
 from fcdcc_keras.errors import ClusterError
 
 if TYPE_CHECKING:

@@ -10,12 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fcdcc_keras.dask_internals import (
-    connections_to,
-    frames_of,
-    pickled,
-    scheduler_of,
-)
+from fcdcc_keras.dask_internals import connections_to, frames_of, pickled, scheduler_of
 from fcdcc_keras.wire.compressed import expanded
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from fcdcc_keras.dask_internals import CUT_OFF, note_why_closing
+from fcdcc_keras.dask_internals import CUT_OFF
+from fcdcc_keras.dask_worker_internals import note_why_closing
 from fcdcc_keras.errors import ClusterError
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from fcdcc_keras.dask_internals import (
-    CUT_OFF,
-    SCHEDULER_CLOSES,
+from fcdcc_keras.dask_internals import CUT_OFF, SCHEDULER_CLOSES
+from fcdcc_keras.dask_worker_internals import (
     before_closing,
     holds_task,
     process_of,

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fcdcc_keras.dask_internals import (
+from fcdcc_keras.dask_internals import as_frames
+from fcdcc_keras.dask_worker_internals import (
     add_handler,
-    as_frames,
     check_worker,
     data_of,
     has_handler,

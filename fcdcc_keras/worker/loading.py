@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from fcdcc_keras.dask_internals import threads_of_this_worker
+from fcdcc_keras.dask_worker_internals import threads_of_this_worker
 
 _LEGACY = "TF_USE_LEGACY_KERAS"
 """Has TensorFlow look for Keras 2, which is not there, instead of loading Keras 3."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fcdcc_keras.dask_internals import threads_of_this_worker
+from fcdcc_keras.dask_worker_internals import threads_of_this_worker
 from fcdcc_keras.programs import Program, from_text
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
 from fcdcc_keras.worker.engines.choice import engine_for, own_engine

@@ -17,7 +17,7 @@ import pytest
 from distributed import LocalCluster, Nanny, Worker
 from distributed.protocol.serialize import Serialized
 
-from fcdcc_keras import dask_internals
+from fcdcc_keras import dask_internals, dask_worker_internals
 from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.message_logs import keep_no_messages
 from fcdcc_keras.wire.requests import PlainRequests
@@ -133,7 +133,7 @@ def test_a_handler_of_distributed_may_answer_later_by_itself(dask, worker):
             await comm.write({"number": number, "answer": "later"})
 
         worker.loop.add_callback(answer)
-        return dask_internals.no_reply_yet()
+        return dask_worker_internals.no_reply_yet()
 
     async def run():
         line = Connection(worker.address, dask_internals.connection_args(dask))
@@ -142,22 +142,22 @@ def test_a_handler_of_distributed_may_answer_later_by_itself(dask, worker):
         finally:
             line.close()
 
-    dask_internals.add_handler(worker, "fcdcc_later", later)
+    dask_worker_internals.add_handler(worker, "fcdcc_later", later)
     assert dask.sync(run) == ["later", "later"], "distributed: `Status.dont_reply`"
 
 
 def test_a_worker_of_distributed_has_data_by_key(dask, worker):
     future = dask.scatter({"fcdcc:test": b"share"}, workers=[worker.address])
-    held = dask_internals.data_of(worker).get("fcdcc:test")
+    held = dask_worker_internals.data_of(worker).get("fcdcc:test")
     assert held == b"share", "distributed: `Worker.data` has scattered data by key"
     assert future["fcdcc:test"].status == "finished"
-    assert dask_internals.data_of(worker).get("fcdcc:none") is None
+    assert dask_worker_internals.data_of(worker).get("fcdcc:none") is None
 
 
 def test_threads_of_a_worker_of_distributed(dask, worker):
-    dask_internals.check_worker(worker)
-    assert dask_internals.threads_of(worker).submit(lambda: 5).result() == 5
-    own = dask_internals.threads_of_this_worker
+    dask_worker_internals.check_worker(worker)
+    assert dask_worker_internals.threads_of(worker).submit(lambda: 5).result() == 5
+    own = dask_worker_internals.threads_of_this_worker
     assert dask.submit(own, pure=False).result() == 1
     assert own() is None
 
@@ -168,7 +168,7 @@ def test_a_worker_of_distributed_is_told_by_its_id(ask, worker):
             "broadcast", msg={"op": "identity"}, workers=[worker.address]
         )
     )
-    assert answers[worker.address]["id"] == dask_internals.process_of(worker)
+    assert answers[worker.address]["id"] == dask_worker_internals.process_of(worker)
 
 
 def test_a_scheduler_of_distributed_tells_the_memory_of_workers(ask, worker):
@@ -267,7 +267,7 @@ def test_processes_of_distributed_say_why_they_close(dask, cluster):
     async def close(how):
         reasons = []
         worker = await Worker(cluster.scheduler_address, nthreads=1)
-        dask_internals.note_why_closing(worker, reasons.append)
+        dask_worker_internals.note_why_closing(worker, reasons.append)
         await how(worker.address)
         await worker.finished()
         return reasons[0]
@@ -281,7 +281,7 @@ def test_processes_of_distributed_say_why_they_close(dask, cluster):
     async def nannys():
         reasons = []
         nanny = Nanny(cluster.scheduler_address, nthreads=1)
-        dask_internals.note_why_closing(nanny, reasons.append)
+        dask_worker_internals.note_why_closing(nanny, reasons.append)
         nanny.handlers["close_gracefully"](reason="worker-heartbeat-missing")
         await nanny.close(reason="closed after that")
         return reasons[0]

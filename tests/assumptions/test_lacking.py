@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import keras
 import pytest
 
-from fcdcc_keras import dask_internals
+from fcdcc_keras import dask_internals, dask_worker_internals
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.errors import ClusterError, FcdccError
 from fcdcc_keras.execution.members import Members
@@ -47,17 +47,17 @@ def _closing(**handlers):
         (dask_internals.memory_of, {"status": "running"}),
         (dask_internals.described, {"name": "board"}),
         (dask_internals.versions_in, {"packages": {"dask": "2024.12.0"}}),
-        (dask_internals.check_worker, EMPTY),
-        (dask_internals.check_worker, SimpleNamespace(data={})),
-        (dask_internals.check_worker, SimpleNamespace(data={}, executors={})),
+        (dask_worker_internals.check_worker, EMPTY),
+        (dask_worker_internals.check_worker, SimpleNamespace(data={})),
+        (dask_worker_internals.check_worker, SimpleNamespace(data={}, executors={})),
         (
-            dask_internals.check_worker,
+            dask_worker_internals.check_worker,
             SimpleNamespace(data={}, executors={"default": None}),
         ),
-        (lambda x: dask_internals.add_handler(x, "name", _nothing), EMPTY),
-        (lambda x: dask_internals.note_why_closing(x, print), _closing()),
+        (lambda x: dask_worker_internals.add_handler(x, "name", _nothing), EMPTY),
+        (lambda x: dask_worker_internals.note_why_closing(x, print), _closing()),
         (
-            lambda x: dask_internals.note_why_closing(x, print),
+            lambda x: dask_worker_internals.note_why_closing(x, print),
             _closing(terminate=_nothing),
         ),
     ],

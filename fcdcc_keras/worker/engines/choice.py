@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 
-from fcdcc_keras.dask_internals import threads_of_this_worker
+from fcdcc_keras.dask_worker_internals import threads_of_this_worker
 from fcdcc_keras.programs import Program
 from fcdcc_keras.worker.cores import cores
 from fcdcc_keras.worker.engines.base import Engine
