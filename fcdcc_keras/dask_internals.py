@@ -10,8 +10,8 @@ Used here, for lack of a documented way to what each gives: running something on
 client's loop without waiting for ever where that ends; requests beside those of
 ``Client``, whose answers are not unpickled; how many batches of messages a connection
 keeps, which is configured before it is made, and together with other logs; whether a
-cluster is adaptive. What concerns workers is in ``dask_worker_internals``, what concerns
-HTTP servers in ``monitoring.dashboard_internals``.
+cluster is adaptive. What concerns workers is in ``dask_worker_internals``, what
+concerns HTTP servers in ``monitoring.dashboard_internals``.
 """
 
 from __future__ import annotations

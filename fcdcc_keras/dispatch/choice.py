@@ -19,8 +19,13 @@ there."""
 class Choice:
     """Chooses by what is known of workers' usual times, for one round."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, pieces: Sequence[Piece]) -> None:
         self._crew = crew
+        sizes: dict[Hashable, list[float]] = {}
+        for piece in pieces:
+            sizes.setdefault(piece.kind, []).append(piece.size)
+        self._typical = {kind: median(of) for kind, of in sizes.items()}
+        """Size of most pieces of each kind."""
         self._usual: dict[Hashable, float | None] = {}
 
     def home(
@@ -104,9 +109,7 @@ class Choice:
         own = health.pace(kind, now)
         return own if own or most is None else Pace(most, most / 2, now)
 
-    def late_after(
-        self, piece: Piece, typical: float, address: str, now: float
-    ) -> float | None:
+    def late_after(self, piece: Piece, address: str, now: float) -> float | None:
         """Returns the seconds after which a worker is late with a piece, if known.
 
         However slow it was before: when most workers would be late with such a piece
@@ -114,7 +117,6 @@ class Choice:
 
         Args:
             piece: The piece.
-            typical: Size of most pieces of its kind.
             address: The worker.
             now: Seconds, when it is sent the piece.
         """
@@ -124,7 +126,7 @@ class Choice:
         health = self._crew.health[address]
         own = pace.late_after_all(health.queued() + piece.size)
         late = median(pace.late_after for pace in self._paces(piece.kind, now))
-        return min(own, late * typical * (health.owes + 1))
+        return min(own, late * self._typical[piece.kind] * (health.owes + 1))
 
     def _each(self, piece: Piece, address: str, now: float) -> float:
         pace = self._crew.health[address].pace(piece.kind, now)

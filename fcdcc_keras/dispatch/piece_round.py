@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial, singledispatchmethod
 from heapq import heappop, heappush
-from statistics import median
 
 from fcdcc_keras.dispatch.choice import Choice
 from fcdcc_keras.dispatch.crew import DISTRUSTED, LEFT, LOOK_EVERY, Crew
@@ -119,11 +118,7 @@ class PieceRound:
         """What of this round each worker has."""
         self._late: list[tuple[float, int, str]] = []
         """A heap of when what was sent is late; with what has come since."""
-        self._choice = Choice(crew)
-        sizes: dict[Hashable, list[float]] = {}
-        for one in collector.pieces:
-            sizes.setdefault(one.kind, []).append(one.size)
-        self._typical = {kind: median(of) for kind, of in sizes.items()}
+        self._choice = Choice(crew, collector.pieces)
         self._followers: dict[int, set[int]] = {}
         for number, piece in enumerate(collector.pieces):
             for needed in piece.needs:
@@ -344,8 +339,7 @@ class PieceRound:
 
     def _send(self, piece: int, worker: str, now: float, *, anew: bool = False) -> Send:
         given, health = self.collector.pieces[piece], self._crew.health[worker]
-        typical = self._typical[given.kind]
-        late_after = self._choice.late_after(given, typical, worker, now)
+        late_after = self._choice.late_after(given, worker, now)
         if late_after is not None:
             heappush(self._late, (now + late_after, piece, worker))
         health.begin((self, piece), now, late_after, given.size, anew=anew)
