@@ -77,7 +77,7 @@ def ssh_cluster(
     }
     with _listening():
         try:
-            cluster = SpecCluster(
+            cluster = _Cluster(
                 workers, {"cls": _Scheduler, "options": head}, name="SSHCluster"
             )
         except RuntimeError as error:  # that is what it makes of the scheduler's
@@ -85,6 +85,16 @@ def ssh_cluster(
     with cluster:
         _joined(cluster, workers, patience)
         yield cluster
+
+
+class _Cluster(SpecCluster):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        try:
+            super().__init__(*args, **options)
+        except BaseException:
+            # What has begun to start goes on doing so, and nobody has it to close it.
+            self.close(timeout=PATIENCE)
+            raise
 
 
 def _joined(cluster: SpecCluster, names: Collection[str], patience: float) -> None:

@@ -21,7 +21,16 @@ class Machine:
     server: subprocess.Popen
 
     def processes(self):
-        return psutil.Process(self.server.pid).children(recursive=True)
+        """All that was started by way of it, whosever child it is by now."""
+        own = psutil.Process(self.server.pid).children(recursive=True)
+        return [*own, *(p for p in psutil.process_iter() if self._started(p, own))]
+
+    def _started(self, process, own):
+        try:
+            mark = process.environ().get("SSH_CONNECTION", "")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        return mark.endswith(f" {self.port}") and process not in own
 
     def commands(self):
         found = []
