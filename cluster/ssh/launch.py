@@ -90,7 +90,7 @@ def ssh_cluster(
 class _Cluster(SpecCluster):
     def __init__(self, *args: Any, **options: Any) -> None:
         try:
-            super().__init__(*args, **options)
+            super().__init__(*args, **options)  # type: ignore[no-untyped-call]
         except BaseException:
             # What has begun to start goes on doing so, and nobody has it to close it.
             self.close(timeout=PATIENCE)
