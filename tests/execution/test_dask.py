@@ -1,7 +1,6 @@
 """The Dask executor: what stands on scheduler and workers, and what is gone after."""
 
 import gc
-import time
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
+from tests.waiting import until
 
 
 def model():
@@ -34,13 +34,6 @@ def bytes_on_workers(client):
         }
 
     return client.run(measure)
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("split", [(4, 4), (1, 6), (6, 1), (2, 6)])

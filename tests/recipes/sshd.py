@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.scheduler import free_port
-from tests.recipes.waiting import listens, until
+from tests.waiting import listens, until
 
 
 @dataclass

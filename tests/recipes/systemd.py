@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.recipes.waiting import until
+from tests.waiting import until
 
 _MANAGER = "/lib/systemd/systemd"
 _HIERARCHIES = [

@@ -15,7 +15,7 @@ from cluster.slurm.jobs import options
 from cluster.slurm.launch import slurm_cluster
 from fcdcc_keras.errors import ClusterError
 from tests.recipes import slurm
-from tests.recipes.waiting import until
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.recipes,

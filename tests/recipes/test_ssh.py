@@ -16,7 +16,7 @@ from cluster.ssh.hosts import parse_hosts
 from cluster.ssh.launch import ssh_cluster
 from fcdcc_keras.errors import ClusterError
 from tests.recipes import sshd
-from tests.recipes.waiting import until
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.recipes,

@@ -12,7 +12,7 @@ from distributed import Client
 
 from benchmarks.scheduler import free_port
 from tests.recipes import systemd
-from tests.recipes.waiting import until
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.recipes,

@@ -22,6 +22,7 @@ from benchmarks.scheduler import free_port
 from fcdcc_keras.execution import patience
 from fcdcc_keras.execution.dask import DaskExecutor
 from fcdcc_keras.worker import process as worker_process
+from tests.waiting import until
 
 WORKERS = 3
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
@@ -136,14 +137,6 @@ def check(plain, coded):
         np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
     assert trace.local_convolutions == 0
     return trace
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 def refusal(attempt):

@@ -21,6 +21,7 @@ from distributed import Client
 import fcdcc_keras as fk
 from fcdcc_keras.coding.codec import LayerCodec
 from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from tests.waiting import until
 
 WORKERS = 3
 LAYERS = 2
@@ -91,14 +92,6 @@ def left(client):
         for place, keys in found.items()
     }
     return {place: keys for place, keys in ours.items() if keys}
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 def nothing_is_left(client):

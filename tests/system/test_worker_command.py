@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 
 import keras
@@ -19,6 +18,7 @@ from benchmarks.scheduler import free_port
 from fcdcc_keras.dispatch import crew
 from fcdcc_keras.dispatch import round as round_rules
 from fcdcc_keras.worker import main as worker_main
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -70,14 +70,6 @@ def family(process):
         return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def until(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 def ended(process, seconds):

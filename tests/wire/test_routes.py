@@ -15,6 +15,7 @@ from fcdcc_keras.wire import routes
 from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -53,14 +54,6 @@ def check(plain, coded):
     with fk.trace(coded) as trace:
         np.testing.assert_allclose(coded(x), plain(x), atol=1e-5)
     return trace
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.mark.parametrize("cut", [4, 1])
