@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
 from fcdcc_keras.rewriting.eligibility import has_convolution
 from fcdcc_keras.rewriting.keras_internals import uses
 from fcdcc_keras.rewriting.walk import walk

@@ -25,12 +25,12 @@ import numpy as np
 
 import fcdcc_keras as fk
 from benchmarks import applications_table as coded
-from fcdcc_keras.execution import cutting
+from fcdcc_keras.execution.forward import cutting
 from fcdcc_keras.partition import SizedProgram
 from fcdcc_keras.partition.tiling import grid
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
-from fcdcc_keras.rewriting.stretches import StretchSite, sites
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
+from fcdcc_keras.rewriting.graph.stretches import StretchSite, sites
 
 GRIDS = ((2, 3), (6, 1), (1, 5))
 """Rows and columns of tiles."""

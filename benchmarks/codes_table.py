@@ -11,7 +11,7 @@ import click
 from threadpoolctl import threadpool_limits
 
 from fcdcc_keras.codes import Code, certify, get
-from fcdcc_keras.planning.designs import kinds
+from fcdcc_keras.planning.comparing.designs import kinds
 
 CASES = ((6, 4), (10, 8), (18, 16), (20, 16), (24, 16), (40, 32), (60, 32))
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.figures.interleave import interleave
 from benchmarks.figures.lab import isolate, weak_devices
-from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.execution.calibrate_client import random_layer
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
+from fcdcc_keras.execution.calibration.client import random_layer
+from fcdcc_keras.execution.executors.base import Executor
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, LayerPlan, Objective, plan_layer
@@ -40,8 +40,8 @@ def main() -> None:
     isolate(required=True)
     import fcdcc_keras as fk
     from benchmarks.figures.models import build
-    from fcdcc_keras.execution.calibrate import measure
-    from fcdcc_keras.execution.connect import connect
+    from fcdcc_keras.execution.calibration.calibrate import measure
+    from fcdcc_keras.execution.executors.connect import connect
 
     plan = fk.plan(build("VGG16"), workers=DEVICES, stragglers=STRAGGLERS)
     times = Counter(layer.geometry for layer in plan.layers)

@@ -28,7 +28,10 @@ def main(rounds: int, further: int) -> None:
 
     import fcdcc_keras as fk
     from fcdcc_keras.commands.faults import Saboteur
-    from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+    from fcdcc_keras.execution.cluster.embedded import (
+        start_local_cluster,
+        stop_local_cluster,
+    )
 
     keras.utils.set_random_seed(0)
     model = keras.applications.VGG16(weights=None)

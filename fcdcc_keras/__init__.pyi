@@ -7,10 +7,10 @@ from .errors import FcdccError as FcdccError
 from .errors import NotEnoughWorkersError as NotEnoughWorkersError
 from .errors import PlanError as PlanError
 from .errors import UnsupportedLayerError as UnsupportedLayerError
-from .execution.base import Executor as Executor
-from .execution.calibrate import calibrate as calibrate
-from .execution.dask import DaskExecutor as DaskExecutor
-from .execution.local import LocalExecutor as LocalExecutor
+from .execution.calibration.calibrate import calibrate as calibrate
+from .execution.executors.base import Executor as Executor
+from .execution.executors.dask import DaskExecutor as DaskExecutor
+from .execution.executors.local import LocalExecutor as LocalExecutor
 from .layers import CodedConv1D as CodedConv1D
 from .layers import CodedConv1DTranspose as CodedConv1DTranspose
 from .layers import CodedConv2D as CodedConv2D
@@ -34,5 +34,5 @@ from .rewriting.attach import load_model as load_model
 from .rewriting.distribute import close as close
 from .rewriting.distribute import closing as closing
 from .rewriting.distribute import distribute as distribute
-from .rewriting.planner import plan as plan
+from .rewriting.planners.model import plan as plan
 from .version import __version__ as __version__

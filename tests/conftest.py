@@ -132,7 +132,10 @@ def _nothing_for_the_next() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def client() -> Iterator[Any]:
     """A client with its own cluster of worker processes; leave them healthy."""
-    from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+    from fcdcc_keras.execution.cluster.embedded import (
+        start_local_cluster,
+        stop_local_cluster,
+    )
 
     client = start_local_cluster(WORKERS)
     yield client

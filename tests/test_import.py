@@ -49,8 +49,8 @@ def _python(code: str, **environment: str) -> str:
         ("fcdcc_keras.dispatch.collector", _HEAVY),
         ("fcdcc_keras.dask_internals", _HEAVY),
         ("fcdcc_keras.dask_worker_internals", _HEAVY),
-        ("fcdcc_keras.execution.local", _HEAVY),
-        ("fcdcc_keras.execution.coded_convolution", _HEAVY),
+        ("fcdcc_keras.execution.executors.local", _HEAVY),
+        ("fcdcc_keras.execution.forward.coded_convolution", _HEAVY),
     ],
 )
 def test_nothing_heavy_is_imported(module: str, unwanted: set[str]) -> None:

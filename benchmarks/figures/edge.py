@@ -47,8 +47,8 @@ def speedup_two_stopped(run: Run) -> Outcome:
 
 def over_speculation(run: Run) -> Outcome:
     """Measures ``edge_over_speculation``."""
-    from fcdcc_keras.execution.connect import connect
-    from fcdcc_keras.execution.dask import DaskExecutor
+    from fcdcc_keras.execution.executors.connect import connect
+    from fcdcc_keras.execution.executors.dask import DaskExecutor
 
     def speculative(address: str) -> tuple[Any, Callable[[], dict[str, Any]]]:
         import fcdcc_keras as fk

@@ -134,8 +134,8 @@ class Contenders:
 
     def _speculation(self, name: str, workers: int) -> None:
         from benchmarks.figures.speculation import SpeculativeExecutor
-        from fcdcc_keras.execution.connect import connect
-        from fcdcc_keras.execution.dask import DaskExecutor
+        from fcdcc_keras.execution.executors.connect import connect
+        from fcdcc_keras.execution.executors.dask import DaskExecutor
 
         executor, cleanup = connect(self._scheduler, workers, 0, "direct")
         self._closing.callback(cleanup)
@@ -190,7 +190,7 @@ class Contenders:
         self._turns[name] = self._watched[name].predict
 
     def _program(self) -> Any:
-        from fcdcc_keras.rewriting.programs import program_of_model
+        from fcdcc_keras.rewriting.graph.programs import program_of_model
 
         return program_of_model(self._model, [self._images.shape[1:-1]])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures.worker_side import seconds_of_convolution
-from fcdcc_keras.execution.connect import TransportChoice
+from fcdcc_keras.execution.executors.connect import TransportChoice
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import convolution_program

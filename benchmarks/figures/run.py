@@ -80,7 +80,10 @@ class Run:
 
 @contextmanager
 def _loopback(workers: int) -> Iterator[Client]:
-    from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+    from fcdcc_keras.execution.cluster.embedded import (
+        start_local_cluster,
+        stop_local_cluster,
+    )
 
     client = start_local_cluster(workers)
     try:

@@ -17,8 +17,8 @@ import numpy as np
 from fcdcc_keras.coding.job import Encode, Job, Placement
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import CopyingRound
-from fcdcc_keras.execution.dask import DaskExecutor
-from fcdcc_keras.execution.shares import Key, Shares
+from fcdcc_keras.execution.executors.dask import DaskExecutor
+from fcdcc_keras.execution.executors.shares import Key, Shares
 
 
 class SpeculativeExecutor(DaskExecutor):

@@ -21,7 +21,7 @@ from benchmarks.figures.run import Run
 from benchmarks.figures.worker_side import Subtask, cpu_seconds, keep
 from benchmarks.scheduler import scheduler
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.execution.local import LocalExecutor
+from fcdcc_keras.execution.executors.local import LocalExecutor
 from fcdcc_keras.programs import to_text
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _head() -> Iterator[Client]:
 @contextmanager
 def _worker(client: Client, engine: str) -> Iterator[psutil.Process]:
     """Starts a worker by the command, and gives its process when it is ready."""
-    from fcdcc_keras.execution.probe import prepare
+    from fcdcc_keras.execution.cluster.probe import prepare
 
     process = subprocess.Popen(
         [

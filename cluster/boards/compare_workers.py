@@ -26,7 +26,7 @@ from fcdcc_keras.commands.data import open_data
 from fcdcc_keras.commands.faults import expected_losses, parse
 from fcdcc_keras.commands.side_by_side import Comparison, Images, Labels, compare
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 
 WORKERS = 4
 SIZE = (96, 96)

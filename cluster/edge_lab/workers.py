@@ -80,7 +80,7 @@ def wait_until_warm(
     """
     from distributed import Client
 
-    from fcdcc_keras.execution.probe import prepare
+    from fcdcc_keras.execution.cluster.probe import prepare
 
     deadline = time.monotonic() + _START_TIMEOUT
     with Client(scheduler, timeout=_START_TIMEOUT, set_as_default=False) as client:

@@ -36,7 +36,7 @@ from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.observe.plotting import canvas, check_plotting
 from fcdcc_keras.partition import ConvGeometry
-from fcdcc_keras.planning.designs import kinds, may_be_chosen
+from fcdcc_keras.planning.comparing.designs import kinds, may_be_chosen
 from fcdcc_keras.text import table
 
 CASES = ((5, 1), (10, 2), (20, 4), (40, 8), (60, 28))  # (n, γ)

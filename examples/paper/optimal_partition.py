@@ -36,7 +36,7 @@ from examples.paper.site import Site, settle, site
 from fcdcc_keras import codes
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.splits import factor_pairs
-from fcdcc_keras.execution.calibrate import calibrate
+from fcdcc_keras.execution.calibration.calibrate import calibrate
 from fcdcc_keras.observe.plotting import check_plotting
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Calibration, Prices

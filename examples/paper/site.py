@@ -19,7 +19,10 @@ from cluster.edge_lab import Device, EdgeLab, edge_lab, is_isolated
 from cluster.edge_lab.isolation import with_packages
 from fcdcc_keras.commands.faults import Saboteur, orderly_end
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.execution.cluster.embedded import (
+    start_local_cluster,
+    stop_local_cluster,
+)
 from fcdcc_keras.worker.process import environment
 
 Where = Literal["auto", "lab", "loopback"]

@@ -78,7 +78,7 @@ def codes(
 
     from fcdcc_keras.coding.blas import single_threaded_blas
     from fcdcc_keras.commands.progress import Stages
-    from fcdcc_keras.planning.comparison import compare_codes
+    from fcdcc_keras.planning.comparing.comparison import compare_codes
 
     if plot is not None:
         from fcdcc_keras.observe.code_plot import plot_codes

@@ -37,7 +37,10 @@ from fcdcc_keras.commands.networks import build_resnet, train
 from fcdcc_keras.commands.progress import Stages
 from fcdcc_keras.commands.samples import load_digits
 from fcdcc_keras.commands.side_by_side import Comparison, compare
-from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.execution.cluster.embedded import (
+    start_local_cluster,
+    stop_local_cluster,
+)
 from fcdcc_keras.planning.devices import PROFILES
 
 MODELS = ("resnet", "vgg16")

@@ -28,7 +28,7 @@ from fcdcc_keras.commands.models import Candidate
 from fcdcc_keras.commands.progress import Stages
 from fcdcc_keras.commands.side_by_side import compare
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.execution.embedded import (
+from fcdcc_keras.execution.cluster.embedded import (
     default_workers,
     start_local_cluster,
     stop_local_cluster,

@@ -129,7 +129,7 @@ def plan(
     check_backend()
     from fcdcc_keras.commands.models import architecture
     from fcdcc_keras.planning import Objective, Prices
-    from fcdcc_keras.rewriting.planner import plan as plan_model
+    from fcdcc_keras.rewriting.planners.model import plan as plan_model
 
     by: Any = objective or ("price" if known is None else "latency")
     if redundancy is not None:

@@ -10,8 +10,8 @@ from statistics import median
 from fcdcc_keras.doctor.findings import Findings, WorkerFound
 from fcdcc_keras.doctor.needs import HELD
 from fcdcc_keras.doctor.programs import rate_of, usual
-from fcdcc_keras.execution.calibrate_figures import round_trip
-from fcdcc_keras.execution.calibrate_workers import WorkerSpeed
+from fcdcc_keras.execution.calibration.figures import round_trip
+from fcdcc_keras.execution.calibration.workers import WorkerSpeed
 
 _OWN_LINK = 1.5
 """Times as long as over the client's link, from which on a worker's own is slower."""
@@ -57,7 +57,7 @@ def workers_speed_of(
     Args:
         found: What was found, of workers that are able.
         own: Seconds of the client for a tile, whoever computes it.
-        kernel_byte: As ``execution.calibrate_figures.computing`` has it.
+        kernel_byte: As ``execution.calibration.figures.computing`` has it.
         shared: Bytes per second of the memory that all workers have in common with it.
     """
     workers = able(found)

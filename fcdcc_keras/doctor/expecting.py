@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from fcdcc_keras.doctor.expectation import Expectation, able, workers_speed_of
 from fcdcc_keras.doctor.findings import Findings
 from fcdcc_keras.errors import FcdccError
-from fcdcc_keras.execution.calibrate import (
+from fcdcc_keras.execution.calibration.calibrate import (
     GEOMETRY,
     calibration_of,
     coding_rate,
     kernel_byte,
 )
-from fcdcc_keras.execution.calibrate_client import client_speed, engine_speed
-from fcdcc_keras.execution.calibrate_workers import dispatching
-from fcdcc_keras.execution.local import LocalExecutor
+from fcdcc_keras.execution.calibration.client import client_speed, engine_speed
+from fcdcc_keras.execution.calibration.workers import dispatching
+from fcdcc_keras.execution.executors.local import LocalExecutor
 from fcdcc_keras.planning import Calibration, Plan
-from fcdcc_keras.rewriting.planner import plan
+from fcdcc_keras.rewriting.planners.model import plan
 from fcdcc_keras.wire.transport import on_this_machine
 
 if TYPE_CHECKING:

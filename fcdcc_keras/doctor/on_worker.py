@@ -15,7 +15,7 @@ import numpy as np
 
 from fcdcc_keras.dask_worker_internals import threads_of
 from fcdcc_keras.doctor.programs import KINDS
-from fcdcc_keras.execution.calibrate_figures import Sized, tiny
+from fcdcc_keras.execution.calibration.figures import Sized, tiny
 from fcdcc_keras.programs import to_text
 from fcdcc_keras.worker.weights import Weights, replied
 

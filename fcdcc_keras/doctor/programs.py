@@ -7,7 +7,7 @@ from functools import cache
 from statistics import median
 
 from fcdcc_keras.doctor.findings import Speed
-from fcdcc_keras.execution.calibrate_figures import (
+from fcdcc_keras.execution.calibration.figures import (
     Computing,
     Sized,
     Timed,
@@ -36,7 +36,7 @@ def usual(speeds: Sequence[Speed], kernel_byte: float = 0.0) -> Computing:
 
     Args:
         speeds: Of the workers.
-        kernel_byte: As ``execution.calibrate_figures.computing`` has it.
+        kernel_byte: As ``execution.calibration.figures.computing`` has it.
     """
     call = median(speed.call for speed in speeds)
     pairs = []

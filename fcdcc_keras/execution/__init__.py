@@ -1,1 +1,1 @@
-"""A coded layer on a cluster, or in process: from its input to its output."""
+"""Layers and stretches on a cluster, or in process: from an input to its output."""

@@ -23,10 +23,10 @@ from fcdcc_keras.layers import graph_internals
 from fcdcc_keras.layers.crossing import as_coded, crossed
 from fcdcc_keras.layers.tensorflow_internals import saving
 from fcdcc_keras.partition.stretch import Stretch
-from fcdcc_keras.planning.stretch_plan import StretchPlan
+from fcdcc_keras.planning.chains.plan import StretchPlan
 
 if TYPE_CHECKING:
-    from fcdcc_keras.execution.session import Session
+    from fcdcc_keras.execution.forward.session import Session
 
 Shape = tuple[int | None, ...]
 Called = Callable[[Any], Callable[..., Any]]
@@ -100,7 +100,7 @@ class StretchSource(Protocol):
 
 
 class StretchCompute(Protocol):
-    """What computes a stretch, as ``execution.stretch.DistributedStretch`` does."""
+    """What computes a stretch, as ``forward.stretch.DistributedStretch`` does."""
 
     @property
     def plans(self) -> tuple[StretchPlan, ...]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from fcdcc_keras.execution.coded_convolution import CodedConvolution
-    from fcdcc_keras.execution.session import Session
-    from fcdcc_keras.execution.sized_at_call import SizedAtCall
+    from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
+    from fcdcc_keras.execution.forward.session import Session
+    from fcdcc_keras.execution.forward.sized_at_call import SizedAtCall
     from fcdcc_keras.partition import ConvGeometry
 
 Shape = tuple[int | None, ...]

@@ -16,9 +16,9 @@ from typing import Any
 from uuid import uuid4
 
 from fcdcc_keras.dask_internals import run_on_loop
-from fcdcc_keras.execution.base import Executor
-from fcdcc_keras.execution.dask import DaskExecutor
-from fcdcc_keras.execution.patience import while_scheduler_answers
+from fcdcc_keras.execution.cluster.patience import while_scheduler_answers
+from fcdcc_keras.execution.executors.base import Executor
+from fcdcc_keras.execution.executors.dask import DaskExecutor
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.messages import HANDLER, Told

@@ -8,7 +8,7 @@ from typing import Any
 
 from fcdcc_keras.observe.plotting import bare, canvas, check_plotting
 from fcdcc_keras.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY
-from fcdcc_keras.planning.curves import Curve, over_stragglers, over_workers
+from fcdcc_keras.planning.comparing.curves import Curve, over_stragglers, over_workers
 from fcdcc_keras.planning.search import TOLERANCE
 from fcdcc_keras.programs.exactness import plain_error
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import keras
 
 from fcdcc_keras.codes import Code
-from fcdcc_keras.execution.sized_at_call import SizedAtCall
+from fcdcc_keras.execution.forward.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.markup import Block, Table, as_html, as_text
-from fcdcc_keras.planning.stretch_plan import ChainPlan
+from fcdcc_keras.planning.chains.plan import ChainPlan
 from fcdcc_keras.rewriting.chains import chained_graphs
 from fcdcc_keras.rewriting.distribute import sessions
 from fcdcc_keras.rewriting.eligibility import (

@@ -24,7 +24,7 @@ _MAY_BE_ZERO = (
 
 @dataclass(frozen=True)
 class Calibration:
-    """Figures of n like workers and their client; ``execution.calibrate`` measures one.
+    """Figures of n like workers and their client; ``fk.calibrate`` measures one.
 
     ``planning.devices`` has some by name. The figures after the first five have
     defaults that leave their effect out.

@@ -17,13 +17,13 @@ from fcdcc_keras.markup import Block, Table, as_html, as_text
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import stragglers as straggler_models
 from fcdcc_keras.planning.calibration import Calibration
-from fcdcc_keras.planning.chain_table import chain_table, latency_line, worth
+from fcdcc_keras.planning.chains.plan import StretchPlan
+from fcdcc_keras.planning.chains.table import chain_table, latency_line, worth
 from fcdcc_keras.planning.cost import LayerCost, layer_cost
 from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.prediction import Alone, ClientWork, Latency, model_latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.stragglers import Straggling
-from fcdcc_keras.planning.stretch_plan import StretchPlan
 from fcdcc_keras.planning.waiting import Waiting
 from fcdcc_keras.text import bytes_text, count, milliseconds
 

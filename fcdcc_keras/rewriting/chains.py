@@ -8,16 +8,16 @@ from typing import Any
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.session import Session
-from fcdcc_keras.execution.stretch_at_call import PlanStretch, StretchAtCall
+from fcdcc_keras.execution.forward.session import Session
+from fcdcc_keras.execution.forward.stretch_at_call import PlanStretch, StretchAtCall
 from fcdcc_keras.layers.chained import ChainedGraph, ChainedStretch, StretchCompute
 from fcdcc_keras.layers.crossing import weakly
 from fcdcc_keras.layers.graph_internals import runner
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.planning.stretch_plan import StretchPlan
-from fcdcc_keras.planning.tile_time import Rates
+from fcdcc_keras.planning.chains.plan import StretchPlan
+from fcdcc_keras.planning.chains.tile_time import Rates
+from fcdcc_keras.rewriting.graph.stretches import StretchSite, sites
 from fcdcc_keras.rewriting.keras_internals import functional
-from fcdcc_keras.rewriting.stretches import StretchSite, sites
 from fcdcc_keras.rewriting.walk import walk
 
 Attached = dict[ChainedGraph, list[tuple[ChainedStretch, StretchCompute]]]

@@ -9,25 +9,25 @@ from typing import Any
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.calibrate import measure
-from fcdcc_keras.execution.connect import connect
-from fcdcc_keras.execution.session import Session
-from fcdcc_keras.execution.sized_at_call import SizedAtCall
+from fcdcc_keras.execution.calibration.calibrate import measure
+from fcdcc_keras.execution.executors.connect import connect
+from fcdcc_keras.execution.forward.session import Session
+from fcdcc_keras.execution.forward.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.monitoring.reporter import reporting
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.chains import check_stretches, place_stretches
-from fcdcc_keras.rewriting.class_swap import make_coded
+from fcdcc_keras.rewriting.copying.class_swap import make_coded
 from fcdcc_keras.rewriting.eligibility import Eligibility
-from fcdcc_keras.rewriting.given_plan import beside
-from fcdcc_keras.rewriting.layer_planner import plan_at_call
 from fcdcc_keras.rewriting.options import Options, complete, policy
-from fcdcc_keras.rewriting.planner import (
+from fcdcc_keras.rewriting.planners.given_plan import beside
+from fcdcc_keras.rewriting.planners.layer import plan_at_call
+from fcdcc_keras.rewriting.planners.model import (
     check_choices,
     needs_calibration,
     plan_examined,
 )
-from fcdcc_keras.rewriting.stretch_planner import barred, plan_stretch_at_call
+from fcdcc_keras.rewriting.planners.stretch import barred, plan_stretch_at_call
 
 Target = Callable[[Plan], Mapping[str, Any]]
 """Gives the plain or coded layers that a plan's are to be, by path, and the model that

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.session import Session
+from fcdcc_keras.execution.forward.session import Session
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.rewriting.chains import chained_graphs
-from fcdcc_keras.rewriting.class_swap import coded_layers, make_coded
-from fcdcc_keras.rewriting.compiling import compile_like
+from fcdcc_keras.rewriting.copying.class_swap import coded_layers, make_coded
+from fcdcc_keras.rewriting.copying.compiling import compile_like
+from fcdcc_keras.rewriting.copying.rebuild import rebuild
 from fcdcc_keras.rewriting.deploy import deploy
 from fcdcc_keras.rewriting.eligibility import Eligibility, examine
 from fcdcc_keras.rewriting.options import Options, takes
-from fcdcc_keras.rewriting.rebuild import rebuild
 from fcdcc_keras.rewriting.walk import walk
 
 if TYPE_CHECKING:

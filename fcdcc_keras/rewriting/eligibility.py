@@ -17,8 +17,8 @@ from fcdcc_keras.layers import (
     known_class,
 )
 from fcdcc_keras.partition import ConvGeometry
+from fcdcc_keras.rewriting.copying.remake import obstacle
 from fcdcc_keras.rewriting.keras_internals import layers_inside, uses
-from fcdcc_keras.rewriting.remake import obstacle
 from fcdcc_keras.rewriting.walk import is_graph, makers, walk
 
 NO_CONVOLUTION = "it has no convolution"

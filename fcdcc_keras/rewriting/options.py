@@ -20,7 +20,7 @@ from fcdcc_keras.checks import check_choice, check_type
 from fcdcc_keras.codes import Code
 from fcdcc_keras.codes.certify import check_certifiable
 from fcdcc_keras.coding.job import Verify
-from fcdcc_keras.execution.connect import TRANSPORTS, TransportChoice
+from fcdcc_keras.execution.executors.connect import TRANSPORTS, TransportChoice
 from fcdcc_keras.execution.records import Fallback, Policy
 from fcdcc_keras.planning import (
     AUTO,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fcdcc_keras.dispatch.piece_round import PieceRound
 from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 from fcdcc_keras.planning.calibration import Calibration
+from fcdcc_keras.planning.chains.plan import ChainPlan
 from fcdcc_keras.planning.objective import TIMEOUT
-from fcdcc_keras.planning.stretch_plan import ChainPlan
 from fcdcc_keras.simulation.driver import Parcel, Passes, SimulatedCall, Step
 from fcdcc_keras.simulation.links import Waiting
 

@@ -12,7 +12,7 @@ import pytest
 from fcdcc_keras import dask_internals, dask_worker_internals
 from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.errors import ClusterError, FcdccError
-from fcdcc_keras.execution.members import Members
+from fcdcc_keras.execution.cluster.members import Members
 from fcdcc_keras.layers import tensorflow_internals
 from fcdcc_keras.rewriting import keras_internals
 from fcdcc_keras.wire.message_logs import keep_no_messages

@@ -11,7 +11,7 @@ _BEYOND = re.compile(
     r"|(?<!self)\._(flatten_layers|layers|inbound_nodes|keras_history|auto_config|adaptive)\b"
     r"|(?<!self)\._(compile_config|build_shapes_dict|tracker|functional)\b"
     r"|recent_message_log|scheduler_comm|stream_comms|dont_reply|\bncores\b"
-    r"|[a-z]\.(stream_)?handlers\b|\.executors\b|UnknownError\.__new__"
+    r"|[a-z]\.(stream_)?handlers\b|(?<!execution)\.executors\b|UnknownError\.__new__"
 )
 """Names of parts that are not documented."""
 

@@ -5,7 +5,7 @@ import numpy as np
 
 import fcdcc_keras as fk
 from benchmarks.figures.speculation import SpeculativeExecutor
-from fcdcc_keras.execution.connect import connect
+from fcdcc_keras.execution.executors.connect import connect
 
 
 def model() -> keras.Model:

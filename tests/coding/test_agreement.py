@@ -26,7 +26,7 @@ from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.verify import judge
 from fcdcc_keras.dispatch.verified import VerifiedCollector
-from fcdcc_keras.execution.local import LocalExecutor
+from fcdcc_keras.execution.executors.local import LocalExecutor
 from fcdcc_keras.partition import ConvGeometry
 
 CODES = [

@@ -5,8 +5,8 @@ import pytest
 
 from fcdcc_keras.codes import CRME, Code, Systematic
 from fcdcc_keras.coding.finite import all_finite, bounded
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.local import LocalExecutor, LocalFault
+from fcdcc_keras.execution.executors.local import LocalExecutor, LocalFault
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan

@@ -8,7 +8,7 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.codes import certify
-from fcdcc_keras.execution.local import LOST, LocalFault
+from fcdcc_keras.execution.executors.local import LOST, LocalFault
 
 CODE = fk.codes.get("crme")(64, 1, 60)
 """Any 32 of 60; a run of neighbours amplifies errors by 1e13."""

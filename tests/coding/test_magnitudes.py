@@ -18,8 +18,8 @@ from fcdcc_keras.coding.codec import LayerCodec, kernel_shares
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.magnitudes import scales
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.local import LocalExecutor, LocalFault
+from fcdcc_keras.execution.executors.local import LocalExecutor, LocalFault
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import Policy
 from fcdcc_keras.partition import IMAGES, ConvGeometry
 from fcdcc_keras.planning import LayerPlan

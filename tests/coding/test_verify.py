@@ -12,8 +12,8 @@ from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.verify import collector_for, judge
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import CorruptResultError, NotEnoughWorkersError
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.executors.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from fcdcc_keras import cli, codes
 from fcdcc_keras.codes import Certificate
-from fcdcc_keras.planning.comparison import CodeComparison
-from fcdcc_keras.planning.curves import over_stragglers, over_workers
+from fcdcc_keras.planning.comparing.comparison import CodeComparison
+from fcdcc_keras.planning.comparing.curves import over_stragglers, over_workers
 from fcdcc_keras.programs.exactness import plain_error
 
 

@@ -13,7 +13,7 @@ import fcdcc_keras as fk
 from fcdcc_keras.commands.evaluation import Evaluation
 from fcdcc_keras.commands.faults import parse, schedule
 from fcdcc_keras.commands.side_by_side import compare
-from fcdcc_keras.execution.local import LocalFault
+from fcdcc_keras.execution.executors.local import LocalFault
 
 IMAGES, SIZE = 22, 4
 

@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster, Worker
 from fcdcc_keras.cli import main
 from fcdcc_keras.doctor import expecting, on_worker, probes
 from fcdcc_keras.doctor.probes import Patience
-from fcdcc_keras.execution.calibrate_client import ClientSpeed
+from fcdcc_keras.execution.calibration.client import ClientSpeed
 from fcdcc_keras.worker import process as worker_process
 from tests.system.test_tls import security, write
 

@@ -5,10 +5,11 @@ import math
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import calibrate as calibration
-from fcdcc_keras.execution import calibrate_client, calibrate_workers
-from fcdcc_keras.execution.calibrate import calibrate, measure
-from fcdcc_keras.execution.calibrate_figures import (
+from fcdcc_keras.execution.calibration import calibrate as calibration
+from fcdcc_keras.execution.calibration import client as calibrate_client
+from fcdcc_keras.execution.calibration import workers as calibrate_workers
+from fcdcc_keras.execution.calibration.calibrate import calibrate, measure
+from fcdcc_keras.execution.calibration.figures import (
     Sent,
     Timed,
     additions,
@@ -22,7 +23,7 @@ from fcdcc_keras.execution.calibrate_figures import (
     small_additions,
     upload,
 )
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
 from tests.waiting import until
 
 

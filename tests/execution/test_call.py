@@ -12,8 +12,8 @@ from fcdcc_keras.coding.job import Job
 from fcdcc_keras.dispatch import round as rules
 from fcdcc_keras.dispatch.collector import Verdict
 from fcdcc_keras.dispatch.crew import DISTRUSTED
-from fcdcc_keras.execution import call, dask
-from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.execution.executors import call, dask
+from fcdcc_keras.execution.executors.dask import DaskExecutor
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.worker.reply import Reply
 

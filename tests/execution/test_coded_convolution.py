@@ -9,8 +9,8 @@ import pytest
 
 from fcdcc_keras.codes import CRME, Code, Uncoded
 from fcdcc_keras.errors import NotEnoughWorkersError
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.executors.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import LayerPlan

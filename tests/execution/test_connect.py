@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from tornado.ioloop import IOLoop
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import patience, probe
+from fcdcc_keras.execution.cluster import patience, probe
 from fcdcc_keras.worker import process as worker_process
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.connect import connect
+from fcdcc_keras.execution.executors.connect import connect
 
 
 @pytest.fixture(params=["local", "tasks", "direct"])

@@ -10,7 +10,7 @@ from fcdcc_keras.codes import CRME
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.errors import ClusterError, PlanError
-from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.executors.local import LOST, LocalExecutor, LocalFault
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.worker import installed
 from fcdcc_keras.worker.reply import Reply

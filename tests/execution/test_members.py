@@ -8,9 +8,9 @@ import pytest
 
 from fcdcc_keras.dispatch import crew as rules
 from fcdcc_keras.dispatch.crew import Crew
-from fcdcc_keras.execution import members as module
-from fcdcc_keras.execution.members import Members
-from fcdcc_keras.execution.probe import Readiness
+from fcdcc_keras.execution.cluster import members as module
+from fcdcc_keras.execution.cluster.members import Members
+from fcdcc_keras.execution.cluster.probe import Readiness
 
 A, B, C = (f"tcp://{name}:1" for name in "abc")
 

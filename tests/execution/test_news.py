@@ -2,7 +2,7 @@
 
 import gc
 
-from fcdcc_keras.execution.news import ignore, listen
+from fcdcc_keras.execution.cluster.news import ignore, listen
 
 
 class Client:

@@ -8,10 +8,13 @@ import pytest
 from distributed import Security
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import memory, patience
-from fcdcc_keras.execution.connect import connect
-from fcdcc_keras.execution.memory import Memory
-from fcdcc_keras.execution.patience import ask_scheduler, while_scheduler_answers
+from fcdcc_keras.execution.cluster import memory, patience
+from fcdcc_keras.execution.cluster.memory import Memory
+from fcdcc_keras.execution.cluster.patience import (
+    ask_scheduler,
+    while_scheduler_answers,
+)
+from fcdcc_keras.execution.executors.connect import connect
 from fcdcc_keras.worker.reach import wait_for_scheduler
 
 

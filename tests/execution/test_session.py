@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from fcdcc_keras.execution import session as sessions
-from fcdcc_keras.execution.local import LocalExecutor
+from fcdcc_keras.execution.executors.local import LocalExecutor
+from fcdcc_keras.execution.forward import session as sessions
+from fcdcc_keras.execution.forward.session import Session
 from fcdcc_keras.execution.records import Policy
-from fcdcc_keras.execution.session import Session
 
 
 def session(cleanup):

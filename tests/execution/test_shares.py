@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from fcdcc_keras.execution.shares import Shares
+from fcdcc_keras.execution.executors.shares import Shares
 
 
 class _Future:

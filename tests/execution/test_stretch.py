@@ -10,12 +10,12 @@ import pytest
 from fcdcc_keras.coding.finite import UNBOUNDED
 from fcdcc_keras.coding.job import Placement
 from fcdcc_keras.errors import CorruptResultError, NotEnoughWorkersError
-from fcdcc_keras.execution.cutting import WORTH_IT, Cutting
-from fcdcc_keras.execution.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.executors.local import LOST, LocalExecutor, LocalFault
+from fcdcc_keras.execution.forward.cutting import WORTH_IT, Cutting
+from fcdcc_keras.execution.forward.stretch import DistributedStretch
 from fcdcc_keras.execution.records import Notes, Policy
-from fcdcc_keras.execution.stretch import DistributedStretch
 from fcdcc_keras.partition.stretch import Stretch, crossings
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from fcdcc_keras.programs import (
     Activation,
     Convolution,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
 
 EPS = {"float32": np.finfo(np.float32).eps, "float64": np.finfo(np.float64).eps}
 

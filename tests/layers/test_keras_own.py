@@ -20,9 +20,9 @@ import tensorflow as tf
 import fcdcc_keras as fk
 from fcdcc_keras import layers as coded_layers
 from fcdcc_keras.codes import CRME
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
+from fcdcc_keras.execution.forward.session import Session
 from fcdcc_keras.execution.records import Policy
-from fcdcc_keras.execution.session import Session
 from fcdcc_keras.layers import CodedLayer, channels_last
 from fcdcc_keras.planning import LayerPlan
 from fcdcc_keras.worker.weights import Weights

@@ -10,7 +10,7 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from fcdcc_keras.codes import Code
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
 from tests.layers.kinds import CASES, WORKERS, codes_for, models
 
 EPS = np.finfo("float64").eps

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
 from fcdcc_keras.layers import own_errors
 
 GONE = {0: LOST, 1: LOST, 2: LOST}

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import fcdcc_keras as fk
 from fcdcc_keras import layers as coded_layers
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
 
 WORKERS = 4
 NAMES = [n.removeprefix("Coded") for n in coded_layers.__all__ if n[:5] == "Coded"]

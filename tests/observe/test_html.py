@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.local import LocalFault
+from fcdcc_keras.execution.executors.local import LocalFault
 from fcdcc_keras.markup import Table, as_html, as_text
 from fcdcc_keras.observe.summary import Summary
 from fcdcc_keras.observe.trace_html import last, trace_html

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.local import LocalFault
+from fcdcc_keras.execution.executors.local import LocalFault
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 from fcdcc_keras.codes import CRME
 from fcdcc_keras.coding.compute import convolve
 from fcdcc_keras.errors import NotEnoughWorkersError
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.lanes import in_lanes
-from fcdcc_keras.execution.local import LOST, LocalExecutor
+from fcdcc_keras.execution.executors.local import LOST, LocalExecutor
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
+from fcdcc_keras.execution.forward.lanes import in_lanes
 from fcdcc_keras.execution.records import Notes, Policy
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.micro_batches import MOST, Batching, Part, micro_batches

@@ -24,8 +24,8 @@ from fcdcc_keras.planning import *
 from fcdcc_keras.planning.devices import PROFILES
 from fcdcc_keras.planning.stragglers import OnOff
 from fcdcc_keras.partition.stretch import Stretch
-from fcdcc_keras.planning.stretch_costs import StretchCosts
-from fcdcc_keras.planning.stretch_search import StretchSearch, Terms
+from fcdcc_keras.planning.chains.costs import StretchCosts
+from fcdcc_keras.planning.chains.search import StretchSearch, Terms
 from fcdcc_keras.programs import Convolution, Program
 
 def conv(side, channels, filters, kernel=3, stride=1, **options):

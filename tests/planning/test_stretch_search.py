@@ -9,23 +9,23 @@ from itertools import combinations, product
 import pytest
 
 from fcdcc_keras.planning import Calibration
-from fcdcc_keras.planning.operation_cost import OperationCosts
-from fcdcc_keras.planning.stragglers import OnOff, ShiftedExponential
-from fcdcc_keras.planning.stretch_costs import StretchCosts
-from fcdcc_keras.planning.stretch_search import (
+from fcdcc_keras.planning.chains.costs import StretchCosts
+from fcdcc_keras.planning.chains.operation_cost import OperationCosts
+from fcdcc_keras.planning.chains.search import (
     _CHAIN,
     Coded,
     StretchSearch,
     Terms,
 )
-from fcdcc_keras.planning.tile_time import (
+from fcdcc_keras.planning.chains.tile_time import (
     Rates,
     TileCost,
     chain_time,
     keras_engine,
     own_engine,
 )
-from fcdcc_keras.planning.tiles import nbytes, tilings
+from fcdcc_keras.planning.chains.tiles import nbytes, tilings
+from fcdcc_keras.planning.stragglers import OnOff, ShiftedExponential
 from tests.planning.stretches_to_plan import (
     all_of,
     calibration,

@@ -10,9 +10,9 @@ import pytest
 
 from fcdcc_keras.dispatch.health import Pace
 from fcdcc_keras.planning import NoStraggling
-from fcdcc_keras.planning.chain_law import chain_law, power
+from fcdcc_keras.planning.chains.law import chain_law, power
+from fcdcc_keras.planning.chains.tile_time import ChainTime, Rates, TileCost, chain_time
 from fcdcc_keras.planning.stragglers import OnOff, Pareto, ShiftedExponential
-from fcdcc_keras.planning.tile_time import ChainTime, Rates, TileCost, chain_time
 
 RATES = Rates(bandwidth=10.0, round_trip=0.5)
 TWO = [TileCost(0, 20.0, 5.0, 10.0), TileCost(1, 30.0, 5.0, 10.0)]

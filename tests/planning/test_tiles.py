@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.partition.boxes import SizedProgram, slices
-from fcdcc_keras.planning.tile_time import Rates
-from fcdcc_keras.planning.tiles import best_tiles, parts, tilings
+from fcdcc_keras.planning.chains.tile_time import Rates
+from fcdcc_keras.planning.chains.tiles import best_tiles, parts, tilings
 from tests.planning.stretches_to_plan import deep
 
 SHAPE = (1, 12, 8, 3)

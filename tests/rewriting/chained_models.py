@@ -8,8 +8,8 @@ import keras
 
 import fcdcc_keras as fk
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
-from fcdcc_keras.rewriting.stretches import StretchSite, sites
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
+from fcdcc_keras.rewriting.graph.stretches import StretchSite, sites
 
 WORKERS = 3
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 
 import fcdcc_keras as fk
 from fcdcc_keras.partition.stretch import Stretch
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from fcdcc_keras.rewriting.chains import chained_graphs
-from fcdcc_keras.rewriting.stretches import sites
+from fcdcc_keras.rewriting.graph.stretches import sites
 from fcdcc_keras.rewriting.walk import walk
 from tests.rewriting.chained_models import WORKERS, chained, chained_plan, chains_of
 from tests.rewriting.copied_models import assert_same

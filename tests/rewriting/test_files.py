@@ -170,7 +170,7 @@ def test_attaching_a_part_leaves_the_rest_where_it_is(chosen, width):
 
 
 def test_errors_after_attaching_are_those_of_the_new_policy():
-    from fcdcc_keras.execution.local import LOST
+    from fcdcc_keras.execution.executors.local import LOST
 
     coded = fk.distribute(mixed(), fk.LocalExecutor(3))
     fk.attach(coded, fk.LocalExecutor(3, {0: LOST, 1: LOST}), fallback="raise")

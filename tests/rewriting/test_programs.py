@@ -14,7 +14,7 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras import programs as p
 from fcdcc_keras.programs import Program
-from fcdcc_keras.rewriting.programs import program_of, program_of_model
+from fcdcc_keras.rewriting.graph.programs import program_of, program_of_model
 from tests.worker.engines import ENGINES
 
 _L: Any = keras.layers

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.sized_at_call import SizedAtCall
+from fcdcc_keras.execution.forward.sized_at_call import SizedAtCall
 
 # Keras says of each layer that has no weights to quantize that it has none.
 pytestmark = pytest.mark.filterwarnings(

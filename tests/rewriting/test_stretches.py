@@ -11,8 +11,8 @@ import pytest
 
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition.stretch import Stretch
-from fcdcc_keras.rewriting.rebuild import rebuild
-from fcdcc_keras.rewriting.stretches import sites
+from fcdcc_keras.rewriting.copying.rebuild import rebuild
+from fcdcc_keras.rewriting.graph.stretches import sites
 from fcdcc_keras.worker.engines.tensorflow import TensorFlowEngine
 
 _L: Any = keras.layers

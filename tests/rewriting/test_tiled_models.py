@@ -13,7 +13,7 @@ import pytest
 from fcdcc_keras.partition import SizedProgram
 from fcdcc_keras.partition.boxes import slices
 from fcdcc_keras.partition.tiling import grid
-from fcdcc_keras.rewriting.programs import program_of
+from fcdcc_keras.rewriting.graph.programs import program_of
 from fcdcc_keras.worker.engines.light import LightEngine
 from fcdcc_keras.worker.engines.numpy import NumPyEngine
 

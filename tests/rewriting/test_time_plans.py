@@ -10,9 +10,9 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.planning.devices import PROFILES
 from fcdcc_keras.planning.stragglers import OnOff
+from fcdcc_keras.rewriting.graph.stretches import sites
 from fcdcc_keras.rewriting.options import complete
-from fcdcc_keras.rewriting.stretch_planner import plan_stretch_at_call
-from fcdcc_keras.rewriting.stretches import sites
+from fcdcc_keras.rewriting.planners.stretch import plan_stretch_at_call
 
 SLOW = fk.Calibration(
     latency=1e-3,

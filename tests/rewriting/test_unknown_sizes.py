@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import sized_at_call
-from fcdcc_keras.rewriting import layer_planner
+from fcdcc_keras.execution.forward import sized_at_call
+from fcdcc_keras.rewriting.planners import layer as layer_planner
 
 
 def model(channels=3):

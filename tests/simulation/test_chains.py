@@ -6,8 +6,8 @@ import pytest
 
 from fcdcc_keras.errors import NotEnoughWorkersError
 from fcdcc_keras.planning import Plan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from fcdcc_keras.planning.stragglers import OnOff, ShiftedExponential
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
 from fcdcc_keras.simulation import Death, simulate
 
 pytest.importorskip("simpy")

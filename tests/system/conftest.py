@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.execution.cluster.embedded import (
+    start_local_cluster,
+    stop_local_cluster,
+)
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(

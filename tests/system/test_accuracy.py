@@ -10,8 +10,8 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.coding.compute import convolve
-from fcdcc_keras.execution.coded_convolution import CodedConvolution
-from fcdcc_keras.execution.local import LOST
+from fcdcc_keras.execution.executors.local import LOST
+from fcdcc_keras.execution.forward.coded_convolution import CodedConvolution
 from fcdcc_keras.programs.exactness import plain_error
 from fcdcc_keras.worker.weights import Weights
 

@@ -9,7 +9,7 @@ from distributed import Client, LocalCluster
 
 import fcdcc_keras as fk
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 
 WORKERS, STRAGGLERS = 3, 1
 SIZE = (48, 48)

@@ -19,8 +19,8 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from benchmarks.scheduler import free_port
-from fcdcc_keras.execution import patience
-from fcdcc_keras.execution.dask import DaskExecutor
+from fcdcc_keras.execution.cluster import patience
+from fcdcc_keras.execution.executors.dask import DaskExecutor
 from fcdcc_keras.worker import process as worker_process
 from tests.waiting import until
 

@@ -23,7 +23,7 @@ import fcdcc_keras as fk
 from benchmarks.figures.registry import FIGURES
 from cluster.edge_lab import cli as edge_lab
 from fcdcc_keras import cli
-from fcdcc_keras.execution import connect
+from fcdcc_keras.execution.executors import connect
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import call
+from fcdcc_keras.execution.executors import call
 
 TRANSPORTS = ["tasks", "direct"]
 

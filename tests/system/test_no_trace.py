@@ -20,7 +20,10 @@ from distributed import Client
 
 import fcdcc_keras as fk
 from fcdcc_keras.coding.codec import LayerCodec
-from fcdcc_keras.execution.embedded import start_local_cluster, stop_local_cluster
+from fcdcc_keras.execution.cluster.embedded import (
+    start_local_cluster,
+    stop_local_cluster,
+)
 from tests.waiting import until
 
 WORKERS = 3

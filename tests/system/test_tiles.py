@@ -11,7 +11,7 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.dispatch import piece_round as rules
 from fcdcc_keras.planning import Plan
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from fcdcc_keras.rewriting.distribute import sessions
 
 WORKERS = 5

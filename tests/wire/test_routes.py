@@ -10,7 +10,8 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.dispatch.crew import Crew
-from fcdcc_keras.execution import connect, members
+from fcdcc_keras.execution.cluster import members
+from fcdcc_keras.execution.executors import connect
 from fcdcc_keras.wire import routes
 from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.requests import PlainRequests

@@ -10,8 +10,8 @@ import pytest
 from distributed import Client
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution import connect
-from fcdcc_keras.execution.local import LOST, LocalFault
+from fcdcc_keras.execution.executors import connect
+from fcdcc_keras.execution.executors.local import LOST, LocalFault
 
 
 def model():

@@ -1,0 +1,1 @@
+"""``fk.calibrate``: measuring what workers, their links and this client can do."""

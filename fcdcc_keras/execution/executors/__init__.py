@@ -1,0 +1,1 @@
+"""Who computes subtasks: the workers of a Dask cluster, or some in this process."""

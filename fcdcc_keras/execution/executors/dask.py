@@ -1,0 +1,299 @@
+"""Runs coded layers on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fcdcc_keras.coding.job import Encode, Job, Placement
+from fcdcc_keras.coding.tiles import TileJob
+from fcdcc_keras.coding.verify import collector_for
+from fcdcc_keras.dask_internals import run_on_loop
+from fcdcc_keras.dispatch.collector import Collector
+from fcdcc_keras.dispatch.copies import CopyingRound
+from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
+from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
+from fcdcc_keras.dispatch.piece_round import PieceRound
+from fcdcc_keras.dispatch.pieces import PieceCollector
+from fcdcc_keras.dispatch.round import PLACING, Round
+from fcdcc_keras.execution.cluster.members import Members
+from fcdcc_keras.execution.cluster.patience import while_scheduler_answers
+from fcdcc_keras.execution.executors.base import Executor
+from fcdcc_keras.execution.executors.call import CLOSED, Call
+from fcdcc_keras.execution.executors.shares import Key, Shares, key_of
+from fcdcc_keras.partition.micro_batches import FAR, NEAR, Batching
+from fcdcc_keras.wire.tasks import TaskTransport
+from fcdcc_keras.wire.transport import Share, Transport, on_this_machine
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class DaskExecutor(Executor):
+    """Holds shares on n Dask workers and runs coded layers on them.
+
+    A subtask that is late keeps its worker marked as unfinished until it ends:
+    cancelling would not stop it, only hide it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        addresses: Sequence[str],
+        transport: Transport | None = None,
+        processes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Takes the workers as they are; ``executors.connect`` checks them first.
+
+        Args:
+            client: A synchronous client.
+            addresses: Address of each of the n workers.
+            transport: How subtasks reach the workers; default: as Dask tasks.
+            processes: What Dask calls the process at each address.
+        """
+        self.client = client
+        self.transport = transport or TaskTransport(client)
+        self.crew = Crew(addresses, time.monotonic(), processes)
+        self.members = Members(
+            client,
+            self.crew,
+            self.transport,
+            self.fill,
+            self._crew_changed,
+            self._fill_spare,
+        )
+        self.shares = Shares(self.transport, self.spawn, self._begin, self._end)
+        self._calls: set[Call] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be asked of workers any more."""
+        return self._closed or self.client.status != "running"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Dask address of each share's worker."""
+        return self.crew.roster.addresses
+
+    def left(self, *, look: bool = False) -> int:
+        """Returns how many workers there are; see ``Executor.left``."""
+        if look and not self.closed:
+            self._on_loop(self.members.look)
+        return self.crew.left()
+
+    @property
+    def transport_name(self) -> str:
+        """How subtasks reach the workers: "direct", "tasks", or each for some."""
+        return self.transport.way
+
+    @property
+    def batching(self) -> Batching:
+        """Far, where a worker is on another machine than the client."""
+        return NEAR if all(map(on_this_machine, self.addresses)) else FAR
+
+    @property
+    def free(self) -> list[int]:
+        """Shares whose workers are there and owe nothing."""
+        gone = self.crew.gone()
+        return [
+            s for s in self.crew.slots if s not in gone and not self.crew.of(s).owes
+        ]
+
+    def place(
+        self, name: str, encode: Encode, *, wait: bool = False, alike: bool = False
+    ) -> Placement:
+        """Starts giving every free worker its share; see ``Executor.place``."""
+        placement = self.shares.new(name, encode, alike=alike)
+        try:
+            slots = self.free
+            if slots and not self.closed:
+                shares = list(encode(slots))
+                self._on_loop(self._place, placement, slots, shares, wait)
+        except BaseException:
+            self.release(placement)
+            raise
+        return placement
+
+    def run(self, job: Job) -> tuple[Collector, list[np.ndarray]]:
+        """Sends to the workers that are free, and collects; see ``Executor.run``."""
+        collector = collector_for(job, self.addresses)
+        results = self._results(Call(job, self.round_of(job, collector), self))
+        return collector, [results[answer] for answer in collector.answers]
+
+    def run_tiles(self, job: TileJob) -> PieceCollector:
+        """Sends tiles, and collects; see ``Executor.run_tiles``."""
+        collector = PieceCollector(job.pieces(), self.addresses, job.spare)
+        shares = self.shares
+
+        def holds(slot: int, worker: str) -> bool:
+            return shares.held(key_of(job.placement_of(slot), slot, worker)) is not None
+
+        timeout, copies = job.timeout, job.copies
+        made = PieceRound(collector, self.crew, holds, timeout=timeout, copies=copies)
+        self._results(Call(job, made, self))
+        return collector
+
+    def team(self, kind: Hashable) -> dict[str, float]:
+        """Returns who is there, with their speeds; see ``Executor.team``.
+
+        Workers without a slot among them, once they have what it takes.
+        """
+        team, spare = self.crew.team(kind, time.monotonic()), self.crew.spare()
+        waiting = [address for address in spare if not self.shares.ready(address)]
+        return {a: speed for a, speed in team.items() if a not in waiting}
+
+    def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
+        """Returns what decides for a layer."""
+        # It must not refer to its call, or results would wait for the garbage
+        # collector.
+        shares, placement = self.shares, job.placement
+        return Round(
+            collector,
+            self.crew,
+            lambda slot, worker: shares.held((placement, slot, worker)) is not None,
+            kind=job.kind,
+            timeout=job.timeout,
+            hedged=job.hedged,
+        )
+
+    def release(self, placement: Placement) -> None:
+        """Frees a layer's shares on the workers."""
+        self.shares.release(placement)
+
+    def close(self) -> None:
+        """Ends layers under way, frees all shares, lets go of unfinished subtasks."""
+        self._closed = True
+        if self.client.status == "running":
+            self._on_loop(self._close)
+        self.shares.release_all()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts a task on the client's loop, on which this runs."""
+        # The loop keeps only weak references to its tasks.
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def tell_all(self, event: Event) -> None:
+        """Tells the layers under way of something."""
+        for call in list(self._calls):
+            call.tell(event)
+
+    def fill(self, slot: int) -> None:
+        """Gives a slot's new worker the shares of all layers, in the background."""
+        address, roster = self.addresses[slot], self.crew.roster
+        self.spawn(
+            self.shares.fill(slot, address, lambda: roster.address(slot) == address)
+        )
+
+    def _fill_spare(self, address: str) -> None:
+        """Gives a worker without a slot what is alike for all, in the background."""
+        crew = self.crew
+        if address in crew.spare():
+            self.spawn(self.shares.fill_spare(address, lambda: address in crew.spare()))
+
+    def _results(self, call: Call) -> dict[tuple[int, str], np.ndarray]:
+        """Runs a layer or chain to its end; returns its results by slot and worker."""
+        if self.closed or not self._ran(call):
+            call.collector.fail_all(time.monotonic(), CLOSED)
+        return call.take_results()
+
+    def _ran(self, call: Call) -> bool:
+        """Runs a layer, and returns whether it ended before the client was closed."""
+        commands = call.start()
+        if not _first(commands):
+            if not self._on_loop(self.members.look):
+                return False
+            commands = call.looked()
+        first = _first(commands)
+        if first is None:
+            return True  # nobody is left
+        inputs = list(call.job.encode(first.slots, self.transport.memory))
+        return self._on_loop(self._run, call, commands, first, inputs)
+
+    def _on_loop(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> bool:
+        """Runs something on the client's loop, and returns whether it came to its end.
+
+        Where the client is closed meanwhile its loop may be gone, and what is under
+        way there be cancelled, of which Dask makes exceptions of many kinds.
+        """
+        try:
+            run_on_loop(self.client, work, *args)
+        except Exception:
+            if self.client.status == "running":
+                raise
+            return False
+        return True
+
+    async def _place(
+        self,
+        placement: Placement,
+        slots: Sequence[int],
+        shares: Sequence[Share],
+        wait: bool,
+    ) -> None:
+        if self.closed:
+            return
+        tasks = [
+            self.shares.start(key_of(placement, slot, self.addresses[slot]), share)
+            for slot, share in zip(slots, shares, strict=True)
+        ]
+        if placement.alike:
+            for address in self.crew.spare():
+                self._fill_spare(address)
+        if wait:
+            await while_scheduler_answers(self.client, asyncio.gather, *tasks)
+
+    async def _run(
+        self,
+        call: Call,
+        commands: Sequence[Command],
+        first: EncodeSlots,
+        inputs: Sequence[np.ndarray],
+    ) -> None:
+        self._calls.add(call)
+        try:
+            if self.closed:
+                call.close()
+            else:
+                await call.run(commands, first, inputs)
+        finally:
+            self._calls.discard(call)
+            call.abandon()
+
+    def _crew_changed(self) -> None:
+        self.tell_all(CrewChanged())
+
+    def _begin(self, address: str, key: Key) -> None:
+        if address in self.crew.health:
+            self.crew.health[address].begin(key, time.monotonic(), PLACING)
+
+    def _end(self, address: str, key: Key) -> None:
+        if address in self.crew.health:
+            self.crew.health[address].end(key, time.monotonic())
+        self.tell_all(Freed(address))
+
+    async def _close(self) -> None:
+        for call in list(self._calls):
+            call.close()
+        while self._calls:
+            await asyncio.sleep(0)
+        for task in list(self._background):
+            task.cancel()
+        self.members.close()
+        await self.transport.close()
+
+
+def _first(commands: Sequence[Command]) -> EncodeSlots | None:
+    """Returns what to encode before anything is sent, if anything is."""
+    return next((c for c in commands if isinstance(c, EncodeSlots)), None)

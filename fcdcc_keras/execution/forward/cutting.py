@@ -1,0 +1,178 @@
+"""Chains of a stretch cut into tiles for the workers that are there. Pure."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from fcdcc_keras.coding.tiles import CutChain
+from fcdcc_keras.partition.boxes import Box
+from fcdcc_keras.partition.stretch import Chain, Stretch
+from fcdcc_keras.partition.tiling import shares
+from fcdcc_keras.planning.chains.plan import StretchPlan
+from fcdcc_keras.planning.chains.tile_time import Rates
+from fcdcc_keras.planning.chains.tiles import best_tiles
+from fcdcc_keras.worker.engines.base import Recent
+
+At = Callable[[tuple[int, ...]], Stretch]
+"""Gives a stretch for a size of its input, (H, W)."""
+Team = Mapping[str, float]
+"""Addresses of workers, with their speeds."""
+WORTH_IT = 1.25
+"""Times as long as with tiles cut anew that those of before take, from which on they
+are cut anew: a worker must get other programs ready for them."""
+_ROUNDS = 4
+"""Parts that a worker's images are sent in: one computed, others on their way."""
+_SIZES = 16
+"""Shapes of inputs of which chains and tiles are kept."""
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """Chains that follow each other in one place."""
+
+    name: str
+    """Of the first and the last layer, for people."""
+    numbers: range
+    """Of its chains in the stretch."""
+    distributed: bool
+    """Whether workers compute them."""
+    hedged: bool
+    """Whether each tile is sent to one worker while none is late."""
+
+
+class Cutting:
+    """A stretch's chains, and the tiles of each."""
+
+    def __init__(self, plan: StretchPlan, at: At, rates: Rates | None = None) -> None:
+        """Takes how the stretch is cut into chains, and the stretch.
+
+        Args:
+            plan: Its chains.
+            at: The stretch.
+            rates: What tiles are chosen by; default: ``Rates()``.
+
+        Raises:
+            PlanError: It cannot be cut so.
+        """
+        self._plan = plan
+        self._at = at
+        self._rates = rates or Rates()
+        self._chains = Recent[tuple[Chain, ...]](_SIZES)
+        self._tiles = Recent["_Tiles"](_SIZES)
+        self.names = self._names()
+        """Of each chain, for people."""
+        self.distributed = [chain.place == "workers" for chain in plan.chains]
+        """Whether workers compute each chain."""
+        self.runs = self._runs()
+        """All chains, in their order."""
+
+    def chains(self, size: tuple[int, ...] | None = None) -> tuple[Chain, ...]:
+        """Returns the chains for a size of the stretch's input, (H, W).
+
+        Args:
+            size: None: that planned for.
+        """
+        size = self._plan.size if size is None else size
+
+        def cut() -> tuple[Chain, ...]:
+            stretch, ends = self._at(size), [chain.to for chain in self._plan.chains]
+            return tuple(map(stretch.chain, [None, *ends[:-1]], ends))
+
+        return self._chains.get(size, cut)
+
+    def tiles(
+        self, run: ChainRun, size: tuple[int, ...], shape: tuple[int, ...], team: Team
+    ) -> tuple[CutChain, ...]:
+        """Returns the chains of a run, cut for some workers, or as they were before.
+
+        Args:
+            run: The run.
+            size: Of the stretch's input, (H, W).
+            shape: Of the run's input, ``(B, H, W, C)``.
+            team: The workers.
+        """
+        tiles = self._tiles.get((run, size, shape), _Tiles)
+        with tiles.lock:
+            if not tiles.chains or tiles.outdated(team):
+                tiles.chains, tiles.team = self._cut(run, size, shape, team), team
+            return tiles.chains
+
+    def _cut(
+        self, run: ChainRun, size: tuple[int, ...], shape: tuple[int, ...], team: Team
+    ) -> tuple[CutChain, ...]:
+        addresses, cut = list(team), []
+        for number in run.numbers:
+            sized = self.chains(size)[number].sized(shape)
+            tiles = best_tiles(sized, tuple(team.values()), self._rates)
+            boxes = [
+                (addresses[worker], part)
+                for worker, box in tiles
+                for part in _in_rounds(box)
+            ]
+            cut.append(CutChain.of(self.names[number], sized, boxes))
+            shape = sized.shapes[-1]
+        return tuple(cut)
+
+    def _names(self) -> list[str]:
+        stretch = self._at(self._plan.size)
+        paths = [path for path, _ in stretch.ends]
+        names, first = [], 0
+        for chain in self._plan.chains:
+            last = paths.index(chain.to) if chain.to in paths else first
+            names.append(_from_to(paths[first], chain.to))
+            first = last + 1
+        return names
+
+    def _runs(self) -> list[ChainRun]:
+        def alike(number: int) -> tuple[str, bool]:
+            return self._plan.chains[number].place, self._plan.chains[number].hedged
+
+        runs = []
+        for (place, hedged), group in groupby(range(len(self.names)), alike):
+            numbers = list(group)
+            first = self.names[numbers[0]].partition(_DOTS)[0]
+            name = _from_to(first, self._plan.chains[numbers[-1]].to)
+            of = range(numbers[0], numbers[-1] + 1)
+            runs.append(ChainRun(name, of, place == "workers", hedged))
+        return runs
+
+
+class _Tiles:
+    """How a run was cut last, for one shape of its input."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.chains: tuple[CutChain, ...] = ()
+        self.team: Team = {}
+        self._doubted = False
+
+    def outdated(self, team: Team) -> bool:
+        """Returns whether others would be worth it, at two calls one after another."""
+        before, self._doubted = self._doubted, _times(self.team, team) > WORTH_IT
+        return before and self._doubted
+
+
+def _times(old: Team, new: Team) -> float:
+    """Returns how many times as long tiles cut for a team take another."""
+    if old.keys() != new.keys():
+        return math.inf
+    slowest = max(old[address] / new[address] for address in old)
+    return slowest * sum(new.values()) / sum(old.values())
+
+
+_DOTS = " … "
+
+
+def _from_to(first: str, last: str) -> str:
+    return first if first == last else f"{first}{_DOTS}{last}"
+
+
+def _in_rounds(box: Box) -> list[Box]:
+    """Returns a worker's images in parts, so that some are sent while it computes."""
+    images, *rest = box
+    parts = shares(len(images), (1.0,) * min(_ROUNDS, len(images)))
+    return [(images[part.start : part.stop], *rest) for part in parts]

@@ -1,0 +1,82 @@
+"""How long a chain's tiles take when workers straggle: order statistics.
+
+All tiles are needed, and each comes from whichever worker has it first. "hedged": a
+tile that is late, by the rule of ``dispatch.health``, goes to another worker as well,
+and so on. "eager": γ + 1 workers compute it from the beginning, each after what it has
+of its own.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fcdcc_keras.dispatch.health import Pace
+from fcdcc_keras.planning.chains.tile_time import ChainTime
+from fcdcc_keras.planning.objective import TIMEOUT
+from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
+from fcdcc_keras.planning.waiting import Waiting
+
+_POINTS = 200
+"""Of the law of a copy's slowdown."""
+_MOST_COPIES = 8
+_ROUNDING = 1e-9
+_DECIMALS = 9
+
+
+def chain_law(
+    time: ChainTime,
+    tiles: int,
+    straggling: Straggling,
+    *,
+    hedged: bool,
+    stragglers: int,
+    workers: int,
+) -> Waiting:
+    """Returns the law of a chain's seconds, each tile taken for the largest.
+
+    Args:
+        time: When nobody straggles.
+        tiles: How many there are.
+        straggling: Law of each worker's slowdown.
+        hedged: Whether a tile has a second copy only when it is late.
+        stragglers: γ.
+        workers: n.
+    """
+    if isinstance(straggling, NoStraggling) or time.work <= 0:
+        return Waiting(np.array([time.total]), np.array([1.0]))
+    chances = np.linspace(0, 1, _POINTS, endpoint=False)
+    tail = 1 - np.geomspace(1 / _POINTS, 1e-6, _POINTS // 4)
+    slowdowns = straggling.quantile(np.concatenate([chances, tail]))
+    usual = time.work + time.around
+    if hedged:
+        late = Pace(usual, 0.0, 0.0).late_after
+        copies = min(workers, _MOST_COPIES)
+        begun = [(time.around + late * copy, time.work) for copy in range(copies)]
+    else:
+        begun = [
+            (time.around, time.work * (copy + 1)) for copy in range(stragglers + 1)
+        ]
+    points = [fixed + work * slowdowns for fixed, work in begun]
+    seconds = np.unique(np.concatenate(points))
+    seconds = np.append(seconds[seconds < TIMEOUT], max(TIMEOUT, usual))
+    none = np.ones_like(seconds)
+    for fixed, work in begun:
+        none *= 1 - straggling.cdf((seconds - fixed) / work + _ROUNDING)
+    cdf = ((1 - none) ** tiles).round(_DECIMALS)
+    cdf[-1] = 1.0
+    return Waiting(time.total - usual + seconds, cdf)
+
+
+def power(speeds: tuple[float, ...], straggling: Straggling) -> float:
+    """Returns how many workers of speed 1, of which none straggles, get as much done.
+
+    Args:
+        speeds: Of the workers.
+        straggling: Law of each worker's slowdown.
+    """
+    chances = (np.arange(_POINTS) + 0.5) / _POINTS
+    with np.errstate(divide="ignore"):
+        part = float(np.mean(1 / straggling.quantile(chances)))
+    return math.fsum(speeds) * part

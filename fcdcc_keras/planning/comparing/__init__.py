@@ -1,0 +1,1 @@
+"""Codes compared, as ``fcdcc-keras codes`` shows them. Pure."""

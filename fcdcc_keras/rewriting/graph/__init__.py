@@ -1,0 +1,1 @@
+"""A model's graph, read: its layers as operations, its stretches as programs."""

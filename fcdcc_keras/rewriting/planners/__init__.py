@@ -1,0 +1,1 @@
+"""``fk.plan``: from a Keras model and the options to a plan of it."""
