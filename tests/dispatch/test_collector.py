@@ -87,11 +87,21 @@ def test_a_part_is_tried_again_by_another_worker() -> None:
     assert collector.unsent() == [2]
     collector.sent(2, 3.0, 50, "elsewhere")
     assert collector.records[2].address == "elsewhere"
+    assert collector.records[2].redistributed
     assert collector.records[2].bytes_sent == 152
     collector.answered(2, 4.0, SIZE)
     assert collector.survivors == (2,)
     collector.again(2)
     assert collector.records[2].outcome == "used"
+
+
+def test_its_own_worker_that_has_a_part_again_has_it_in_nobodys_place() -> None:
+    collector = _collector()
+    for address in ("elsewhere", "w2"):
+        collector.failed(2, 2.0, "it died")
+        collector.again(2)
+        collector.sent(2, 3.0, 50, address)
+    assert not collector.records[2].redistributed
 
 
 def test_one_worker_counts_once() -> None:
@@ -199,6 +209,7 @@ def test_a_replaced_worker_is_named_in_the_record() -> None:
     collector.answered(1, 3.0, SIZE, address="elsewhere")
     collector.answered(2, 3.0, SIZE)
     assert [r.address for r in collector.records[1:3]] == ["elsewhere", "w2"]
+    assert [r.redistributed for r in collector.records[1:3]] == [True, False]
     assert collector.records[2].started is collector.records[2].finished is None
 
 

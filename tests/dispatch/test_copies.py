@@ -62,6 +62,9 @@ def test_late_ones_are_copied_once_half_are_done():
     # Of those with the least to do: one copy each, on another worker.
     assert layer.handle(Tick(), 4.5) == [Send(2, "a"), Send(3, "b")]
     assert layer.copies == 2
+    assert [r.redistributed for r in layer.collector.records] == [False] * 2 + [
+        True
+    ] * 2
     assert layer.wake_at() == 60.0
     assert answer(layer, 2, "a", 5.0) == [Free("a")]
     assert answer(layer, 2, "c", 5.5) == [Free("c")]  # the first counted

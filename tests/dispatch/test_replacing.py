@@ -48,6 +48,8 @@ def test_beyond_the_redundancy_parts_go_to_sound_workers_and_no_more_of_them(pap
     assert layer.crew.roster.address(0) in "cde"
     (send,) = layer.encoded(0, now=1.1)
     assert send == Send(0, layer.crew.roster.address(0))
+    records = layer.round.collector.records
+    assert [r.worker for r in records if r.redistributed] == [0]
     assert layer.answer(0, 2, 3, 4, now=2.0)[-2] == Finish()
 
 
