@@ -81,6 +81,8 @@ class Job:
     """Products in the sum of one output, K_H·K_W·C."""
     bounded: Callable[[], bool] = lambda: True
     """Returns whether input and kernel are such that true results are finite."""
+    sparse: bool = False
+    """Whether zeros are not sent, where they are many: where nothing is encoded."""
 
     def placement_of(self, slot: int) -> Placement:
         """Returns where the kernel shares are: for all slots, as what follows."""

@@ -93,6 +93,7 @@ class TileJob:
         hedged: bool = True,
         verify: Verify = "finite",
         stragglers: int = 0,
+        sparse: bool = False,
     ) -> None:
         """Takes what is to be computed.
 
@@ -106,8 +107,10 @@ class TileJob:
                 otherwise γ + 1 are sent it.
             verify: How results are checked, beyond their shape and type.
             stragglers: γ.
+            sparse: Whether zeros are not sent, where they are many.
         """
         self.name = name
+        self.sparse = sparse
         self.timeout = timeout
         self.verify = verify
         self.copies = 1 if hedged else stragglers + 1

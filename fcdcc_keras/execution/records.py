@@ -64,6 +64,8 @@ class Policy:
     timeout: float = TIMEOUT
     tolerance: float | None = None
     verify: Verify = "finite"
+    sparse: bool = False
+    """Whether zeros are left out of what is sent, where they are many."""
 
     def __post_init__(self) -> None:
         check_choice("fallback", self.fallback, get_args(Fallback))

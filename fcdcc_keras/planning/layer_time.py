@@ -94,6 +94,7 @@ def layer_time(
     itemsize: int = 4,
     *,
     hedged: bool = False,
+    part: float = 1.0,
 ) -> LayerTime:
     """Returns how long a layer takes under a code.
 
@@ -103,15 +104,17 @@ def layer_time(
         calibration: What the workers and the client can do.
         itemsize: Bytes of one float.
         hedged: Whether only as many workers as needed are sent to.
+        part: Bytes that are sent of those of an input that is not encoded.
     """
     able, delta = calibration, code.recovery_threshold
     sent = delta if hedged else code.workers
     bands = loads(geometry, code, able, itemsize, hedged=hedged)
     upload, answer = sum(b.upload for b in bands), sum(b.answer for b in bands)
+    moved = upload * part if code.k_a == 1 else upload
     return LayerTime(
         fixed=able.latency,
         encode=sum(band.encode_seconds(sent) for band in bands),
-        upload=upload / able.worker_bandwidth + sent * upload / able.bandwidth,
+        upload=moved / able.worker_bandwidth + sent * moved / able.bandwidth,
         convolution=sum(band.convolution for band in bands),
         download=answer / able.worker_bandwidth + delta * answer / able.bandwidth,
         decode=sum(band.decode for band in bands),

@@ -32,6 +32,9 @@ class Objective:
     """What predictions are made by; None: there are none."""
     straggling: Straggling = field(default_factory=NoStraggling)
     by: By = "price"
+    sent: float = 1.0
+    """Bytes that are sent of those of a layer's input, where it is not encoded, as part
+    of them; see ``chains.zeros``."""
 
     def __post_init__(self) -> None:
         if self.by != "price" and self.calibration is None:
@@ -77,6 +80,7 @@ class Objective:
             self.straggling,
             itemsize,
             hedged,
+            self.sent,
         )
 
 
@@ -88,8 +92,9 @@ def _wait(
     straggling: Straggling,
     itemsize: int,
     hedged: bool,
+    sent: float,
 ) -> Waiting:
-    time = layer_time(geometry, code, calibration, itemsize, hedged=hedged)
+    time = layer_time(geometry, code, calibration, itemsize, hedged=hedged, part=sent)
     fixed, work = time.around_convolution(), time.convolution / time.bands
     late = Pace(fixed + work, 0.0, 0.0).late_after
     at_once = code.recovery_threshold if hedged else code.workers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from fcdcc_keras.execution.forward.sized_at_call import SizedAtCall
 from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.monitoring.reporter import reporting
 from fcdcc_keras.planning import Plan
+from fcdcc_keras.planning.chains.tile_time import Rates
 from fcdcc_keras.rewriting.chains import check_stretches, place_stretches
 from fcdcc_keras.rewriting.copying.class_swap import make_coded
 from fcdcc_keras.rewriting.eligibility import Eligibility
@@ -84,7 +86,10 @@ def deploy(
         cleanup()
         raise
     reporter, cleanup = reporting(executor, cleanup)
-    session = Session(executor, cleanup, policy(options))
+    known = plan.calibration
+    rates = Rates() if known is None else Rates.of(known)
+    acting = replace(policy(options), sparse=rates.sparse)
+    session = Session(executor, cleanup, acting)
     session.notes.listeners.append(reporter)
     try:
         _place(session, plan, options, layers, examined)

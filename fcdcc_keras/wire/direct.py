@@ -137,7 +137,9 @@ class DirectTransport(Transport):
                     coded = self._in_shared_memory(coded)
                     target = self._memory.take(subtask.result_nbytes, subtask.address)
             if target is None:
-                data = packed(coded)
+                left = subtask.without_zeros
+                about["sparse"] = None if not subtask.sparse else left is not None
+                data = packed(coded if left is None else left)
             else:
                 about["input"] = self._memory.find(coded)
                 about["output"] = [target.name, target.size]
@@ -213,16 +215,10 @@ class DirectTransport(Transport):
         Raises:
             ValueError: It is none, or its result has not as many bytes as it must.
         """
-
-        def find(
-            shape: tuple[int, ...], dtype: np.dtype[Any], shared: bool
-        ) -> np.ndarray:
-            if shared and segment is not None:
-                return self._memory.array(segment, shape, dtype)
-            data = bytes_of(answer["data"], nbytes)
-            return np.frombuffer(data, dtype).reshape(shape)
-
-        reply = Reply.from_wire(answer["about"], nbytes, find)
+        find = None if segment is None else partial(self._memory.array, segment)
+        reply = Reply.from_wire(
+            answer["about"], nbytes, lambda: bytes_of(answer["data"], nbytes), find
+        )
         if segment is not None and not reply.shared:
             self._memory.give_back(segment)
         return reply

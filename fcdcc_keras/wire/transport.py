@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from fcdcc_keras.dask_internals import own_address
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.weights import Weights
+from fcdcc_keras.worker.zeros import without_zeros
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -42,6 +43,20 @@ class Subtask:
     """Bytes that the worker's result must have."""
     program: str
     """The text of what computes it."""
+    sparse: bool = False
+    """Whether zeros are left out of what it is computed from, and of its result, where
+    they are many and it is sent to another machine."""
+
+    @cached_property
+    def without_zeros(self) -> np.ndarray | None:
+        """What is sent of that in its place, if it is to be; see ``worker.zeros``."""
+        return without_zeros(self.coded) if self.sparse else None
+
+    @property
+    def sent(self) -> int:
+        """Bytes that are sent of what it is computed from."""
+        sent = self.coded if self.without_zeros is None else self.without_zeros
+        return sent.nbytes
 
 
 class Transport(ABC):

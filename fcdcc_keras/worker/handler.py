@@ -10,6 +10,7 @@ import mmap
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,7 @@ from fcdcc_keras.worker.farewell import Farewell
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 from fcdcc_keras.worker.tally import TALLY
 from fcdcc_keras.worker.weights import Weights, replied
+from fcdcc_keras.worker.zeros import with_zeros, without_zeros
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +174,8 @@ def _run(
         shape, dtype, offset = request["shape"], request["dtype"], 0
         if "input" in request:
             *_, offset = request["input"]
+        if request.get("sparse"):
+            return with_zeros(data, tuple(shape), np.dtype(dtype))
         coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
         if isinstance(data, mmap.mmap):
             coded = np.asarray(_Unprotected(coded))
@@ -179,7 +183,10 @@ def _run(
         return taken
 
     memory = None if target is None else memoryview(target)
-    return _answer(replied(weights, inputs, request["program"], memory))
+    reply = replied(weights, inputs, request["program"], memory)
+    if request.get("sparse") is not None and reply.array is not None:
+        reply = replace(reply, without_zeros=without_zeros(reply.array))
+    return _answer(reply)
 
 
 class _Unprotected:
@@ -198,5 +205,6 @@ class _Unprotected:
 
 def _answer(reply: Reply) -> dict[str, Any]:
     """Returns a reply as it goes into a message."""
-    sent = None if reply.array is None or reply.shared else packed(reply.array)
-    return {"about": reply.to_wire(), "data": sent}
+    sent = reply.array if reply.without_zeros is None else reply.without_zeros
+    data = None if sent is None or reply.shared else packed(sent)
+    return {"about": reply.to_wire(), "data": data}

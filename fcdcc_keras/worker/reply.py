@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.worker.zeros import with_zeros
+
 LOST_SHARE = "the worker has lost its kernel share"
 """The error of a worker that has no kernel to convolve with."""
 _ALIGNMENT = 64
@@ -25,6 +27,7 @@ _LONGEST = 32
 """Letters of an engine's name."""
 _NONSENSE = (ValueError, TypeError, KeyError, RecursionError, OverflowError)
 _TYPES = tuple(np.dtype(name).str for name in ("float32", "float64"))
+Find = Callable[[tuple[int, ...], "np.dtype[Any]"], np.ndarray]
 _LENGTH = 8
 """Bytes that say how long the text is, where text and result are one."""
 
@@ -44,6 +47,10 @@ class Reply:
     """What has computed it."""
     shared: bool = False
     """Whether the result is in memory that client and worker have in common."""
+    without_zeros: np.ndarray | None = None
+    """The result as it is sent, where its zeros are left out."""
+    received: int = 0
+    """Bytes that it had on its way."""
 
     @classmethod
     def of(
@@ -93,6 +100,7 @@ class Reply:
                 "shape": None if array is None else array.shape,
                 "dtype": None if array is None else array.dtype.str,
                 "shared": self.shared,
+                "sparse": self.without_zeros is not None,
             }
         )
 
@@ -101,15 +109,17 @@ class Reply:
         cls,
         text: str | bytes,
         nbytes: int,
-        find: Callable[[tuple[int, ...], np.dtype[Any], bool], np.ndarray],
+        data: Callable[[], Any],
+        find: Find | None = None,
     ) -> Reply:
         """Returns the reply that ``to_wire`` made a text of: perhaps untrue.
 
         Args:
             text: The text.
             nbytes: Bytes that a result must have, checked before there is an array.
-            find: Gives the result, of a shape and type, and whether it is in memory
-                that both have in common.
+            data: Gives the result's bytes, where they have been sent.
+            find: Gives the result, of a shape and type, where it is in memory that
+                both have in common.
 
         Raises:
             ValueError: It is no such text, or of another result.
@@ -119,7 +129,8 @@ class Reply:
                 raise ValueError(f"{len(text)} bytes of it")
             said = json.loads(text)
             error, shape, name = said["error"], said["shape"], said["dtype"]
-            shared, engine = said["shared"] is True, str(said["engine"])[:_LONGEST]
+            shared, sparse = said["shared"] is True, said["sparse"] is True
+            engine = str(said["engine"])[:_LONGEST]
             times = float(said["started"]), float(said["finished"])
             if not all(map(math.isfinite, times)):
                 raise ValueError(f"the times {times}")
@@ -139,7 +150,14 @@ class Reply:
             raise ValueError(
                 f"result of shape {shape} and type {dtype} in place of {nbytes} bytes"
             )
-        return cls(find(shape, dtype, shared), None, *times, engine, shared)
+        if shared and find is not None:
+            return cls(find(shape, dtype), None, *times, engine, shared)
+        sent = memoryview(data())
+        if sparse:
+            array = with_zeros(sent, shape, dtype)
+        else:
+            array = np.frombuffer(sent, dtype).reshape(shape)
+        return cls(array, None, *times, engine, received=sent.nbytes)
 
     def to_bytes(self) -> bytearray:
         """Returns the reply as one run of bytes, its result aligned within."""
@@ -166,14 +184,8 @@ class Reply:
         """
         view = memoryview(whole)
         length = int.from_bytes(view[:_LENGTH], "little")
-
-        def find(
-            shape: tuple[int, ...], dtype: np.dtype[Any], shared: bool
-        ) -> np.ndarray:
-            array = np.frombuffer(view, dtype, math.prod(shape), _start(length))
-            return array.reshape(shape)
-
-        return cls.from_wire(bytes(view[_LENGTH : _LENGTH + length]), nbytes, find)
+        text = bytes(view[_LENGTH : _LENGTH + length])
+        return cls.from_wire(text, nbytes, lambda: view[_start(length) :])
 
 
 def text_of(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from fcdcc_keras.planning.chains.tile_time import (
     own_engine,
 )
 from fcdcc_keras.planning.chains.tiles import nbytes, tilings
+from fcdcc_keras.planning.chains.zeros import part_sent
 from fcdcc_keras.planning.stragglers import OnOff, ShiftedExponential
 from tests.planning.stretches_to_plan import (
     all_of,
@@ -50,6 +51,8 @@ def tile_seconds(stretch, after, to, able, speeds):
     program, rates = sized(stretch, after, to), Rates.of(able)
     costs = OperationCosts(program.program, program.shapes)
     shape, output = program.shapes[0], program.shapes[-1]
+    values = 0 if after is None else dict(stretch.ends)[after], dict(stretch.ends)[to]
+    sent = [part_sent(stretch.program, one) if rates.sparse else 1 for one in values]
     ways = [((0, all_of(program)),)]
     if program.local:
         ways += tilings(output, speeds, local=True)
@@ -65,6 +68,7 @@ def tile_seconds(stretch, after, to, able, speeds):
                     nbytes(needed[0], shape[-1], "float32"),
                     spent / speeds[worker],
                     nbytes(box, output[-1], "float32"),
+                    *sent,
                 )
             )
         found.append(chain_time(asked, rates).total)

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcdcc_keras.worker.reply import Reply
+from fcdcc_keras.worker.zeros import without_zeros
 
 
 def reply(array):
@@ -113,6 +115,18 @@ def test_a_text_that_says_less_is_refused(field):
     said = {name: value for name, value in TRUE.items() if name != field}
     with pytest.raises(ValueError, match=f"cannot be true: KeyError: '{field}'"):
         Reply.from_wire(json.dumps(said), 64, None)
+
+
+def test_a_result_without_its_zeros_is_the_same_or_refused():
+    array = np.where(np.arange(64) % 3 == 0, np.arange(64), 0).astype("float64")
+    sent = without_zeros(array)
+    said = replace(reply(array), without_zeros=sent).to_wire()
+    back = Reply.from_wire(said, array.nbytes, lambda: sent)
+    np.testing.assert_array_equal(back.array, array)
+    assert back.received == sent.nbytes < array.nbytes
+    for wrong in (sent[:-8], array.view(np.uint8)):
+        with pytest.raises(ValueError, match="bytes for"):
+            Reply.from_wire(said, array.nbytes, lambda given=wrong: given)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, json.dumps({"error": "a" * 2**20})])

@@ -218,9 +218,10 @@ class Call:
         for slot, worker in ((send.slot, send.worker) for send in sends):
             coded = self._inputs[slot]
             share = self._executor.shares.held(self._key(slot, worker))
-            self.collector.record(slot, worker).bytes_sent += coded.nbytes
             nbytes, program = self.job.nbytes_of(slot), self.job.text_of(slot)
-            subtasks.append(Subtask(worker, share, coded, nbytes, program))
+            sparse = self.job.sparse
+            subtasks.append(Subtask(worker, share, coded, nbytes, program, sparse))
+            self.collector.record(slot, worker).bytes_sent += subtasks[-1].sent
         tasks = self._executor.transport.start(self.job.name, subtasks)
         for send, subtask, task in zip(sends, subtasks, tasks, strict=True):
             self._start(self._follow, send.slot, subtask, task)
@@ -245,7 +246,8 @@ class Call:
             if wrong is None:
                 self.collector.record(slot, worker).engine = reply.engine
                 assert reply.array is not None  # or that would be wrong
-                times, nbytes = (reply.started, reply.finished), reply.array.nbytes
+                times = reply.started, reply.finished
+                nbytes = reply.received or reply.array.nbytes
                 if not self._round.over:
                     self._results.setdefault((slot, worker), reply.array)
                 self.tell(Answered(slot, worker, nbytes, arrived, *times))

@@ -119,6 +119,7 @@ class CodedConvolution:
                 hedged=self.plan.hedged,
                 verify=policy.verify,
                 terms=geometry.terms,
+                sparse=policy.sparse and self.plan.code.k_a == 1,
                 bounded=lambda: bounded(self.plan.code, geometry, inputs, kernel),
             )
         )

@@ -15,6 +15,7 @@ from fcdcc_keras.partition.tiling import shares
 from fcdcc_keras.planning.chains.plan import StretchPlan
 from fcdcc_keras.planning.chains.tile_time import Rates
 from fcdcc_keras.planning.chains.tiles import best_tiles
+from fcdcc_keras.planning.chains.zeros import part_sent
 from fcdcc_keras.worker.engines.base import Recent
 
 At = Callable[[tuple[int, ...]], Stretch]
@@ -107,7 +108,8 @@ class Cutting:
         addresses, cut = list(team), []
         for number in run.numbers:
             sized = self.chains(size)[number].sized(shape)
-            tiles = best_tiles(sized, tuple(team.values()), self._rates)
+            speeds = tuple(team.values())
+            tiles = best_tiles(sized, speeds, self._rates, self._parts_sent(number))
             boxes = [
                 (addresses[worker], part)
                 for worker, box in tiles
@@ -116,6 +118,15 @@ class Cutting:
             cut.append(CutChain.of(self.names[number], sized, boxes))
             shape = sized.shapes[-1]
         return tuple(cut)
+
+    def _parts_sent(self, number: int) -> tuple[float, float]:
+        """Returns the parts that are sent of what a chain reads, and of its answers."""
+        if not self._rates.sparse:
+            return 1.0, 1.0
+        stretch = self._at(self._plan.size)
+        ends = [0, *(dict(stretch.ends)[chain.to] for chain in self._plan.chains)]
+        first, last = ends[number : number + 2]
+        return part_sent(stretch.program, first), part_sent(stretch.program, last)
 
     def _names(self) -> list[str]:
         stretch = self._at(self._plan.size)

@@ -218,6 +218,7 @@ class DistributedStretch:
             hedged=run.hedged,
             verify=self._policy.verify,
             stragglers=self._stragglers,
+            sparse=self._policy.sparse,
         )
         collector = executor.run_tiles(job)
         record = replace(

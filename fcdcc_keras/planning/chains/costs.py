@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fcdcc_keras.partition.boxes import Box, SizedProgram, whole
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning.chains.operation_cost import EngineRates, OperationCosts
-from fcdcc_keras.planning.chains.tile_time import TileCost
+from fcdcc_keras.planning.chains.tile_time import Rates, TileCost
 from fcdcc_keras.planning.chains.tiles import Tiles, nbytes, tilings
+from fcdcc_keras.planning.chains.zeros import part_sent
 from fcdcc_keras.programs import Convolution, Dense
 
 
@@ -68,7 +69,9 @@ class StretchCosts:
         self._steps = list[_Step]()
         self._shapes = [stretch.shape(images)]
         paths = dict((value, path) for path, value in stretch.ends)
-        self._paths = [None, *(paths[value] for value in _useful(stretch))]
+        values = _useful(stretch)
+        self._paths = [None, *(paths[value] for value in values)]
+        self._sent = [part_sent(stretch.program, value) for value in (0, *values)]
         for after, to in zip(self._paths, self._paths[1:], strict=False):
             self._steps.append(_Step(stretch, after, str(to), self._shapes[-1]))
             self._shapes.append(self._steps[-1].output)
@@ -103,15 +106,19 @@ class StretchCosts:
         """Returns the seconds of an engine for all between each cut and the next."""
         return [step.back(step.all, engine)[1] for step in self._steps]
 
+    def part_sent(self, cut: int, rates: Rates) -> float:
+        """Returns the bytes that are sent of the value at a cut, as part of its own."""
+        return self._sent[cut] if rates.sparse else 1.0
+
     def tiled(
-        self, last: int, speeds: Sequence[float], engine: EngineRates
+        self, last: int, speeds: Sequence[float], rates: Rates
     ) -> dict[int, list[Tiled]]:
         """Returns the ways to compute chains that end at a cut as tiles.
 
         Args:
             last: The cut.
             speeds: Of the workers.
-            engine: Of a worker of speed 1.
+            rates: Of the engine of a worker of speed 1, and what is sent.
 
         Returns:
             By the cut that the chain begins with; the last way is one tile of all. A
@@ -120,14 +127,15 @@ class StretchCosts:
         found = {first: list[Tiled]() for first in range(last)}
         for tiles in tilings(self._shapes[last], speeds, local=True):
             if len(tiles) > 1:
-                self._follow(tiles, last, speeds, engine, found)
+                self._follow(tiles, last, speeds, rates, found)
         fastest = max(range(len(speeds)), key=lambda worker: speeds[worker])
         everything, seconds = ((fastest, whole(self._shapes[last])),), 0.0
         for first in reversed(range(last)):
             step = self._steps[first]
-            seconds += step.back(step.all, engine)[1] / speeds[fastest]
+            seconds += step.back(step.all, rates.engine)[1] / speeds[fastest]
             sent, answer = self.nbytes(first), self.nbytes(last)
-            cost = TileCost(fastest, sent, seconds, answer)
+            parts = self.part_sent(first, rates), self.part_sent(last, rates)
+            cost = TileCost(fastest, sent, seconds, answer, *parts)
             found[first].append(Tiled(everything, (cost,), 1.0))
         return found
 
@@ -136,7 +144,7 @@ class StretchCosts:
         tiles: Tiles,
         last: int,
         speeds: Sequence[float],
-        engine: EngineRates,
+        rates: Rates,
         found: dict[int, list[Tiled]],
     ) -> None:
         """Adds the chains that end with some tiles."""
@@ -148,17 +156,19 @@ class StretchCosts:
             if not step.sized.local:
                 return
             for number, (worker, _) in enumerate(tiles):
-                read, spent, multiply_adds = step.back(boxes[number], engine)
+                read, spent, multiply_adds = step.back(boxes[number], rates.engine)
                 boxes[number] = read
                 seconds[number] += spent / speeds[worker]
                 work[number] += multiply_adds
-            total += step.back(step.all, engine)[2]
+            total += step.back(step.all, rates.engine)[2]
+            parts = self.part_sent(first, rates), self.part_sent(last, rates)
             asked = tuple(
                 TileCost(
                     worker,
                     self._nbytes(first, boxes[number]),
                     seconds[number],
                     answers[number],
+                    *parts,
                 )
                 for number, (worker, _) in enumerate(tiles)
             )

@@ -264,7 +264,7 @@ class StretchSearch:
     def _on_workers(self, last: int) -> list[tuple[StretchPart, _Place]]:
         found: list[tuple[StretchPart, _Place]] = []
         barred = max((one for one in self._fixed if one < last), default=-1)
-        tiled = self._costs.tiled(last, self._speeds, self._rates.engine)
+        tiled = self._costs.tiled(last, self._speeds, self._rates)
         for first, ways in sorted(tiled.items()):
             if first > barred:
                 part = self._tiles(first, last, ways)
@@ -290,12 +290,12 @@ class StretchSearch:
             options.append((rounded(law.mean), one, law, hedged))
         _, time, law, hedged = min(options, key=lambda option: option[0])
         mean, tiles, largest = law.mean, parts(way.tiles), way.largest
-        upload = sum(int(tile.upload) for tile in way.costs)
-        answer = sum(int(tile.answer) for tile in way.costs)
+        upload = sum(int(tile.sent) for tile in way.costs)
+        answer = sum(int(tile.received) for tile in way.costs)
         seconds, costs = mean, way.costs
         if terms.by == "throughput":
             alone = ways[-1]
-            upload = sum(int(tile.upload) for tile in alone.costs)
+            upload = sum(int(tile.sent) for tile in alone.costs)
             spent = sum(
                 tile.seconds * self._speeds[tile.worker] for tile in alone.costs
             )

@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.chains.operation_cost import EngineRates
+from fcdcc_keras.planning.chains.zeros import SPARED
+
+_LEAVING = 6.0
+"""Copies of a value that take as long as to leave its zeros out and to put them in, as
+measured with a quarter of a core for each device."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Rates:
     """Bytes per second over the client's link, either way, which all tiles share."""
     worker_bandwidth: float = math.inf
     """Bytes per second of each worker's own."""
-    copying: float = math.inf
+    copying: float = 1e9
     """Bytes per second that the client cuts out and puts together."""
     message: float = 0.0
     """Seconds of the client for each tile."""
@@ -37,6 +42,17 @@ class Rates:
     """Seconds of a chain that hardly sends or computes anything."""
     head_start: float = 0.0
     """Seconds by which a worker that had a pause is sooner."""
+
+    near: bool = False
+    """Whether the workers share the client's memory."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether zeros are left out of what is sent: where the link is slow.
+
+        What it is spared must be more than the client's time to leave them out.
+        """
+        return not self.near and SPARED / self.bandwidth > _LEAVING / self.copying
 
     @classmethod
     def of(cls, able: Calibration) -> Rates:
@@ -50,6 +66,7 @@ class Rates:
             call=able.call,
             round_trip=able.latency,
             head_start=able.head_start,
+            near=able.near,
         )
 
 
@@ -97,6 +114,30 @@ class TileCost:
     """That its worker computes."""
     answer: float
     """Bytes."""
+    up: float = 1.0
+    """Bytes that are sent of those of the upload, as part of them."""
+    down: float = 1.0
+    """Likewise, of the answer."""
+
+    @property
+    def sent(self) -> float:
+        """Bytes that are sent of the upload."""
+        return self.upload * self.up
+
+    @property
+    def received(self) -> float:
+        """Bytes that are sent of the answer."""
+        return self.answer * self.down
+
+    def sending(self, rates: Rates) -> float:
+        """Returns the seconds until the upload is sent, once it is its turn."""
+        leaving = 0.0 if self.up == 1 else _LEAVING * self.upload / rates.copying
+        return self.sent / rates.bandwidth + leaving
+
+    def receiving(self, rates: Rates) -> float:
+        """Returns the seconds until the answer is there, once it is its turn."""
+        putting = 0.0 if self.down == 1 else _LEAVING * self.answer / rates.copying
+        return self.received / rates.bandwidth + putting
 
 
 @dataclass(frozen=True)
@@ -122,28 +163,28 @@ def chain_time(tiles: Sequence[TileCost], rates: Rates, copies: int = 1) -> Chai
     client, up = 0.0, -math.inf
     free: dict[int, float] = {}
     work: dict[int, float] = {}
-    done: list[tuple[float, float]] = []
+    done: list[tuple[float, TileCost]] = []
     for tile in tiles:
         client += rates.message + tile.upload / rates.copying
         start = max(up, client)
-        up = start + tile.upload / rates.bandwidth
-        there = max(up, start + tile.upload / rates.worker_bandwidth)
+        up = start + tile.sending(rates)
+        there = max(up, start + tile.sent / rates.worker_bandwidth)
         spent = tile.seconds + rates.call
         if tile.worker not in free:
             spent = max(0.0, spent - rates.head_start)
         free[tile.worker] = max(free.get(tile.worker, there), there) + spent
         work[tile.worker] = work.get(tile.worker, 0.0) + spent
-        done.append((free[tile.worker], tile.answer))
+        done.append((free[tile.worker], tile))
     down = last = -math.inf
-    for when, answer in sorted(done):
+    for when, tile in sorted(done, key=lambda pair: pair[0]):
         start = max(down, when)
-        down = start + answer / rates.bandwidth
-        there = max(down, start + answer / rates.worker_bandwidth)
-        last = max(last, there + answer / rates.copying)
+        down = start + tile.receiving(rates)
+        there = max(down, start + tile.received / rates.worker_bandwidth)
+        last = max(last, there + tile.answer / rates.copying)
     most = max(work.values())
     if copies > 1:
         # What is superseded was sent all the same; and who has begun it ends it.
-        sent = sum(tile.upload for tile in tiles) * (copies - 1) / rates.bandwidth
+        sent = sum(tile.sending(rates) for tile in tiles) * (copies - 1)
         last = max(last, up + sent, max(free.values()) + most)
     total = rates.round_trip + last
     return ChainTime(total, most, max(0.0, total - most))

@@ -29,7 +29,10 @@ _MANY = 16
 
 
 def best_tiles(
-    sized: SizedProgram, speeds: Sequence[float], rates: Rates | None = None
+    sized: SizedProgram,
+    speeds: Sequence[float],
+    rates: Rates | None = None,
+    parts_sent: tuple[float, float] = (1.0, 1.0),
 ) -> Tiles:
     """Returns the tiles that are there soonest: (worker, box), one after another.
 
@@ -39,6 +42,7 @@ def best_tiles(
         sized: The chain.
         speeds: Of the workers that are to have tiles, relative to each other.
         rates: What they are weighed by; default: ``Rates()``.
+        parts_sent: Of the bytes of what they read, and of their results.
 
     Returns:
         Boxes that make up the output, each with the number of the worker that suits.
@@ -54,9 +58,8 @@ def best_tiles(
             needed = sized.needed(box)
             spent = sum(costs.seconds(needed, sized.work(box), able.engine))
             load = sized.load(box)
-            asked.append(
-                TileCost(worker, load.upload, spent / speeds[worker], load.answer)
-            )
+            own = spent / speeds[worker]
+            asked.append(TileCost(worker, load.upload, own, load.answer, *parts_sent))
         return rounded(chain_time(asked, able).total)
 
     return min(found, key=seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 
 from fcdcc_keras.codes import Code
@@ -45,8 +47,9 @@ def planned(
     workers: int,
     dtype: str,
     holding: float = 0.0,
+    sent: float = 1.0,
 ) -> LayerPlan:
-    """Returns the plan of a layer; see ``plan_layer``."""
+    """Returns the plan of a layer; see ``plan_layer``, and ``Objective.sent``."""
     return plan_layer(
         path,
         geometry,
@@ -56,7 +59,7 @@ def planned(
         tolerance=options["tolerance"],
         dtype=dtype,
         hedged=HEDGED[options["redundancy"]],
-        objective=goal(options),
+        objective=replace(goal(options), sent=sent),
         holding=holding,
     )
 

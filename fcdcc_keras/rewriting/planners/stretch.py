@@ -178,12 +178,13 @@ class StretchPlanner:
             if path in self._barred or not one.sized:
                 return None
             dtype, workers = coding_type(one.layer), self._terms.workers
-            alone = _least(one.geometry, self._terms, holding)
+            part = self.costs.part_sent(cut, self._terms.rates)
+            alone = _least(one.geometry, self._terms, holding, part)
             if alone >= self._search.alternative(cut, holding):
                 return None
             try:
                 plan = planned(
-                    path, one.geometry, self._options, workers, dtype, holding
+                    path, one.geometry, self._options, workers, dtype, holding, part
                 )
             except UnsupportedLayerError:
                 return None
@@ -239,16 +240,22 @@ class StretchFound:
         ]
 
 
-def _least(geometry: ConvGeometry, terms: Terms, holding: float) -> float:
+def _least(geometry: ConvGeometry, terms: Terms, holding: float, part: float) -> float:
     """Returns the seconds of a coded layer without redundancy and without coding.
 
     To search for codes takes long where there are many workers.
+
+    Args:
+        geometry: Sizes of the layer.
+        terms: What to plan by.
+        holding: As for ``StretchPlanner.best``.
+        part: Bytes that are sent of those of its input.
     """
-    able, part = terms.calibration, geometry.multiply_adds / terms.workers
+    able, work = terms.calibration, geometry.multiply_adds / terms.workers
     sent = math.prod(geometry.input_size) * geometry.channels
     answered = math.prod(geometry.output_size) * geometry.filters
-    seconds = able.latency + part / able.worker_rate
-    seconds += _ITEMSIZE * (sent + answered) / able.bandwidth
+    seconds = able.latency + work / able.worker_rate
+    seconds += _ITEMSIZE * (sent * part + answered) / able.bandwidth
     return seconds + holding * _ITEMSIZE * geometry.kernel_floats / terms.workers
 
 
