@@ -32,7 +32,7 @@ class Rates:
     """Bytes per second over the client's link, either way, which all tiles share."""
     worker_bandwidth: float = math.inf
     """Bytes per second of each worker's own."""
-    copying: float = 1e9
+    copying: float = math.inf
     """Bytes per second that the client cuts out and puts together."""
     message: float = 0.0
     """Seconds of the client for each tile."""
@@ -50,9 +50,12 @@ class Rates:
     def sparse(self) -> bool:
         """Whether zeros are left out of what is sent: where the link is slow.
 
-        What it is spared must be more than the client's time to leave them out.
+        What it is spared must be more than the client's time to leave them out, which
+        must be known.
         """
-        return not self.near and SPARED / self.bandwidth > _LEAVING / self.copying
+        if self.near or math.isinf(self.copying):
+            return False
+        return SPARED / self.bandwidth > _LEAVING / self.copying
 
     @classmethod
     def of(cls, able: Calibration) -> Rates:
