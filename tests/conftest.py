@@ -142,6 +142,19 @@ def client() -> Iterator[Any]:
     stop_local_cluster(client)
 
 
+@pytest.fixture
+def rough_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has clusters be measured in a moment, where the order of figures will do."""
+    from fcdcc_keras.execution.calibration import calibrate, client, workers
+
+    monkeypatch.setattr(calibrate, "ROUNDS", 4)
+    monkeypatch.setattr(calibrate, "LEFT_OUT", 1)
+    monkeypatch.setattr(client, "WARM", 0.0)
+    monkeypatch.setattr(client, "LEAST", 0.0)
+    monkeypatch.setattr(client, "ROUNDS", 1)
+    monkeypatch.setattr(workers, "LONG", 0.005)
+
+
 @pytest.fixture(scope="session")
 def survivor_sets() -> Any:
     """Gives all sets of k of n workers."""
