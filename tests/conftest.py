@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -50,7 +51,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has the longest files run first, so that none is left to run by itself."""
+    """Has the longest files run first, so that none is left to run by itself.
+
+    And has ``Client.run`` send their functions by value: by reference a worker would
+    import the tests' file, and with it Keras and TensorFlow, which takes five seconds.
+    """
+    for module in {item.module for item in items if isinstance(item, pytest.Function)}:
+        cloudpickle.register_pickle_by_value(module)
     rank = {name: place for place, name in enumerate(LONGEST)}
 
     def place(item: pytest.Item) -> int:

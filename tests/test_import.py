@@ -11,10 +11,9 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.backend import check_backend
 from fcdcc_keras.errors import FcdccError
+from tests.lean_keras import LEAN
 
 _HEAVY = {"tensorflow", "keras", "distributed"}
-_FEWER = "import sys; sys.modules.update(sklearn=None, matplotlib=None)\n"
-"""Keras imports these where they are installed; without, it takes a third less time."""
 
 
 def _python(code: str, **environment: str) -> str:
@@ -137,7 +136,7 @@ def test_the_contract_of_names() -> None:
     ],
 )
 def test_keras_knows_the_coded_layers(imports: str) -> None:
-    code = f"{_FEWER}{imports}; print(*keras.saving.get_custom_objects())"
+    code = f"{LEAN}{imports}; print(*keras.saving.get_custom_objects())"
     layers = {f"fcdcc_keras>{name}" for name in fk.__all__ if name.startswith("Coded")}
     assert layers <= set(_python(code).split())
 
@@ -174,7 +173,7 @@ def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _TRY = (
-    _FEWER
+    LEAN
     + """
 {before}
 import fcdcc_keras as fk

@@ -24,6 +24,7 @@ from fcdcc_keras.execution.cluster.embedded import (
     start_local_cluster,
     stop_local_cluster,
 )
+from tests.lean_keras import LEAN
 from tests.waiting import until
 
 WORKERS = 3
@@ -193,7 +194,7 @@ def test_the_process_of_the_client_is_killed(cluster):
         coded(x)
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", LEAN + textwrap.dedent(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -140,11 +140,6 @@ async def _drop(address, dask_scheduler):
     await dask_scheduler.remove_worker(address, stimulus_id="test")
 
 
-def _busy():
-    while True:
-        sum(range(10**6))
-
-
 @pytest.mark.parametrize(
     ("state", "options", "ending"),
     [
@@ -155,6 +150,11 @@ def _busy():
     ],
 )
 def test_a_worker_is_interrupted(start, address, state, options, ending):
+    def endless():
+        import threading
+
+        threading.Event().wait()
+
     process = worker(start, address, *options)
     if state == "waiting":
         until(lambda: "No scheduler answers" in process.log.read_text())
@@ -164,7 +164,7 @@ def test_a_worker_is_interrupted(start, address, state, options, ending):
     head = scheduler(start, address)
     with Client(address, timeout=30, set_as_default=False) as client:
         joined(client)
-        future = client.submit(_busy)
+        future = client.submit(endless)
         until(lambda: future.key in str(client.processing()))
         if state == "frozen scheduler":
             head.send_signal(signal.SIGSTOP)
