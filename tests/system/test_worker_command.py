@@ -190,7 +190,9 @@ def test_workers_that_are_told_to_end_hand_over_what_they_have(
     expected = plain.predict_on_batch(x)
     with Client(address, timeout=30, set_as_default=False) as client, ExitStack() as s:
         joined(client, 3)
-        s.enter_context(pytest.warns(RuntimeWarning, match="Received: 1 of 3, which"))
+        s.enter_context(
+            pytest.warns(RuntimeWarning, match=r"Received: [12] of 3, which")
+        )
         needed = {"stragglers": 0, "fallback": "raise", "timeout": 1e6}
         both = [
             s.enter_context(
