@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -50,7 +51,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has the longest files run first, so that none is left to run by itself."""
+    """Has the longest files run first, so that none is left to run by itself.
+
+    And has ``Client.run`` send their functions by value: by reference a worker would
+    import the tests' file, and with it Keras and TensorFlow, which takes five seconds.
+    """
+    for module in {item.module for item in items if isinstance(item, pytest.Function)}:
+        cloudpickle.register_pickle_by_value(module)
     rank = {name: place for place, name in enumerate(LONGEST)}
 
     def place(item: pytest.Item) -> int:
@@ -140,6 +147,19 @@ def client() -> Iterator[Any]:
     client = start_local_cluster(WORKERS)
     yield client
     stop_local_cluster(client)
+
+
+@pytest.fixture
+def rough_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has clusters be measured in a moment, where the order of figures will do."""
+    from fcdcc_keras.execution.calibration import calibrate, client, workers
+
+    monkeypatch.setattr(calibrate, "ROUNDS", 4)
+    monkeypatch.setattr(calibrate, "LEFT_OUT", 1)
+    monkeypatch.setattr(client, "WARM", 0.0)
+    monkeypatch.setattr(client, "LEAST", 0.0)
+    monkeypatch.setattr(client, "ROUNDS", 1)
+    monkeypatch.setattr(workers, "LONG", 0.005)
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,9 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.backend import check_backend
 from fcdcc_keras.errors import FcdccError
+from tests.lean_keras import LEAN
 
 _HEAVY = {"tensorflow", "keras", "distributed"}
-_FEWER = "import sys; sys.modules.update(sklearn=None, matplotlib=None)\n"
-"""Keras imports these where they are installed; without, it takes a third less time."""
 
 
 def _python(code: str, **environment: str) -> str:
@@ -137,7 +136,7 @@ def test_the_contract_of_names() -> None:
     ],
 )
 def test_keras_knows_the_coded_layers(imports: str) -> None:
-    code = f"{_FEWER}{imports}; print(*keras.saving.get_custom_objects())"
+    code = f"{LEAN}{imports}; print(*keras.saving.get_custom_objects())"
     layers = {f"fcdcc_keras>{name}" for name in fk.__all__ if name.startswith("Coded")}
     assert layers <= set(_python(code).split())
 
@@ -174,16 +173,17 @@ def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _TRY = (
-    _FEWER
+    LEAN
     + """
 {before}
 import fcdcc_keras as fk
-try:
-    fk.{name}
-except Exception as error:
-    print(isinstance(error, fk.FcdccError), type(error).__name__, error)
-else:
-    print("no error")
+for name in {names}:
+    try:
+        getattr(fk, name)
+    except Exception as error:
+        print(isinstance(error, fk.FcdccError), type(error).__name__, error)
+    else:
+        print("no error")
 """
 )
 
@@ -191,24 +191,26 @@ else:
 # NumPy's backend needs JAX, and PyTorch is not a dependency: Keras itself fails.
 @pytest.mark.parametrize("backend", ["numpy", "torch", "no-such-backend"])
 def test_another_backend_in_the_environment_is_refused(backend: str) -> None:
-    code = _TRY.format(before="", name="distribute")
+    code = _TRY.format(before="", names=["distribute"])
     answer = _python(code, KERAS_BACKEND=backend)
     assert answer.startswith("True FcdccError ")
     assert backend in answer
     assert "Set the environment variable KERAS_BACKEND=tensorflow" in answer
 
 
-@pytest.mark.parametrize("name", ["distribute", "plan", "CodedConv2D", "trace"])
-def test_tensorflow_missing_is_said(name: str) -> None:
-    code = _TRY.format(before="sys.modules['tensorflow'] = None", name=name)
-    answer = _python(code)
-    assert answer.startswith("True FcdccError fcdcc_keras computes with TensorFlow")
-    assert "Received: " in answer
-    assert "pip install fcdcc_keras[cpu]" in answer
+def test_tensorflow_missing_is_said() -> None:
+    names = ["distribute", "plan", "CodedConv2D", "trace"]
+    code = _TRY.format(before="sys.modules['tensorflow'] = None", names=names)
+    answers = _python(code).split("True FcdccError ")[1:]
+    assert len(answers) == len(names)
+    for answer in answers:
+        assert answer.startswith("fcdcc_keras computes with TensorFlow")
+        assert "Received: " in answer
+        assert "pip install fcdcc_keras[cpu]" in answer
 
 
 def test_keras_missing_is_said() -> None:
-    code = _TRY.format(before="sys.modules['keras'] = None", name="distribute")
+    code = _TRY.format(before="sys.modules['keras'] = None", names=["distribute"])
     answer = _python(code)
     assert answer.startswith("True FcdccError fcdcc_keras distributes models of Keras")
     assert "Received: " in answer
@@ -228,4 +230,4 @@ def test_keras_that_is_too_old_is_refused(
 
 def test_the_mathematics_works_without_tensorflow() -> None:
     before = "sys.modules['tensorflow'] = sys.modules['keras'] = None"
-    assert _python(_TRY.format(before=before, name="codes")) == "no error\n"
+    assert _python(_TRY.format(before=before, names=["codes"])) == "no error\n"

@@ -131,20 +131,5 @@ def workers(
                 process.wait()
 
 
-def small_model() -> keras.Model:
-    """Returns a residual network of three convolutions."""
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    inputs = x = keras.Input((*SIZE, 3), name="photo")
-    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="conv_0")(x)
-    x = layers.MaxPooling2D(name="pool")(x)
-    shortcut = x = layers.Conv2D(24, 3, padding="same", name="conv_1")(x)
-    x = layers.BatchNormalization(name="normal")(x)
-    x = layers.Conv2D(24, 3, padding="same", activation="relu", name="conv_2")(x)
-    x = layers.Add(name="add")([x, shortcut])
-    outputs = layers.Dense(4, name="scores")(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, outputs, name="small")
-
-
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -147,6 +147,26 @@ def test_a_failure_takes_no_answer_back() -> None:
     assert collector.records[2].detail == ""
 
 
+def test_all_that_is_waited_for_fails() -> None:
+    collector = _collector(sent=5)
+    collector.answered(0, 3.0, SIZE)
+    collector.fail_all(4.0, "closed")
+    assert _outcomes(collector) == ["used"] + ["failed"] * 5
+    assert {r.detail for r in collector.records[1:]} == {"closed"}
+
+
+def test_times_of_records_are_those_of_another_clock() -> None:
+    collector = _collector(sent=0)
+    collector.epoch = 100.0
+    for worker in (0, 1):
+        collector.sent(worker, 1.0, SIZE)
+    collector.answered(0, 2.0, SIZE, started=5.0)
+    collector.failed(1, 3.0, "it died")
+    first, second = collector.records[:2]
+    assert (first.sent, first.started, first.received) == (101.0, 5.0, 102.0)
+    assert (second.sent, second.received) == (101.0, 103.0)
+
+
 def test_hopeless_once_too_few_are_left() -> None:
     collector = _collector(sent=5)
     hopeless = []

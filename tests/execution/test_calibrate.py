@@ -7,7 +7,6 @@ import pytest
 import fcdcc_keras as fk
 from fcdcc_keras.execution.calibration import calibrate as calibration
 from fcdcc_keras.execution.calibration import client as calibrate_client
-from fcdcc_keras.execution.calibration import workers as calibrate_workers
 from fcdcc_keras.execution.calibration.calibrate import calibrate, measure
 from fcdcc_keras.execution.calibration.figures import (
     Sent,
@@ -26,16 +25,7 @@ from fcdcc_keras.execution.calibration.figures import (
 from fcdcc_keras.execution.executors.local import LOST
 from tests.waiting import until
 
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch):
-    """Has figures be rough, for it is their order that is tested."""
-    monkeypatch.setattr(calibration, "ROUNDS", 4)
-    monkeypatch.setattr(calibration, "LEFT_OUT", 1)
-    monkeypatch.setattr(calibrate_client, "WARM", 0.0)
-    monkeypatch.setattr(calibrate_client, "LEAST", 0.0)
-    monkeypatch.setattr(calibrate_client, "ROUNDS", 1)
-    monkeypatch.setattr(calibrate_workers, "LONG", 0.005)
+pytestmark = pytest.mark.usefixtures("rough_calibration")
 
 
 def test_prices_are_found_and_never_negative():

@@ -85,24 +85,6 @@ def test_predict_evaluate_and_call_agree(batch):
     assert loss == pytest.approx(plain.evaluate(x, y, verbose=0), rel=1e-5)
 
 
-def test_gradients_are_those_of_the_plain_layer():
-    plain, coded = models(fk.LocalExecutor(4), LAYERS[2], dtype="float64", stragglers=1)
-    x = tf.constant(images(dtype="float64"))
-
-    @tf.function
-    def gradients(model, x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_mean(model(x) ** 3)
-        return tape.gradient(loss, [x, *model.trainable_variables])
-
-    with fk.trace(coded) as trace:
-        found = gradients(coded, x)
-    assert trace.distributed_convolutions == 1
-    for g, expected in zip(found, gradients(plain, x), strict=True):
-        np.testing.assert_allclose(g, expected, rtol=1e-9, atol=1e-12)
-
-
 def test_fit_is_followed_by_new_kernels():
     plain, coded = models(fk.LocalExecutor(4), LAYERS[0], stragglers=1)
     x, y = images(8), np.ones((8, 15, 12, 10), "float32")

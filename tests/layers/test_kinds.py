@@ -109,9 +109,18 @@ def test_channels_first_is_channels_last_transposed(
     np.testing.assert_allclose(y, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted({case[0] for case in CASES}))
-def test_gradients_are_those_of_the_keras_layer(name: str) -> None:
-    shape, options = next(case[1:] for case in CASES if case[0] == name)
+STRIDED = {"filters": 10, "kernel_size": (5, 2), "padding": "same", "strides": (2, 3)}
+ONE_OF_EACH = list({case[0]: case for case in reversed(CASES)}.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"),
+    [*ONE_OF_EACH, ("Conv2D", (17, 14, 3), STRIDED)],
+    ids=str,
+)
+def test_gradients_are_those_of_the_keras_layer(
+    name: str, shape: tuple[int, ...], options: dict[str, object]
+) -> None:
     plain, coded = models(
         fk.LocalExecutor(WORKERS, _rotating), name, shape, dtype="float64", **options
     )

@@ -87,7 +87,7 @@ def run(block, scope, address):
 @pytest.mark.filterwarnings("ignore:Nothing of .* is computed by:RuntimeWarning")
 # Of Keras, when it saves weights.
 @pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
-@pytest.mark.usefixtures("no_new_cluster")
+@pytest.mark.usefixtures("no_new_cluster", "rough_calibration")
 @pytest.mark.parametrize("page", PAGES)
 def test_python_runs_and_prints_what_stands_below(
     page, documentation, client, tmp_path, monkeypatch

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from contextlib import suppress
 
 import psutil
 import pytest
+
+from tests.lean_keras import LEAN
 
 SCRIPT = """
 import faulthandler, signal
@@ -34,7 +35,7 @@ def test_a_script_with_local_workers_is_interrupted_or_killed(ending, tmp_path):
     log = tmp_path / "errors.txt"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(SCRIPT)],
+            [sys.executable, "-c", LEAN + SCRIPT],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fcdcc_keras as fk
+from tests.lean_keras import LEAN
 
 LOAD = """
 import sys
@@ -47,7 +48,7 @@ def save(folder):
 def test_another_process_with_other_workers_predicts_the_same(client, tmp_path):
     save(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(tmp_path), client.scheduler.address],
+        [sys.executable, "-c", LEAN + LOAD, str(tmp_path), client.scheduler.address],
         capture_output=True,
         text=True,
         timeout=250,

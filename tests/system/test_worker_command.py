@@ -140,11 +140,6 @@ async def _drop(address, dask_scheduler):
     await dask_scheduler.remove_worker(address, stimulus_id="test")
 
 
-def _busy():
-    while True:
-        sum(range(10**6))
-
-
 @pytest.mark.parametrize(
     ("state", "options", "ending"),
     [
@@ -155,6 +150,11 @@ def _busy():
     ],
 )
 def test_a_worker_is_interrupted(start, address, state, options, ending):
+    def endless():
+        import threading
+
+        threading.Event().wait()
+
     process = worker(start, address, *options)
     if state == "waiting":
         until(lambda: "No scheduler answers" in process.log.read_text())
@@ -164,7 +164,7 @@ def test_a_worker_is_interrupted(start, address, state, options, ending):
     head = scheduler(start, address)
     with Client(address, timeout=30, set_as_default=False) as client:
         joined(client)
-        future = client.submit(_busy)
+        future = client.submit(endless)
         until(lambda: future.key in str(client.processing()))
         if state == "frozen scheduler":
             head.send_signal(signal.SIGSTOP)
@@ -190,7 +190,9 @@ def test_workers_that_are_told_to_end_hand_over_what_they_have(
     expected = plain.predict_on_batch(x)
     with Client(address, timeout=30, set_as_default=False) as client, ExitStack() as s:
         joined(client, 3)
-        s.enter_context(pytest.warns(RuntimeWarning, match="Received: 1 of 3, which"))
+        s.enter_context(
+            pytest.warns(RuntimeWarning, match=r"Received: [12] of 3, which")
+        )
         needed = {"stragglers": 0, "fallback": "raise", "timeout": 1e6}
         both = [
             s.enter_context(
