@@ -301,7 +301,8 @@ def promising(designs: Sequence[Code], limit: float) -> list[Code]:
 def _kind(code: Code) -> tuple[object, ...]:
     one_sided = code.k_a == 1 or code.k_b == 1
     parity = getattr(code, "parity", "")
-    return code.name, parity, code.ell_a, code.ell_b, one_sided
+    # With its sides exchanged a code is as exact.
+    return code.name, parity, *sorted((code.ell_a, code.ell_b)), one_sided
 
 
 def _up_to(kind: list[Code], limit: float) -> list[Code]:
