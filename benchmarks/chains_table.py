@@ -8,6 +8,7 @@ smaller, every chain in a grid of so many rows and columns of tiles. Prints Mark
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -196,6 +197,8 @@ def measure(name: str, engine: str = "tensorflow") -> ChainsRow:
         tiles += sum(made)
         deviation["×".join(map(str, counts))] = coded.difference(found, plain)
         fk.close(chained)
+        del chained, trace, executor
+        gc.collect()
     wide = build(name, "float64")
     wide.set_weights(model.get_weights())
     return ChainsRow(

@@ -107,11 +107,10 @@ def _shrinking_swaps(
     mixed = decoding @ np.hstack(list(columns[others]))
     blocks = mixed.reshape(len(survivors), ell, len(others), ell).swapaxes(1, 2)
     # Of those that are equal but for rounding the first.
-    shrink = np.abs(np.linalg.det(blocks))
-    if np.iscomplexobj(blocks):
-        shrink **= 2  # as that of the real matrices would be
-    shrink = shrink.round(_DECIMALS)
-    best = np.argsort(shrink, axis=None, kind="stable")[:tried]
+    shrink = _determinants(blocks).round(_DECIMALS)
+    last = min(tried, shrink.size) - 1
+    few = np.flatnonzero(shrink <= np.partition(shrink, last, axis=None)[last])
+    best = few[np.argsort(shrink.ravel()[few], kind="stable")][:tried]
     sets = np.repeat(survivors[None], len(best), axis=0)
     out, into = np.unravel_index(best, shrink.shape)
     sets[np.arange(len(best)), out] = others[into]
@@ -125,3 +124,11 @@ def _shrinking_swaps(
             step = np.linalg.solve(blocks[s, t], some[rows])
             alphas[i] = amplification((some - change @ step)[None])[0]
     return np.sort(sets, axis=1), conditioned(alphas)
+
+
+def _determinants(blocks: np.ndarray) -> np.ndarray:
+    """Returns |det| of the real matrices that blocks are, or stand for."""
+    if np.iscomplexobj(blocks):  # of L(q) it is |q|⁴
+        first = blocks[..., 0]
+        return np.square((first.real**2 + first.imag**2).sum(axis=-1))
+    return np.abs(np.linalg.det(blocks))

@@ -155,12 +155,13 @@ class SizedProgram:
             PlanError: There are no such rows.
         """
         all_ = whole(self.shapes[-1])
-        needed, steps = self._walk((*all_[:axis], rows, *all_[axis + 1 :]))
-        walked = [box for box in needed if box is not None]
+        box = (*all_[:axis], rows, *all_[axis + 1 :])
+        needed, steps = self._walk(box)
+        walked = [part for part in needed if part is not None]
         for _, _, step in self._live(steps):
             walked += [step.reads[0], step.yields]
-        counts = [len(box[axis]) for box in walked if axis < len(box)]
-        return self._inputs(needed, needed[-1] or all_)[0], tuple(counts)
+        counts = [len(part[axis]) for part in walked if axis < len(part)]
+        return self._inputs(needed, box)[0], tuple(counts)
 
     def load(self, box: Box) -> TileLoad:
         """Returns what the tile of a box costs.

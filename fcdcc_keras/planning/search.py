@@ -19,8 +19,8 @@ from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import layer_cost
+from fcdcc_keras.planning.layer_plan import LayerPlan
 from fcdcc_keras.planning.objective import Objective
-from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.programs.exactness import plain_error
 
@@ -301,8 +301,7 @@ def promising(designs: Sequence[Code], limit: float) -> list[Code]:
 def _kind(code: Code) -> tuple[object, ...]:
     one_sided = code.k_a == 1 or code.k_b == 1
     parity = getattr(code, "parity", "")
-    # With its sides exchanged a code is as exact.
-    return code.name, parity, *sorted((code.ell_a, code.ell_b)), one_sided
+    return code.name, parity, code.ell_a, code.ell_b, one_sided
 
 
 def _up_to(kind: list[Code], limit: float) -> list[Code]:

@@ -231,25 +231,6 @@ def test_of_many_workers_the_designs_beyond_an_inexact_one_are_left_out() -> Non
     assert search.promising([Rotation(64, 1, 200)], 1.1) == [Rotation(64, 1, 200)]
 
 
-def test_designs_with_sides_exchanged_are_excluded_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    tried: list[Code] = []
-
-    def exact(design: Code, limit: float) -> bool:
-        tried.append(design)
-        return design.recovery_threshold < 32
-
-    monkeypatch.setattr(search, "all_within", exact)
-    designs = candidates("quaternion", 200, 20)
-    kept = search.promising(designs, 60.0)
-    assert set(kept) == {d for d in designs if d.recovery_threshold < 32}
-    # Of δ = 8 and 16 one of each kind tells, of 32 all do: of one side or of both.
-    few = [d for d in tried if d.recovery_threshold < 32]
-    assert len(few) == 4
-    assert len(tried) == 4 + sum(d.recovery_threshold == 32 for d in designs)
-
-
 def test_a_thousand_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: dict[Code, int] = {}
     module = sys.modules["fcdcc_keras.codes.certify"]
