@@ -14,7 +14,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fcdcc_keras.codes.amplification import amplification, generators, inverse, scaled
+from fcdcc_keras.codes.amplification import (
+    amplification,
+    inverse,
+    scaled,
+    telling,
+)
 from fcdcc_keras.codes.base import Code
 from fcdcc_keras.codes.figures import conditioned
 
@@ -49,7 +54,7 @@ def worst_survivors(
     starts = [np.sort(np.asarray(start)), *map(np.sort, runs)]
     while len(starts) < restarts:
         starts.append(np.sort(rng.choice(n, threshold, replace=False)))
-    columns = scaled(generators(code))
+    columns = scaled(code)
     found = [_descend(columns, start, tried) for start in starts]
     _, worst = max(found, key=lambda pair: pair[0])
     return tuple(int(w) for w in worst)
@@ -81,7 +86,8 @@ def _solved(
         decoding = inverse(columns, survivors)
     except np.linalg.LinAlgError:
         return math.inf, None
-    return float(conditioned(amplification(decoding[None]))[0]), decoding
+    alpha = amplification(telling(decoding)[None])
+    return float(conditioned(alpha)[0]), decoding
 
 
 def _shrinking_swaps(
@@ -101,18 +107,28 @@ def _shrinking_swaps(
     mixed = decoding @ np.hstack(list(columns[others]))
     blocks = mixed.reshape(len(survivors), ell, len(others), ell).swapaxes(1, 2)
     # Of those that are equal but for rounding the first.
-    shrink = np.abs(np.linalg.det(blocks)).round(_DECIMALS)
-    best = np.argsort(shrink, axis=None, kind="stable")[:tried]
+    shrink = _determinants(blocks).round(_DECIMALS)
+    last = min(tried, shrink.size) - 1
+    few = np.flatnonzero(shrink <= np.partition(shrink, last, axis=None)[last])
+    best = few[np.argsort(shrink.ravel()[few], kind="stable")][:tried]
     sets = np.repeat(survivors[None], len(best), axis=0)
     out, into = np.unravel_index(best, shrink.shape)
     sets[np.arange(len(best)), out] = others[into]
     assert size == len(survivors) * ell
-    alphas = np.full(len(best), np.inf)
+    alphas, some = np.full(len(best), np.inf), telling(decoding)
     for i, (s, t) in enumerate(zip(out.tolist(), into.tolist(), strict=True)):
         rows = slice(s * ell, (s + 1) * ell)
         change = mixed[:, t * ell : (t + 1) * ell].copy()
         change[rows] -= np.eye(ell)
         with contextlib.suppress(np.linalg.LinAlgError):  # infinite then
-            step = np.linalg.solve(blocks[s, t], decoding[rows])
-            alphas[i] = amplification((decoding - change @ step)[None])[0]
+            step = np.linalg.solve(blocks[s, t], some[rows])
+            alphas[i] = amplification((some - change @ step)[None])[0]
     return np.sort(sets, axis=1), conditioned(alphas)
+
+
+def _determinants(blocks: np.ndarray) -> np.ndarray:
+    """Returns |det| of the real matrices that blocks are, or stand for."""
+    if np.iscomplexobj(blocks):  # of L(q) it is |q|⁴
+        first = blocks[..., 0]
+        return np.square((first.real**2 + first.imag**2).sum(axis=-1))
+    return np.abs(np.linalg.det(blocks))

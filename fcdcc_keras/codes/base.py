@@ -104,6 +104,11 @@ class Code(ABC):
         return None
 
     @property
+    def quaternion_side(self) -> str:
+        """Side whose 4×4 blocks multiply by quaternions: input, kernel; "": neither."""
+        return ""
+
+    @property
     def plain_workers(self) -> int:
         """How many workers, the first ones, have plain blocks on both sides."""
         return 0

@@ -209,7 +209,7 @@ class _Sample:
         allowed, tried = self.count - 1 - self._place, 0
         alpha = np.empty(0)
         while tried < self.count:
-            tried = min(self.count, max(2 * tried, 4))
+            tried = min(self.count, max(2 * tried, allowed + 1))
             alpha = self.alpha(tried)
             if (alpha > most).sum() > allowed:
                 return None

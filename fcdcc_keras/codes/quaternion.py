@@ -45,6 +45,11 @@ class FourSided(Code):
         """ℓ_B: 4 where the kernel has the quaternions, otherwise 1."""
         return 4 if self.side == "kernel" else 1
 
+    @property
+    def quaternion_side(self) -> str:
+        """See ``Code.quaternion_side``."""
+        return self.side
+
     def _choose_side(self) -> None:
         """Takes the input's side, where its k allows it, if none is given."""
         if self.side == "" and isinstance(self.k_a, int):

@@ -38,6 +38,8 @@ from fcdcc_keras.programs import (
 Box = tuple[range, ...]
 """The images, the rows, the columns and so on, each at least one."""
 Sizes = tuple[int, ...]
+Counts = tuple[int, ...]
+"""Of rows."""
 
 
 def whole(shape: Sequence[int]) -> Box:
@@ -133,6 +135,33 @@ class SizedProgram:
             PlanError: There is no such box of the output.
         """
         return self._walk(box)[0]
+
+    def along(self, axis: int, rows: range) -> tuple[Box, Counts]:
+        """Returns what some rows of the output need, where of other axes all are.
+
+        Axes do not depend on each other: along this axis it is what any box with these
+        rows needs.
+
+        Args:
+            axis: Of the output.
+            rows: Of that.
+
+        Returns:
+            What is needed of the first input, and how many rows along the axis are
+            needed of each value, and read and yielded by each operation. What a box
+            costs depends on these numbers of its axes alone.
+
+        Raises:
+            PlanError: There are no such rows.
+        """
+        all_ = whole(self.shapes[-1])
+        box = (*all_[:axis], rows, *all_[axis + 1 :])
+        needed, steps = self._walk(box)
+        walked = [part for part in needed if part is not None]
+        for _, _, step in self._live(steps):
+            walked += [step.reads[0], step.yields]
+        counts = [len(part[axis]) for part in walked if axis < len(part)]
+        return self._inputs(needed, box)[0], tuple(counts)
 
     def load(self, box: Box) -> TileLoad:
         """Returns what the tile of a box costs.

@@ -2,9 +2,10 @@
 
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.cost import LayerCost, Prices, layer_cost
+from fcdcc_keras.planning.layer_plan import LayerPlan
 from fcdcc_keras.planning.memory import within_memory
 from fcdcc_keras.planning.objective import OBJECTIVES, By, Objective
-from fcdcc_keras.planning.plan import LayerPlan, Plan, plan_latency
+from fcdcc_keras.planning.plan import Plan, plan_latency
 from fcdcc_keras.planning.prediction import ClientWork, Latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.search import (

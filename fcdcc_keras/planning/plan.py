@@ -3,117 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from fcdcc_keras import codes
 from fcdcc_keras.checks import is_number, json_value, record
-from fcdcc_keras.codes import Certificate, Code, certify
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.markup import Block, Table, as_html, as_text
+from fcdcc_keras.markup import Block, as_html, as_text
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import stragglers as straggler_models
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.chains.plan import StretchPlan
 from fcdcc_keras.planning.chains.table import chain_table, latency_line, worth
-from fcdcc_keras.planning.cost import LayerCost, layer_cost
+from fcdcc_keras.planning.layer_plan import (
+    LayerPlan,
+    held,
+    is_a,
+    layer_table,
+    not_a_plan,
+    optional,
+)
 from fcdcc_keras.planning.objective import Objective
 from fcdcc_keras.planning.prediction import Alone, ClientWork, Latency, model_latency
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.planning.stragglers import Straggling
 from fcdcc_keras.planning.waiting import Waiting
-from fcdcc_keras.text import bytes_text, count, milliseconds
+from fcdcc_keras.text import bytes_text
 
 _FORMAT = 1
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """How one layer is coded."""
-
-    path: str
-    """Name of the layer, after the names of the models it stands in, by "/"."""
-    geometry: ConvGeometry
-    code: Code
-    cost: LayerCost
-    """Costs for one image."""
-    certificate: Certificate
-    """How much error any allowed survivor set of the code can cause."""
-    hedged: bool = False
-    """Whether only as many workers as needed are sent to, and the others when one is
-    late."""
-    latency: Latency | None = None
-    """Predicted; None where nothing is known of the cluster."""
-
-    @classmethod
-    def of(
-        cls,
-        path: str,
-        geometry: ConvGeometry,
-        code: Code,
-        itemsize: int = 4,
-        *,
-        hedged: bool = False,
-        objective: Objective | None = None,
-    ) -> LayerPlan:
-        """Returns the plan of a layer under a given code.
-
-        Args:
-            path: Name of the layer.
-            geometry: Sizes of the layer.
-            code: The code, with its split.
-            itemsize: Bytes of one float.
-            hedged: Whether only as many workers as needed are sent to at first.
-            objective: What costs are weighed and its latency is predicted by;
-                default: ``Prices()``, and it is not predicted.
-        """
-        objective = objective or Objective()
-        cost = layer_cost(geometry, code, objective.prices, itemsize, hedged=hedged)
-        latency = objective.latency(geometry, code, itemsize, hedged)
-        return cls(path, geometry, code, cost, certify(code), hedged, latency)
-
-    @property
-    def held(self) -> int:
-        """Bytes of coded kernel that each worker holds, of float32."""
-        return 4 * self.cost.storage
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the plan of the layer as JSON-ready plain data."""
-        return {
-            "path": self.path,
-            "geometry": asdict(self.geometry),
-            "code": self.code.to_dict(),
-            "cost": asdict(self.cost),
-            "certificate": self.certificate.to_dict(),
-            "hedged": self.hedged,
-            "latency": self.latency and self.latency.to_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> LayerPlan:
-        """Returns the plan that ``to_dict`` described.
-
-        Raises:
-            PlanError: The data is not that of a layer's plan.
-        """
-        try:
-            return cls(
-                path=_is(str, data["path"]),
-                geometry=ConvGeometry(**data["geometry"]),
-                code=codes.from_dict(data["code"]),
-                cost=record(LayerCost, data["cost"]),
-                certificate=Certificate.from_dict(data["certificate"]),
-                hedged=_is(bool, data.get("hedged", False)),
-                latency=_read(Latency.from_dict, data.get("latency")),
-            )
-        except PlanError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _not_a_plan(data) from error
 
 
 @dataclass(frozen=True)
@@ -240,38 +159,40 @@ class Plan:
             data = json_value(text)
             if data["format"] is True or data["format"] != _FORMAT:
                 raise KeyError("format")
-            not_coded = _is(list, data["not_coded"])
-            at_call = _is(list, data.get("at_call", []))
-            later = _is(list, data.get("stretches_at_call", []))
-            stretches = _is(list, data.get("stretches", []))
+            not_coded = is_a(list, data["not_coded"])
+            at_call = is_a(list, data.get("at_call", []))
+            later = is_a(list, data.get("stretches_at_call", []))
+            stretches = is_a(list, data.get("stretches", []))
             rate = data.get("images_per_second")
             if not (rate is None or is_number(rate, least=0)):
                 raise TypeError("images_per_second")
             return cls(
-                model=_is(str, data["model"]),
+                model=is_a(str, data["model"]),
                 workers=data["workers"],
                 stragglers=data["stragglers"],
-                layers=tuple(LayerPlan.from_dict(d) for d in _is(list, data["layers"])),
-                not_coded=tuple(
-                    (_is(str, path), _is(str, why)) for path, why in not_coded
+                layers=tuple(
+                    LayerPlan.from_dict(d) for d in is_a(list, data["layers"])
                 ),
-                calibration=_read(Calibration.from_dict, data.get("calibration")),
-                at_call=tuple((_is(str, p), ConvGeometry(**g)) for p, g in at_call),
-                latency=_read(Latency.from_dict, data.get("latency")),
-                straggling=_read(straggler_models.from_dict, data.get("straggling")),
-                client=_read(partial(record, ClientWork), data.get("client")),
+                not_coded=tuple(
+                    (is_a(str, path), is_a(str, why)) for path, why in not_coded
+                ),
+                calibration=optional(Calibration.from_dict, data.get("calibration")),
+                at_call=tuple((is_a(str, p), ConvGeometry(**g)) for p, g in at_call),
+                latency=optional(Latency.from_dict, data.get("latency")),
+                straggling=optional(straggler_models.from_dict, data.get("straggling")),
+                client=optional(partial(record, ClientWork), data.get("client")),
                 stretches=tuple(map(StretchPlan.from_dict, stretches)),
                 stretches_at_call=tuple(
-                    (_is(str, graph), _is(str, entry)) for graph, entry in later
+                    (is_a(str, graph), is_a(str, entry)) for graph, entry in later
                 ),
-                alone=_read(Alone.from_dict, data.get("alone")),
+                alone=optional(Alone.from_dict, data.get("alone")),
                 images_per_second=rate,
-                made_by=_read(partial(_is, dict), data.get("made_by")),
+                made_by=optional(partial(is_a, dict), data.get("made_by")),
             )
         except PlanError:
             raise
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _not_a_plan(source, is_text) from error
+            raise not_a_plan(source, is_text) from error
 
     def __str__(self) -> str:
         return as_text(_blocks(self))
@@ -311,67 +232,15 @@ def plan_latency(
     )
 
 
-def _read(read: Callable[[Any], T], data: Any) -> T | None:
-    return None if data is None else read(data)
-
-
-def _is(kind: type[T], value: object) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
-def _not_a_plan(source: object, is_text: bool = True) -> PlanError:
-    received = str(source)[:80] if is_text else str(source)
-    return PlanError(
-        "A plan must be what `Plan.to_json` writes. Received: "
-        f"{received!r}. Make one with `fk.plan(model, workers=n)`."
-    )
-
-
-def held(plans: Sequence[LayerPlan]) -> int:
-    """Returns the bytes of shares that one worker holds of all layers."""
-    return sum(plan.held for plan in plans)
-
-
 def _blocks(plan: Plan) -> list[Block]:
     """Returns the plan as tables, costs for one image, and what is to be said."""
-    timed = plan.latency is not None
-    rows = [
-        (
-            layer.path,
-            layer.code.name,
-            f"{layer.code.k_a}, {layer.code.k_b}",
-            f"{layer.code.recovery_threshold} of {layer.code.workers}",
-            count(layer.cost.upload),
-            count(layer.cost.download),
-            count(layer.cost.storage),
-            count(layer.cost.multiply_adds),
-            f"{layer.cost.multiply_adds / layer.geometry.multiply_adds:.2f}",
-            f"{layer.certificate.amplification_99:.3g}",
-            *_times(layer, timed),
-        )
-        for layer in plan.layers
-    ]
     title = f"{plan.model}: {plan.workers} workers, {plan.stragglers} may be missing"
     blocks: list[Block] = []
     if plan.stretches:
         blocks.append(chain_table(title, plan.stretches))
-    columns = [
-        "layer",
-        "code",
-        "k_A, k_B",
-        "needed",
-        "floats up / worker",
-        "floats down",
-        "floats held / worker",
-        "multiply-adds / worker",
-        "of layer",
-        "error × plain",
-        *(["sent to", "expected ms", "p99 ms"] if timed else []),
-    ]
-    if rows or not plan.stretches:
-        blocks.append(Table(title, columns, rows))
+    timed = plan.latency is not None
+    if plan.layers or not plan.stretches:
+        blocks.append(layer_table(title, plan.layers, timed=timed))
     text = ""
     if plan.layers:
         text += f"held by each worker: {bytes_text(held(plan.layers))}\n"
@@ -398,13 +267,3 @@ def _blocks(plan: Plan) -> list[Block]:
             over_workers=plan.uses_workers,
         )
     return [*blocks, text]
-
-
-def _times(layer: LayerPlan, timed: bool) -> tuple[str, ...]:
-    if not timed:
-        return ()
-    sent = layer.code.recovery_threshold if layer.hedged else layer.code.workers
-    if layer.latency is None:
-        return str(sent), "", ""
-    expected, p99 = layer.latency.expected, layer.latency.p99
-    return str(sent), milliseconds(expected), milliseconds(p99)

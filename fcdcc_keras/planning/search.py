@@ -19,8 +19,8 @@ from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.errors import PlanError, UnsupportedLayerError
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning.cost import layer_cost
+from fcdcc_keras.planning.layer_plan import LayerPlan
 from fcdcc_keras.planning.objective import Objective
-from fcdcc_keras.planning.plan import LayerPlan
 from fcdcc_keras.planning.redundancy import check_redundancy
 from fcdcc_keras.programs.exactness import plain_error
 

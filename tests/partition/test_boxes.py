@@ -49,6 +49,8 @@ def _check(drawn: Drawn, boxes: Sequence[Box]) -> None:
         shapes = [x.shape for x in inputs]
         assert load.multiply_adds == tile.program.multiply_adds(shapes)
         assert load.multiply_adds == sum(sized.work(box))
+        for axis, rows in enumerate(box[: len(tile.inputs[0])]):
+            assert sized.along(axis, rows)[0][axis] == tile.inputs[0][axis]
 
 
 @pytest.mark.parametrize("kind", p.KINDS)

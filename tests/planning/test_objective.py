@@ -11,8 +11,8 @@ from fcdcc_keras.codes import CRME
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.planning import Objective, plan_layer
 from fcdcc_keras.planning.devices import PROFILES
+from fcdcc_keras.planning.layer_plan import held
 from fcdcc_keras.planning.layer_time import layer_time
-from fcdcc_keras.planning.plan import held
 from fcdcc_keras.planning.search import landscape
 from fcdcc_keras.planning.stragglers import OnOff, ShiftedExponential
 

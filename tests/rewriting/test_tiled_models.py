@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.chains_table import u_net
 from fcdcc_keras.partition import SizedProgram
 from fcdcc_keras.partition.boxes import slices
 from fcdcc_keras.partition.tiling import grid
@@ -17,25 +18,12 @@ from fcdcc_keras.rewriting.graph.programs import program_of
 from fcdcc_keras.worker.engines.light import LightEngine
 from fcdcc_keras.worker.engines.numpy import NumPyEngine
 
-_L: Any = keras.layers
 _GRIDS = ((1, 2, 3), (1, 6, 1), (1, 1, 5))
 
 
 def _u_net(size: tuple[int, int]) -> tuple[Any, Any]:
-    """With transposed convolutions, and a row cut off where the size is odd."""
-    x = first = keras.Input((*size, 3))
-    kept = []
-    for filters in (4, 6, 8):
-        x = _L.Conv2D(filters, 3, padding="same", activation="relu")(x)
-        kept.append(_L.BatchNormalization()(x))
-        x = _L.MaxPooling2D(2)(kept[-1])
-    for beside in reversed(kept):
-        x = _L.Conv2DTranspose(beside.shape[-1], 3, 2, padding="same")(x)
-        sizes = zip(beside.shape[1:3], x.shape[1:3], strict=True)
-        crops = tuple((here - there, 0) for here, there in sizes)
-        x = _L.Concatenate()([x, _L.Cropping2D(crops)(beside)])
-        x = _L.Conv2D(6, 3, padding="same", activation="relu")(x)
-    return first, x
+    model = u_net(size)
+    return model.inputs[0], model.output
 
 
 def _application(name: str, last: str, **options: Any) -> Any:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from fcdcc_keras.partition.boxes import Box, SizedProgram, whole
 from fcdcc_keras.partition.stretch import Stretch
-from fcdcc_keras.planning.chains.operation_cost import EngineRates, OperationCosts
+from fcdcc_keras.planning.chains.box_costs import BoxCosts
+from fcdcc_keras.planning.chains.operation_cost import EngineRates
 from fcdcc_keras.planning.chains.tile_time import Rates, TileCost
 from fcdcc_keras.planning.chains.tiles import Tiles, nbytes, tilings
 from fcdcc_keras.planning.chains.zeros import part_sent
@@ -37,27 +38,16 @@ class _Step:
     ) -> None:
         program = stretch.chain(after, to).program
         self.sized = SizedProgram(program, [shape])
-        self.costs = OperationCosts(program, self.sized.shapes)
+        self.back = BoxCosts(self.sized).back
         self.all = whole(self.sized.shapes[-1])
         self.convolutions = sum(
             isinstance(one, Convolution | Dense) for one in program.operations
         )
-        self._known: dict[tuple[Box, EngineRates], tuple[Box, float, int]] = {}
 
     @property
     def output(self) -> tuple[int, ...]:
         """Shape of the value that it yields."""
         return self.sized.shapes[-1]
-
-    def back(self, box: Box, engine: EngineRates) -> tuple[Box, float, int]:
-        """Returns what a box needs of the input, its seconds and its multiply-adds."""
-        key = box, engine
-        if key not in self._known:
-            needed, work = self.sized.needed(box), self.sized.work(box)
-            assert needed[0] is not None
-            seconds = sum(self.costs.seconds(needed, work, engine))
-            self._known[key] = needed[0], seconds, sum(work)
-        return self._known[key]
 
 
 class StretchCosts:

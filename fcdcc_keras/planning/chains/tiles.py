@@ -11,7 +11,7 @@ import numpy as np
 from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.partition.boxes import Box, SizedProgram
 from fcdcc_keras.partition.tiling import bands, blocks, grid
-from fcdcc_keras.planning.chains.operation_cost import OperationCosts
+from fcdcc_keras.planning.chains.box_costs import BoxCosts
 from fcdcc_keras.planning.chains.tile_time import Rates, TileCost, chain_time
 
 __all__ = [
@@ -50,16 +50,16 @@ def best_tiles(
     found = tilings(sized.shapes[-1], speeds, local=sized.local)
     if len(found) == 1:
         return found[0]
-    costs, able = OperationCosts(sized.program, sized.shapes), rates or Rates()
+    costs, able = BoxCosts(sized), rates or Rates()
+    given, channels, dtype = sized.shapes[0], sized.shapes[-1][-1], sized.program.dtype
 
     def seconds(tiles: Tiles) -> float:
         asked = []
         for worker, box in tiles:
-            needed = sized.needed(box)
-            spent = sum(costs.seconds(needed, sized.work(box), able.engine))
-            load = sized.load(box)
+            read, spent, _ = costs.back(box, able.engine)
+            sent, answer = nbytes(read, given[-1], dtype), nbytes(box, channels, dtype)
             own = spent / speeds[worker]
-            asked.append(TileCost(worker, load.upload, own, load.answer, *parts_sent))
+            asked.append(TileCost(worker, sent, own, answer, *parts_sent))
         return rounded(chain_time(asked, able).total)
 
     return min(found, key=seconds)

@@ -17,7 +17,7 @@ from fcdcc_keras.planning import (
     plan_latency,
     within_memory,
 )
-from fcdcc_keras.planning.plan import held
+from fcdcc_keras.planning.layer_plan import held
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.eligibility import (
     NO_CONVOLUTION,
