@@ -29,6 +29,7 @@ from fcdcc_keras.doctor.findings import (
     host_of,
     port_of,
 )
+from fcdcc_keras.text import said_by
 from fcdcc_keras.worker.installed import MEMORY
 
 if TYPE_CHECKING:
@@ -332,9 +333,7 @@ class _Examining:
         except asyncio.TimeoutError:
             return replace(worker, late=patience)
         except Exception as error:  # whatever it is, it did not convolve
-            return replace(
-                worker, ailing=reading.printable(error) or type(error).__name__
-            )
+            return replace(worker, ailing=reading.printable(said_by(error)))
 
 
 _Ask = Callable[..., Awaitable[Any]]

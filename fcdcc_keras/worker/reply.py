@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.text import text_of
+
 LOST_SHARE = "the worker has lost its kernel share"
 """The error of a worker that has no kernel to convolve with."""
 _ALIGNMENT = 64
@@ -174,14 +176,6 @@ class Reply:
             return array.reshape(shape)
 
         return cls.from_wire(bytes(view[_LENGTH : _LENGTH + length]), nbytes, find)
-
-
-def text_of(error: BaseException) -> str:
-    """Returns what an exception says, even where it cannot say it."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # it may be anything
-        return type(error).__name__
 
 
 def _start(length: int) -> int:

@@ -16,6 +16,7 @@ from fcdcc_keras.execution.cluster.memory import Memory
 from fcdcc_keras.execution.cluster.patience import while_scheduler_answers
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import convolution_text
+from fcdcc_keras.text import text_of
 from fcdcc_keras.version import __version__
 from fcdcc_keras.wire.requests import LEFT, PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
@@ -177,7 +178,7 @@ async def _text(asking: Awaitable[str]) -> str:
     try:
         return await asking
     except Exception as error:  # whatever went wrong there is what they said
-        return f"{type(error).__name__}: {error}"
+        return text_of(error)
 
 
 def _listed(wrong: Mapping[str, str]) -> str:
