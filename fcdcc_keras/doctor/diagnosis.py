@@ -100,12 +100,11 @@ def _of_software(
         yield Trouble(
             "python",
             (name,),
-            f"runs Python {software.python}, this client {own.python}: functions "
-            "cannot be sent from one to the other",
+            f"runs Python {software.python}, this client {own.python}: models are "
+            "distributed as well, but Dask tasks of your own may end it",
             f"use Python {own.minor} everywhere",
+            fatal=False,
         )
-    if theirs is None and software.minor != own.minor:
-        theirs = ours  # it may not have been asked well
     if theirs != ours:
         has = (
             "fcdcc_keras is not installed"

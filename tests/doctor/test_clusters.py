@@ -243,10 +243,23 @@ def test_a_worker_of_another_dask_and_one_of_another_python(cluster, workers):
             "packages": packages,
         }
 
+        return worker
+
     tell("kitchen", distributed="2024.12.0")
-    tell("cellar", python="3.9.2.final.0")
-    said = examined(cluster.address)
+    cellar = tell("cellar", python="3.9.2.final.0")
+    sent, run = [], cellar.handlers["run"]
+
+    async def noting(comm, function, **message):
+        sent.append(function)
+        return await run(comm, function, **message)
+
+    cellar.handlers["run"] = noting
+    said = examined(cluster.address, status=0)
     assert named(said) == {"python": ["cellar"], "dask version": ["kitchen"]}
+    # All is known of it, though it was sent no function, but names of such.
+    assert said["workers"][0]["rate"] > 0
+    assert len(sent) == 4
+    assert not [one for one in sent if b"cloudpickle" in one]
 
 
 def test_a_worker_without_an_engine(cluster, workers, altered):

@@ -76,7 +76,7 @@ def test_of_a_cluster_that_is_well_nothing_is_said():
         ),
         (
             {"software": runs(python="3.12.1"), "speed": None},
-            *("python", True, "Python 3.12.1, this client 3.11.7", "Python 3.11 "),
+            *("python", False, "Python 3.12.1, this client 3.11.7", "Python 3.11 "),
         ),
         (
             {"software": runs(distributed="2025.1.0")},
