@@ -18,9 +18,12 @@ def patient(monkeypatch):
     monkeypatch.setattr(on_worker, "_LEAST", 0.0)
     monkeypatch.setattr(on_worker, "_measured", _measured)
     monkeypatch.setattr(asking, "_LARGEST", asking._SMALLEST)
-    few = lambda ways, nbytes: all_at_once(ways, min(nbytes, asking._SMALLEST))  # noqa: E731
-    monkeypatch.setattr(probes, "all_at_once", few)
+    monkeypatch.setattr(probes, "all_at_once", _a_little_at_once)
     wait(monkeypatch)
+
+
+def _a_little_at_once(ways, nbytes):
+    return all_at_once(ways, min(nbytes, asking._SMALLEST))
 
 
 _measured = cache(on_worker._measured)
