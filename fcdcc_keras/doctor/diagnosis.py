@@ -117,6 +117,13 @@ def _of_software(
             has,
             f"there: {_INSTALL.format(ours)}, and start it again",
         )
+    elif not software.engines:
+        yield Trouble(
+            "silent",
+            (name,),
+            "answers, but runs nothing that it is sent",
+            "look into its log, where it says why; restart it",
+        )
     packages = [(p, software.packages.get(p), own.packages[p]) for p in _OF_DASK]
     other = [
         f"{package} {theirs}, this client {ours}"

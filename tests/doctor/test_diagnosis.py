@@ -84,6 +84,10 @@ def test_of_a_cluster_that_is_well_nothing_is_said():
         ),
         ({"software": None}, "silent", True, "does not say", "restart"),
         (
+            {"software": runs(engines={}), "speed": None},
+            *("silent", True, "runs nothing that it is sent", "log"),
+        ),
+        (
             {"software": runs(engines={"light": None, "tensorflow": None})},
             *("no engine", True, "nothing to compute with", "fcdcc-keras[worker]"),
         ),
