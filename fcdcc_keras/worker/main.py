@@ -30,6 +30,7 @@ from fcdcc_keras.text import causes, said_by, text_of
 from fcdcc_keras.worker import cut_off
 from fcdcc_keras.worker.process import IN_FILE, PRELOAD, grace_of
 from fcdcc_keras.worker.reach import name_taken, wait_for_scheduler
+from fcdcc_keras.worker.tls import FILES, security_of
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -158,18 +159,11 @@ def _names(options: Sequence[str]) -> list[str]:
 
 
 def _security(options: Sequence[str]) -> Security:
-    from distributed import Security
-
     parser = argparse.ArgumentParser(add_help=False)
-    for name in ("ca-file", "cert", "key"):
+    for name in FILES:
         parser.add_argument(f"--tls-{name}")
     given = parser.parse_known_args(list(options))[0]
-    files = {
-        "tls_ca_file": given.tls_ca_file,
-        "tls_worker_cert": given.tls_cert,
-        "tls_worker_key": given.tls_key,
-    }
-    return Security(**{name: file for name, file in files.items() if file})
+    return security_of("worker", vars(given))
 
 
 def _say(text: str) -> None:

@@ -292,6 +292,10 @@ def test_processes_of_distributed_say_why_they_close(dask, cluster):
     assert dask.sync(nannys) == "worker-heartbeat-missing"
 
 
+def test_a_worker_of_distributed_says_when_its_time_is_over(worker):
+    assert dask_worker_internals.lifetime_of(worker) == (None, False)
+
+
 @pytest.mark.parametrize("reason", sorted(dask_internals.CUT_OFF))
 def test_distributed_has_the_reason_for_closing(reason):
     modules = distributed.worker, distributed.nanny, distributed.scheduler
