@@ -14,10 +14,8 @@ from click.testing import CliRunner
 from distributed import Client, LocalCluster
 
 from fcdcc_keras.cli import main
-from fcdcc_keras.doctor import expecting, on_worker, probes
-from fcdcc_keras.doctor.probes import Patience
-from fcdcc_keras.execution.calibration.client import ClientSpeed
 from fcdcc_keras.doctor import expecting, probes
+from fcdcc_keras.execution.calibration.client import ClientSpeed
 from fcdcc_keras.worker import process as worker_process
 from tests.doctor.examining import examined, named, of_kind, start, wait
 

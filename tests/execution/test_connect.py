@@ -16,8 +16,8 @@ from distributed import Client, LocalCluster
 from tornado.ioloop import IOLoop
 
 import fcdcc_keras as fk
-from fcdcc_keras.execution.cluster import patience, probe
 from fcdcc_keras.dask_internals import named
+from fcdcc_keras.execution.cluster import patience, probe
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.worker import process as worker_process
 
