@@ -121,8 +121,8 @@ def _of_software(
         yield Trouble(
             "silent",
             (name,),
-            "answers, but runs nothing that it is sent",
-            "look into its log, where it says why; restart it",
+            "answers, but has not run what it was sent",
+            "look into its log, and whether its machine is overloaded; restart it",
         )
     packages = [(p, software.packages.get(p), own.packages[p]) for p in _OF_DASK]
     other = [

@@ -199,12 +199,12 @@ class _Examining:
         patience = self._patience.connect
         if software is None:
             return None
-        touch = touching([target], patience)
+        function = touching([target], patience)
         if software.minor != self._own.minor:
             if not self._has_ours(software):
                 return None
-            touch = partial(carried.touch, [target], patience)
-        outcomes = reading.touches(await self._in_time(run(touch), 2 * patience))
+            function = partial(carried.touch, [target], patience)
+        outcomes = reading.touches(await self._in_time(run(function), 2 * patience))
         return outcomes[0] if outcomes else None
 
     def _has_ours(self, software: Software) -> bool:

@@ -85,7 +85,7 @@ def test_of_a_cluster_that_is_well_nothing_is_said():
         ({"software": None}, "silent", True, "does not say", "restart"),
         (
             {"software": runs(engines={}), "speed": None},
-            *("silent", True, "runs nothing that it is sent", "log"),
+            *("silent", True, "has not run what it was sent", "log"),
         ),
         (
             {"software": runs(engines={"light": None, "tensorflow": None})},
