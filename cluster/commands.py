@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,27 @@ FOR_PROGRAMS = {
     "allow_interspersed_args": False,
 }
 """A command's settings, so that what follows its own options is a program's."""
+
+
+dashboard_option = click.option(
+    "--dashboard-address",
+    "dashboard",
+    default=":8787",
+    show_default=True,
+    help="Where the scheduler's pages are.",
+)
+
+
+def patience_option(seconds: float, what: str) -> Callable[[Callable[..., None]], Any]:
+    """Returns the option that says how long is waited for a cluster."""
+    return click.option(
+        "--patience",
+        type=click.FloatRange(min=0, min_open=True),
+        default=seconds,
+        show_default=True,
+        metavar="SECONDS",
+        help=what,
+    )
 
 
 class ClusterCommand(click.Command):

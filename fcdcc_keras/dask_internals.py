@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import wait
@@ -146,8 +147,21 @@ def connections_to(client: Client, limit: int) -> Any:
         raise changed_dask(f"`ConnectionPool` takes what it took ({error})") from error
 
 
-def pickled(function: Callable[..., Any]) -> bytes:
-    """Returns a function as the handlers that run one take it."""
+def named(function: Callable[..., Any]) -> bytes:
+    """Returns a function as the handlers that run one take it: by its name.
+
+    Raises:
+        AttributeError: It is made inside another, and has none.
+        pickle.PicklingError: Likewise.
+    """
+    return pickle.dumps(function)
+
+
+def by_value(function: Callable[..., Any]) -> bytes:
+    """Returns a function likewise, with its code, if it is made inside another.
+
+    Only for the same version of Python: another may end where it runs it.
+    """
     try:
         from distributed.protocol.pickle import dumps
     except ImportError as error:

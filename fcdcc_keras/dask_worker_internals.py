@@ -70,6 +70,13 @@ def threads_of_this_worker() -> int | None:
     return threads
 
 
+def lifetime_of(dask_worker: Any) -> tuple[float | None, bool]:
+    """Returns after how many seconds a worker is to end, and if one comes after it."""
+    what = "`Worker.lifetime` is the seconds until it ends, `lifetime_restart` a flag"
+    lifetime = part_of(dask_worker, "lifetime", what)
+    return lifetime or None, bool(part_of(dask_worker, "lifetime_restart", what))
+
+
 def retired(process: Any) -> bool:
     """Returns whether a worker's scheduler has let it go, or its nanny is to close."""
     what = "`Server.status` says whether it closes gracefully"
@@ -77,11 +84,10 @@ def retired(process: Any) -> bool:
     return name == "closing_gracefully"
 
 
-def holds_task(dask_worker: Any, prefix: str) -> bool:
-    """Returns whether a worker has a task under way, or its result, of such a key."""
+def keys_of(dask_worker: Any) -> list[str]:
+    """Returns the keys of what a worker has under way, and of what it holds."""
     what = "`Worker.state.tasks` are the tasks that a worker has, by key"
-    tasks = part_of(part_of(dask_worker, "state", what), "tasks", what)
-    return any(str(key).startswith(prefix) for key in tasks)
+    return list(map(str, part_of(part_of(dask_worker, "state", what), "tasks", what)))
 
 
 def before_closing(

@@ -1,9 +1,9 @@
-"""Numbers and tables as plain text."""
+"""Numbers, tables and exceptions as plain text."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def count(number: float) -> str:
@@ -52,6 +52,27 @@ def bytes_text(number: float) -> str:
 def milliseconds(seconds: float) -> str:
     """Returns seconds as milliseconds with three digits."""
     return _three_digits(seconds * 1e3)
+
+
+def said_by(error: BaseException) -> str:
+    """Returns what an exception says, or what it is: timeouts say nothing."""
+    try:
+        return str(error).strip() or type(error).__name__
+    except BaseException:  # its own code may do anything
+        return type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """Returns what an exception is, and what it says, if anything."""
+    kind, said = type(error).__name__, said_by(error)
+    return kind if said == kind else f"{kind}: {said}"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an exception, and what it came of, to the first of all."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _three_digits(number: float) -> str:

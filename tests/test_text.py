@@ -4,7 +4,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fcdcc_keras.text import bytes_text, count, milliseconds, table
+from fcdcc_keras.text import (
+    bytes_text,
+    causes,
+    count,
+    milliseconds,
+    said_by,
+    table,
+    text_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +83,30 @@ def test_which_columns_stand_at_the_right_can_be_chosen() -> None:
 
 def test_a_table_without_rows_has_its_headings() -> None:
     assert "heading" in table("t", ["heading"], [])
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "text"),
+    [
+        (OSError(5, "broken"), "[Errno 5] broken", "OSError: [Errno 5] broken"),
+        (TimeoutError(), "TimeoutError", "TimeoutError"),
+        (KeyError("name"), "'name'", "KeyError: 'name'"),
+        (ValueError(" \n"), "ValueError", "ValueError"),
+        (Mute(), "Mute", "Mute"),
+    ],
+)
+def test_an_exception_is_never_shown_as_nothing(
+    error: BaseException, said: str, text: str
+) -> None:
+    assert (said_by(error), text_of(error)) == (said, text)
+
+
+def test_what_an_exception_came_of() -> None:
+    first, then, last = OSError("first"), ValueError("then"), KeyError("last")
+    last.__cause__, then.__context__ = then, first
+    assert list(causes(last)) == [last, then, first]

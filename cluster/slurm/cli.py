@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from cluster.commands import FOR_PROGRAMS, ClusterCommand, hold
+from cluster.commands import (
+    FOR_PROGRAMS,
+    ClusterCommand,
+    dashboard_option,
+    hold,
+    patience_option,
+)
 from cluster.slurm.jobs import options as for_slurm
 from fcdcc_keras.commands.faults import orderly_end
 from fcdcc_keras.errors import ClusterError
@@ -32,21 +38,8 @@ from fcdcc_keras.errors import ClusterError
 @click.option("--python", help="The Python on the nodes.  [default: this one's path]")
 @click.option("--host", help="The scheduler's address.  [default: Dask finds it out]")
 @click.option("--interface", help="The network to use, as ib0.  [default: likewise]")
-@click.option(
-    "--dashboard-address",
-    "dashboard",
-    default=":8787",
-    show_default=True,
-    help="Where the scheduler's pages are.",
-)
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0, min_open=True),
-    default=600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for all of them at first.",
-)
+@dashboard_option
+@patience_option(600.0, "How long to wait for all of them at first.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def main(
     jobs: int,

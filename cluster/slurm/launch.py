@@ -14,6 +14,7 @@ import dask
 
 from cluster.slurm.jobs import COLUMNS, LOGS, SlurmJob, away, read_jobs
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.text import causes
 
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
@@ -60,9 +61,7 @@ def _cluster(options: Mapping[str, Any]) -> SLURMCluster:
     try:
         return SLURMCluster(**options)
     except (OSError, RuntimeError, ValueError) as error:
-        first: BaseException = error
-        while first.__context__ is not None:  # what it fails by afterwards says nothing
-            first = first.__context__
+        *_, first = causes(error)  # what it fails by afterwards says nothing
         raise ClusterError(
             "A scheduler must be able to start on this machine, for jobs as asked for. "
             f"Received: {first}, with {options['scheduler_options']}, interface="

@@ -9,10 +9,17 @@ from typing import Any
 
 import click
 
-from cluster.commands import FOR_PROGRAMS, ClusterCommand, hold
+from cluster.commands import (
+    FOR_PROGRAMS,
+    ClusterCommand,
+    dashboard_option,
+    hold,
+    patience_option,
+)
 from cluster.ssh.hosts import parse_hosts
 from fcdcc_keras.commands.faults import orderly_end
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.worker.command import engine_option
 
 
 @click.command(cls=ClusterCommand, context_settings=FOR_PROGRAMS)
@@ -29,28 +36,9 @@ from fcdcc_keras.errors import ClusterError
     show_default=True,
     help="The scheduler's; 0: a free one.",
 )
-@click.option(
-    "--dashboard-address",
-    "dashboard",
-    default=":8787",
-    show_default=True,
-    help="Where the scheduler's pages are.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(("auto", "light", "tensorflow")),
-    default="auto",
-    show_default=True,
-    help="What the workers compute with, as of `fcdcc-keras worker`.",
-)
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long each process may take to start.",
-)
+@dashboard_option
+@engine_option("What the workers compute with, as of `fcdcc-keras worker`.")
+@patience_option(60.0, "How long each process may take to start.")
 @click.argument("hosts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def main(hosts: Path, command: tuple[str, ...], **options: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from cluster.ssh.hosts import Host
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.text import text_of
 from fcdcc_keras.version import __version__
 
 _MARK = "fcdcc_keras:"
@@ -43,7 +44,7 @@ def of_connection(host: Host, error: BaseException) -> str:
         "ssh": f"ssh {port}{user}{host.name}",
         "copy": f"ssh-copy-id {port}{user}{host.name}",
     }
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    said = text_of(error)
     for kind in type(error).__mro__:
         if kind.__name__ in _ADVICE:
             return f"{said}. {_ADVICE[kind.__name__].format(**commands)}."

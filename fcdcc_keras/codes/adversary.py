@@ -130,5 +130,7 @@ def _determinants(blocks: np.ndarray) -> np.ndarray:
     """Returns |det| of the real matrices that blocks are, or stand for."""
     if np.iscomplexobj(blocks):  # of L(q) it is |q|⁴
         first = blocks[..., 0]
-        return np.square((first.real**2 + first.imag**2).sum(axis=-1))
-    return np.abs(np.linalg.det(blocks))
+        norms: np.ndarray = (first.real**2 + first.imag**2).sum(axis=-1)
+        return norms**2
+    found: np.ndarray = np.abs(np.linalg.det(blocks))
+    return found

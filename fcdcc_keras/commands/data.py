@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fcdcc_keras.commands.samples import CLASSES, need
 from fcdcc_keras.commands.shipped import DATA, SEED
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.text import said_by, text_of
 
 # Red, green and blue in the brightness of a colour: ITU-R BT.601.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -123,7 +124,7 @@ def _tensorflow_datasets(
         raise FcdccError(
             "A set of tensorflow_datasets must have the split asked for, images with "
             "one label each, and be downloadable or downloaded. Received: "
-            f"{name!r}, split={split!r}: {type(error).__name__}: {error}. Check both "
+            f"{name!r}, split={split!r}: {text_of(error)}. Check both "
             "names and the connection, or use a folder of images."
         ) from error
     count = count if limit is None else min(limit, count)
@@ -217,8 +218,8 @@ def _imagenet_classes() -> dict[str, int]:
     except Exception as error:  # Keras raises a plain Exception when a download fails
         raise FcdccError(
             "Folders with WordNet's names need ImageNet's list of classes, which "
-            f"Keras downloads the first time. Received: {error}. Check the connection, "
-            "or name the folders by the numbers of the model's outputs."
+            f"Keras downloads the first time. Received: {said_by(error)}. Check the "
+            "connection, or name the folders by the numbers of the model's outputs."
         ) from error
     # The value of each output was its number, so the greatest comes first.
     return {name: 999 - rank for rank, (name, *_) in enumerate(wanted[0])}

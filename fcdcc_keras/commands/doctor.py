@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from distributed import Security
+from fcdcc_keras.worker.tls import security_of, tls_options
 
+if TYPE_CHECKING:
     from fcdcc_keras.doctor.expectation import Expectation
     from fcdcc_keras.doctor.findings import Findings
-
-_TLS = {"ca-file": "ca_file", "cert": "client_cert", "key": "client_key"}
-"""Options, and what Dask calls them."""
 
 
 def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -29,17 +26,6 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: float) -> fl
     if math.isnan(value):
         raise click.BadParameter(f"Seconds must be a number. Received: {value}.")
     return value
-
-
-def _tls_options(command: Callable[..., None]) -> Callable[..., None]:
-    for name in reversed(_TLS):
-        command = click.option(
-            f"--tls-{name}",
-            type=click.Path(exists=True, dir_okay=False),
-            metavar="FILE",
-            help="For tls:// addresses, in PEM.  [default: Dask's configuration]",
-        )(command)
-    return command
 
 
 @click.command(name="doctor")
@@ -87,7 +73,7 @@ def _tls_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="SECONDS",
     help="How long all questions to the cluster may take.",
 )
-@_tls_options
+@tls_options("client")
 @click.option("--json", "as_json", is_flag=True, help="Print all as JSON.")
 def doctor(
     address: str | None,
@@ -112,7 +98,7 @@ def doctor(
     from fcdcc_keras.doctor.show import is_well, show, to_json
 
     given = _address(address, scheduler_file)
-    security, names = _security(tls), _names(expect, hosts_file)
+    security, names = security_of("client", tls), _names(expect, hosts_file)
     messages = Console(stderr=True)
     status = messages.status("") if messages.is_terminal else nullcontext()
     with status as shown:
@@ -157,13 +143,6 @@ def _machine(word: str) -> str:
     """Returns the machine of ``user@name:port``, as files of hosts have it."""
     name = word.rpartition("@")[2]
     return name.partition(":")[0] if name.count(":") == 1 else name  # else it is IPv6
-
-
-def _security(tls: dict[str, str | None]) -> Security:
-    from distributed import Security
-
-    files = {f"tls_{_TLS[n]}": tls[f"tls_{n.replace('-', '_')}"] for n in _TLS}
-    return Security(**{name: file for name, file in files.items() if file is not None})
 
 
 def _expectations(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fcdcc_keras.commands.data import Shape
 from fcdcc_keras.commands.shipped import RECIPES, shipped_model, untrained
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.text import said_by
 
 Preprocess = Callable[[NDArray[np.float32]], Any]
 RANDOM = "random"
@@ -159,8 +160,8 @@ def _application(name: str, weights: str | None, side: int | None) -> Candidate:
         # Keras raises a plain Exception when a download fails.
         raise FcdccError(
             f"{name} must be one that Keras can build, and its weights downloadable or "
-            f"in Keras's cache. Received: --weights {weights or _IMAGENET}: {error}. "
-            "Check the connection, or use --weights random."
+            f"in Keras's cache. Received: --weights {weights or _IMAGENET}: "
+            f"{said_by(error)}. Check the connection, or use --weights random."
         ) from error
     home: Any = inspect.getmodule(build)
     return Candidate(name, model, home.preprocess_input, peak=255.0)
@@ -174,8 +175,8 @@ def _from_file(path: str) -> keras.Model:
     except Exception as error:  # of many kinds, by what is wrong with the file
         raise FcdccError(
             f"The file of a model must be one that Keras can load. Received: {path!r}: "
-            f"{error}. Check the path; a model of custom layers can be given as "
-            "module:function."
+            f"{said_by(error)}. Check the path; a model of custom layers can be given "
+            "as module:function."
         ) from error
 
 
@@ -191,7 +192,8 @@ def _load_weights(candidate: Candidate, weights: str) -> None:
     except Exception as error:  # of many kinds, by what is wrong with the file
         raise FcdccError(
             f"The weights must be a file that fits the model. Received: {weights!r} "
-            f"for {candidate.name}: {error}. Save them with model.save_weights."
+            f"for {candidate.name}: {said_by(error)}. Save them with "
+            "model.save_weights."
         ) from error
 
 

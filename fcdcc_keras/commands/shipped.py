@@ -14,6 +14,7 @@ import keras
 from fcdcc_keras.commands import networks
 from fcdcc_keras.commands.samples import Samples, load_digits, load_mnist
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.text import said_by
 
 SEED = 7
 """Decides the division into training and test, and the first weights."""
@@ -100,5 +101,6 @@ def _load(path: Path) -> keras.Model:
     except Exception as error:  # of many kinds, by where the file is broken
         raise FcdccError(
             "A model in the cache must be one that was saved there whole. Received: "
-            f"{path}: {error}. Delete the file: the model is then trained again."
+            f"{path}: {said_by(error)}. Delete the file: the model is then trained "
+            "again."
         ) from error

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-from fcdcc_keras.dask_internals import pickled
+from fcdcc_keras.dask_internals import by_value
 from fcdcc_keras.doctor.findings import MeasuredWay
 from fcdcc_keras.wire.requests import bytes_of
 
@@ -52,7 +52,7 @@ class Asking:
         Raises:
             RuntimeError: It raised something else.
         """
-        return _text(await self.ask(op, function=pickled(function), wait=True))
+        return _text(await self.ask(op, function=by_value(function), wait=True))
 
     async def relay(self, address: str, op: str, **message: Any) -> Any:
         """Has a scheduler ask one of its workers, and returns what that answers.
@@ -69,7 +69,7 @@ class Asking:
 
     async def relay_run(self, function: Callable[..., Any], address: str) -> str:
         """As ``run``, on a worker, by way of its scheduler."""
-        message = {"function": pickled(function), "wait": True}
+        message = {"function": by_value(function), "wait": True}
         return _text(await self.relay(address, "run", **message))
 
     async def measure(self, patience: float) -> MeasuredWay:

@@ -2,7 +2,8 @@
 
 They are made inside of functions, and import what they need themselves: so they run
 even where the package is missing, or is another version. Only to the same Python: a
-function's code means nothing to another.
+function's code means nothing to another. Whoever has another, and the same package, is
+sent ``touch`` and ``introduce``, by their names.
 """
 
 from __future__ import annotations
@@ -79,6 +80,16 @@ def touching(targets: Sequence[tuple[str, int]], patience: float) -> Touching:
         return json.dumps(await asyncio.gather(*(one(*t) for t in targets))).encode()
 
     return touch
+
+
+async def touch(targets: Sequence[tuple[str, int]], patience: float) -> bytes:
+    """Does what ``touching`` returns."""
+    return await touching(targets, patience)()
+
+
+def introduce() -> bytes:
+    """Does what ``introducing`` returns."""
+    return introducing()()
 
 
 def introducing() -> Callable[[], bytes]:

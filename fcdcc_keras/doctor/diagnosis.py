@@ -100,12 +100,11 @@ def _of_software(
         yield Trouble(
             "python",
             (name,),
-            f"runs Python {software.python}, this client {own.python}: functions "
-            "cannot be sent from one to the other",
+            f"runs Python {software.python}, this client {own.python}: models are "
+            "distributed as well, but Dask tasks of your own may end it",
             f"use Python {own.minor} everywhere",
+            fatal=False,
         )
-    if theirs is None and software.minor != own.minor:
-        theirs = ours  # it may not have been asked well
     if theirs != ours:
         has = (
             "fcdcc_keras is not installed"
@@ -117,6 +116,13 @@ def _of_software(
             (name,),
             has,
             f"there: {_INSTALL.format(ours)}, and start it again",
+        )
+    elif not software.engines:
+        yield Trouble(
+            "silent",
+            (name,),
+            "answers, but has not run what it was sent",
+            "look into its log, and whether its machine is overloaded; restart it",
         )
     packages = [(p, software.packages.get(p), own.packages[p]) for p in _OF_DASK]
     other = [

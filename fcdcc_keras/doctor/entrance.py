@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fcdcc_keras.doctor.carried import touching
 from fcdcc_keras.doctor.findings import Door, Touch, host_of, port_of
 from fcdcc_keras.doctor.reading import printable
+from fcdcc_keras.text import text_of
 from fcdcc_keras.worker.reach import identify
 
 if TYPE_CHECKING:
@@ -65,13 +66,14 @@ async def knock_at(
         return outcome.how, outcome.said
     scheme = address.partition("://")[0] if "://" in address else "tcp"
     try:
-        kind = await identify(address, security, "client", patience)
+        there = await identify(address, security, "client", patience)
+        kind = str(there["type"])
     except TypeError as error:  # Dask's own, of TLS without certificates
         if scheme in _SECURE:
             return "no certificate", str(error)
         return "other", str(error)
     except (Exception, asyncio.TimeoutError) as error:
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        why = text_of(error).splitlines()[0]
     else:
         return ("scheduler", "") if kind == "Scheduler" else ("other", f"a {kind}")
     place = places[0], port

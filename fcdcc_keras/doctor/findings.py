@@ -40,7 +40,7 @@ class Software:
 
     @property
     def minor(self) -> str:
-        """Python as "3.11": between others, functions cannot be sent."""
+        """Python as "3.11": what another minor version compiled ends it."""
         return ".".join(self.python.split(".")[:2])
 
 

@@ -11,12 +11,14 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fcdcc_keras.dask_internals import ENDED_FOR_MEMORY, versions_in
-from fcdcc_keras.doctor import on_worker, reading
+from fcdcc_keras.doctor import carried, on_worker, reading
 from fcdcc_keras.doctor.asking import Asking, all_at_once, within
-from fcdcc_keras.doctor.carried import introducing, touching
+from fcdcc_keras.doctor.carried import introduce, introducing, touching
 from fcdcc_keras.doctor.entrance import knock_at, touch
 from fcdcc_keras.doctor.findings import (
     Expected,
@@ -29,6 +31,8 @@ from fcdcc_keras.doctor.findings import (
     host_of,
     port_of,
 )
+from fcdcc_keras.text import said_by
+from fcdcc_keras.version import VERSION
 from fcdcc_keras.worker.installed import MEMORY
 
 if TYPE_CHECKING:
@@ -108,7 +112,7 @@ class _Examining:
         self._patience = patience
         self._tell = tell
         self._until = time.monotonic() + patience.total
-        self._own = reading.software(json.loads(introducing()()))
+        self._own = reading.software(json.loads(introduce()))
 
     async def all(self, expected: Sequence[str]) -> Findings:
         """Returns what is found."""
@@ -136,9 +140,9 @@ class _Examining:
         self._tell(f"asking {len(there)} workers")
         self._asking = {address: Asking(address, arguments) for address in there}
         scheduler = await self._of_scheduler()
-        runs = self._runs(scheduler.software)
         asked = [
-            self._of_worker(address, told, runs) for address, told in there.items()
+            self._of_worker(address, told, scheduler.software)
+            for address, told in there.items()
         ]
         seen = await asyncio.gather(*asked)
         self._tell("measuring links")
@@ -189,22 +193,30 @@ class _Examining:
         return self._scheduler.run(function, "run_function")
 
     async def _touched(
-        self, run: _Run, targets: Sequence[tuple[str, int]]
-    ) -> list[Touch]:
-        """Has one of them connect to others; [] where it does not say what came."""
+        self, run: _Run, software: Software | None, target: tuple[str, int]
+    ) -> Touch | None:
+        """Has one of them connect to another; None where it does not say what came."""
         patience = self._patience.connect
-        said = await self._in_time(run(touching(targets, patience)), 2 * patience)
-        return reading.touches(said)
+        if software is None:
+            return None
+        function = touching([target], patience)
+        if software.minor != self._own.minor:
+            if not self._has_ours(software):
+                return None
+            function = partial(carried.touch, [target], patience)
+        outcomes = reading.touches(await self._in_time(run(function), 2 * patience))
+        return outcomes[0] if outcomes else None
 
-    def _runs(self, software: Software | None) -> bool:
-        """Returns whether one of them can run a function of this Python."""
-        return software is not None and software.minor == self._own.minor
+    def _has_ours(self, software: Software) -> bool:
+        """Returns whether one of them has our version of the package."""
+        ours = self._own.packages["fcdcc_keras"]
+        return software.packages["fcdcc_keras"] == ours
 
     async def _of_worker(
-        self, address: str, told: dict[str, Any], scheduler_runs: bool
+        self, address: str, told: dict[str, Any], scheduler: Software | None
     ) -> WorkerFound:
         (outcome, answers), (relayed, answers_relayed) = await asyncio.gather(
-            self._reached(address), self._reached_by_scheduler(address, scheduler_runs)
+            self._reached(address), self._reached_by_scheduler(address, scheduler)
         )
         found = replace(
             reading.worker(address, told),
@@ -218,11 +230,8 @@ class _Examining:
         ask, run = self._way(found)
         software, clock, doubt = await self._introduced(ask, run)
         found = replace(found, software=software, clock=clock, doubt=doubt)
-        if not self._runs(software):
-            return found
         target = host_of(self._address), port_of(self._address)
-        back = await self._touched(run, [target])
-        return replace(found, to_scheduler=back[0] if back else None)
+        return replace(found, to_scheduler=await self._touched(run, software, target))
 
     async def _reached(self, address: str) -> tuple[Touch, bool]:
         """Returns what came of connecting to a worker, and whether it answers."""
@@ -234,14 +243,11 @@ class _Examining:
         return outcome, answer is not None
 
     async def _reached_by_scheduler(
-        self, address: str, runs: bool
+        self, address: str, scheduler: Software | None
     ) -> tuple[Touch | None, bool]:
         """The same, of the scheduler; its own connecting waits for half a minute."""
-        outcome = None
-        if runs:
-            target = host_of(address), port_of(address)
-            outcomes = await self._touched(self._run_on_scheduler, [target])
-            outcome = outcomes[0] if outcomes else None
+        target = host_of(address), port_of(address)
+        outcome = await self._touched(self._run_on_scheduler, scheduler, target)
         if outcome is not None and outcome.how != "open":
             return outcome, False
         answer = await self._in_time(self._scheduler.relay(address, "identity"))
@@ -274,11 +280,15 @@ class _Examining:
         told = versions_in(versions)
         python = reading.printable(told["python"])
         packages = {name: reading.version(told.get(name)) for name in reading.PACKAGES}
-        software = Software(python, packages)
-        if not self._runs(software):
-            return software, None, 0.0
+        software, introduction = Software(python, packages), introducing()
+        if software.minor != self._own.minor:
+            there = await self._in_time(run(partial(resolve_name, VERSION)))
+            packages["fcdcc_keras"] = reading.version(there)
+            if not self._has_ours(software):
+                return software, None, 0.0
+            introduction = introduce
         began, at = time.monotonic(), time.time()
-        text = await self._in_time(run(introducing()))
+        text = await self._in_time(run(introduction))
         took = time.monotonic() - began
         if text is None:
             return software, None, 0.0
@@ -318,10 +328,10 @@ class _Examining:
 
     async def _measured(self, worker: WorkerFound) -> WorkerFound:
         """Has a worker convolve, if it has our version of the package."""
-        software, ours = worker.software, self._own.packages["fcdcc_keras"]
+        software = worker.software
         if software is None or not any(map(software.engines.get, MEMORY)):
             return worker
-        if software.packages["fcdcc_keras"] != ours:
+        if not self._has_ours(software):
             return worker
         _, run = self._way(worker)
         try:
@@ -332,9 +342,7 @@ class _Examining:
         except asyncio.TimeoutError:
             return replace(worker, late=patience)
         except Exception as error:  # whatever it is, it did not convolve
-            return replace(
-                worker, ailing=reading.printable(error) or type(error).__name__
-            )
+            return replace(worker, ailing=reading.printable(said_by(error)))
 
 
 _Ask = Callable[..., Awaitable[Any]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fcdcc_keras.dask_internals import connections_to, frames_of, pickled, scheduler_of
+from fcdcc_keras.dask_internals import connections_to, frames_of, named, scheduler_of
 from fcdcc_keras.wire.compressed import expanded
 
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ class PlainRequests:
         """Runs a function on a worker's loop, as ``Client.run`` does.
 
         Args:
-            function: Returns a text as bytes.
+            function: Returns a text as bytes. It goes by its name, so that it need not
+                be the same Python there.
             address: The worker's, whom the scheduler asks; None: the scheduler's own.
 
         Returns:
             The text; that of the exception, where it raised one.
         """
-        message = {"function": pickled(function), "wait": True}
+        message = {"function": named(function), "wait": True}
         if address is None:
             answer = await self.ask_scheduler("run_function", **message)
         else:

@@ -13,7 +13,9 @@ from typing import Any
 import click
 
 from fcdcc_keras.errors import FcdccError
+from fcdcc_keras.worker.installed import MEMORY
 from fcdcc_keras.worker.process import GRACE, WAIT
+from fcdcc_keras.worker.tls import FILES, parameter_of, tls_options
 
 _AS_THEY_ARE = {
     "scheduler-file": "What `dask scheduler --scheduler-file` writes, for ADDRESS.",
@@ -54,12 +56,14 @@ def _as_they_are(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _tls_file(name: str, what: str) -> Callable[[Callable[..., None]], Any]:
+def engine_option(what: str) -> Callable[[Callable[..., None]], Any]:
+    """Returns the option that says what workers compute with."""
     return click.option(
-        f"--tls-{name}",
-        type=click.Path(exists=True, dir_okay=False),
-        metavar="FILE",
-        help=f"For tls:// addresses: {what}, in PEM.",
+        "--engine",
+        type=click.Choice(("auto", *MEMORY)),
+        default="auto",
+        show_default=True,
+        help=what,
     )
 
 
@@ -147,13 +151,9 @@ def _workers(ctx: click.Context, parameter: click.Parameter, value: str) -> int 
     show_default=True,
     help="Watch over the worker by a second process, which starts it anew.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(("auto", "light", "tensorflow")),
-    default="auto",
-    show_default=True,
-    help="What computes: LiteRT, in a tenth of the memory, or TensorFlow. auto: "
-    "TensorFlow with --gpu, and else LiteRT where it is installed.",
+@engine_option(
+    "What computes: LiteRT, in a tenth of the memory, or TensorFlow. auto: TensorFlow "
+    "with --gpu, and else LiteRT where it is installed."
 )
 @click.option(
     "--gpu",
@@ -181,9 +181,7 @@ def _workers(ctx: click.Context, parameter: click.Parameter, value: str) -> int 
 @_as_they_are
 @_module("preload", "A module that the worker loads at its start; for several, again.")
 @_module("preload-nanny", "The same for the process that watches over it.")
-@_tls_file("ca-file", "the authority's certificate")
-@_tls_file("cert", "the worker's certificate")
-@_tls_file("key", "the worker's private key")
+@tls_options("worker")
 def worker(
     address: str | None,
     nworkers: int | None,
@@ -192,9 +190,6 @@ def worker(
     dashboard: bool,
     preload: tuple[str, ...],
     preload_nanny: tuple[str, ...],
-    tls_ca_file: str | None,
-    tls_cert: str | None,
-    tls_key: str | None,
     **options: Any,
 ) -> None:
     """Run workers for the scheduler at ADDRESS until it ends them, or SIGTERM does.
@@ -206,7 +201,7 @@ def worker(
     from fcdcc_keras.worker.process import serve
 
     said = {name: options.pop(name.replace("-", "_")) for name in _AS_THEY_ARE}
-    said |= {"tls-ca-file": tls_ca_file, "tls-cert": tls_cert, "tls-key": tls_key}
+    said |= {f"tls-{name}": options.pop(parameter_of(name)) for name in FILES}
     more = [(name, text) for name, text in said.items() if text is not None]
     more += [("preload", module) for module in preload]
     more += [("preload-nanny", module) for module in preload_nanny]

@@ -18,7 +18,8 @@ from typing import Any
 from fcdcc_keras.dask_internals import CUT_OFF, SCHEDULER_CLOSES
 from fcdcc_keras.dask_worker_internals import (
     before_closing,
-    holds_task,
+    keys_of,
+    lifetime_of,
     process_of,
     retired,
 )
@@ -30,6 +31,10 @@ LEAVING = "leaving"
 """What an event says of the process of a worker that is about to leave."""
 CONV = "fcdcc:conv:"
 """What the keys of all subtasks begin with that are Dask tasks."""
+OURS = "fcdcc:"
+"""What the keys of all that clients give workers begin with."""
+LIFETIME = "worker-lifetime-reached"
+"""Dask's reason for closing of a worker whose time is over."""
 _QUIET = 0.3
 """Seconds without anything to do after which nothing more will come: a client that
 was told sends nothing, but what it sent before may be on its way."""
@@ -75,7 +80,8 @@ class Farewell:
         busy, until = time.monotonic(), time.monotonic() + patience
         quiet = 0.0 if alone else _QUIET
         while (now := time.monotonic()) < until:
-            if self._answering() or (not alone and holds_task(self._worker, CONV)):
+            owes = not alone and any(k.startswith(CONV) for k in keys_of(self._worker))
+            if self._answering() or owes:
                 busy = now
             elif now - busy >= quiet:
                 return
@@ -109,6 +115,28 @@ def close_at_sigterm(dask_worker: Any) -> None:
         loop.call_soon_threadsafe(close)
 
     signal.signal(signal.SIGTERM, told)
+
+
+def close_in_time(dask_worker: Any) -> None:
+    """Has a worker that is to end after some time leave before, with a farewell.
+
+    At that time Dask has all that it holds copied to others first, kernels as well,
+    which is for nothing: whoever takes over its part is given its own. But what others
+    have there is to be kept: a worker with any of that is left to Dask.
+    """
+    lifetime, restart = lifetime_of(dask_worker)
+    if lifetime is None:
+        return
+    notice = min(grace_of(os.environ), lifetime / 2)
+    closing: set[asyncio.Task[Any]] = set()
+
+    def close() -> None:
+        if all(key.startswith(OURS) for key in keys_of(dask_worker)):
+            how = {"nanny": not restart, "reason": LIFETIME, "timeout": notice}
+            task = asyncio.ensure_future(dask_worker.close(**how))
+            closing.add(task)  # the loop keeps only weak references
+
+    asyncio.get_running_loop().call_later(lifetime - notice, close)
 
 
 def wait_for_farewell(nanny: Any) -> None:

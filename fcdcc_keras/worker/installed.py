@@ -21,6 +21,12 @@ def is_installed(engine: str) -> bool:
     return find_spec(_NEEDS[engine]) is not None
 
 
+def said_of_engines() -> bytes:
+    """Returns what a worker answers that is asked for an engine: b"" if it has one."""
+    there = any(map(is_installed, _NEEDS))
+    return b"" if there else b"neither LiteRT nor TensorFlow is installed"
+
+
 def resolve(choice: str, gpu: bool = False) -> str:
     """Returns the engine that a choice comes to on this machine.
 

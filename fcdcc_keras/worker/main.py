@@ -11,7 +11,9 @@ for so long that it was dropped. This process then becomes a new one.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,9 +26,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.text import causes, said_by, text_of
 from fcdcc_keras.worker import cut_off
 from fcdcc_keras.worker.process import IN_FILE, PRELOAD, grace_of
-from fcdcc_keras.worker.reach import wait_for_scheduler
+from fcdcc_keras.worker.reach import name_taken, wait_for_scheduler
+from fcdcc_keras.worker.tls import FILES, security_of
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -36,6 +40,8 @@ _PAUSE = 1.0
 _TO_CLOSE = {signal.SIGINT: 1.0, signal.SIGTERM: 5.0}
 """Seconds after which everything is killed that a signal has not ended; after SIGTERM,
 from the end of its grace."""
+_NOT_OURS = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
+"""What the system says of an address or a port that this process cannot have."""
 _interrupted = threading.Event()
 
 
@@ -49,11 +55,13 @@ def main(arguments: Sequence[str]) -> None:
     wait, again, given, *options = arguments
     try:
         address, mine = _scheduler(given, options)
-        address = wait_for_scheduler(address, _security(options), float(wait), _say)
+        address = wait_for_scheduler(
+            address, _security(options), float(wait), _say, _names(options)
+        )
         try:
             _work(address, mine)
         except OSError as error:  # the scheduler has gone while the worker joined it
-            _say(f"The worker could not join {address} ({error}).")
+            _say(f"The worker could not join {address} ({text_of(error)}).")
         else:
             # Leaving may break the connection before anything else ends it.
             if _interrupted.is_set() or not cut_off.cut_off():
@@ -80,11 +88,19 @@ def _work(address: str, options: Sequence[str]) -> None:
     preload += [f"--preload-nanny={m}" for m in modules]
     try:
         dask_worker.main([address, *options, *preload], standalone_mode=False)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
+        *_, first = causes(error)  # of which Dask says that a worker failed to start
+        taken = re.search("name taken, ([^']*)", str(first))
+        if taken:  # since the scheduler was asked
+            raise name_taken(taken[1], "another has") from error
+        if isinstance(first, OSError) and first.errno not in _NOT_OURS:
+            raise ConnectionError(text_of(first)) from error
+        if not isinstance(first, ValueError | OSError):
+            raise
         raise ClusterError(
             "A worker's options must be such as `dask worker` can use. Received: "
-            f"{' '.join(options)}: {error}. Look what `fcdcc-keras worker --help` says "
-            "of them."
+            f"{' '.join(options)}: {said_by(first)}. Look what `fcdcc-keras worker "
+            "--help` says of them."
         ) from error
 
 
@@ -131,19 +147,23 @@ def _scheduler(
     return file.scheduler_file, others
 
 
-def _security(options: Sequence[str]) -> Security:
-    from distributed import Security
+def _names(options: Sequence[str]) -> list[str]:
+    """Returns what `dask worker` calls its workers; []: by their addresses."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--name")
+    parser.add_argument("--nworkers", type=int, default=1)
+    given = parser.parse_known_args(list(options))[0]
+    if given.name is None or given.nworkers == 1:
+        return [] if given.name is None else [given.name]
+    return [f"{given.name}-{number}" for number in range(given.nworkers)]
 
+
+def _security(options: Sequence[str]) -> Security:
     parser = argparse.ArgumentParser(add_help=False)
-    for name in ("ca-file", "cert", "key"):
+    for name in FILES:
         parser.add_argument(f"--tls-{name}")
     given = parser.parse_known_args(list(options))[0]
-    files = {
-        "tls_ca_file": given.tls_ca_file,
-        "tls_worker_cert": given.tls_cert,
-        "tls_worker_key": given.tls_key,
-    }
-    return Security(**{name: file for name, file in files.items() if file})
+    return security_of("worker", vars(given))
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,10 @@ from fcdcc_keras.worker.process import CONFIGURED, PRELOAD, variables
 
 _BEFORE = "distributed.nanny.pre-spawn-environ"
 """What Dask has a worker's process find in its environment when it starts."""
+_GONE = "60 s"
+"""How long a worker looks for its scheduler, which was there when it was started: one
+that its nanny starts anew while the cluster ends would look for ever, on a machine that
+nobody looks after."""
 
 
 class Worker(Nanny):
@@ -42,6 +46,7 @@ class Worker(Nanny):
             env: Further variables of the environment.
             **options: Further options of ``distributed.Nanny``.
         """
+        options.setdefault("death_timeout", _GONE)
         for which in ("preload", "preload_nanny"):
             options[which] = [*(options.get(which) or ()), PRELOAD]
         said = variables(nthreads, gpu, resolve(engine or "auto", gpu is not None))

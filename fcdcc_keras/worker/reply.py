@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fcdcc_keras.text import text_of
 from fcdcc_keras.worker.zeros import with_zeros
 
 LOST_SHARE = "the worker has lost its kernel share"
@@ -186,14 +187,6 @@ class Reply:
         length = int.from_bytes(view[:_LENGTH], "little")
         text = bytes(view[_LENGTH : _LENGTH + length])
         return cls.from_wire(text, nbytes, lambda: view[_start(length) :])
-
-
-def text_of(error: BaseException) -> str:
-    """Returns what an exception says, even where it cannot say it."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # it may be anything
-        return type(error).__name__
 
 
 def _start(length: int) -> int:

@@ -10,6 +10,8 @@ import platform
 import signal
 import socket
 import zlib
+from functools import partial
+from pkgutil import resolve_name
 from types import SimpleNamespace
 
 import distributed
@@ -95,17 +97,16 @@ def test_a_client_of_distributed_has_a_scheduler_until_it_is_closed(dask):
         dask_internals.scheduler_of(client)
 
 
+def _where(dask_worker):
+    return dask_worker.address.encode()
+
+
 def test_requests_of_distributed_run_functions_and_answer_bytes(ask, worker):
-    def fails():
-        raise ValueError("as it must")
-
-    def where(dask_worker):
-        return dask_worker.address.encode()
-
-    address = worker.address
-    assert ask(lambda requests: requests.run(where, address)) == address
-    assert "as it must" in ask(lambda requests: requests.run(fails, address))
-    assert ask(lambda requests: requests.run(lambda: b"here")) == "here"
+    address, missing = worker.address, partial(resolve_name, "no_such_module:x")
+    assert ask(lambda requests: requests.run(_where, address)) == address
+    said = ask(lambda requests: requests.run(missing, address))
+    assert said.startswith("ModuleNotFoundError(")  # as `execution.probe` reads it
+    assert ask(lambda requests: requests.run(partial(bytes, b"here"))) == "here"
 
 
 def test_results_of_distributed_come_in_frames_by_key(ask, dask):
@@ -289,6 +290,10 @@ def test_processes_of_distributed_say_why_they_close(dask, cluster):
     assert dask.sync(close, drop) in dask_internals.CUT_OFF
     assert dask.sync(close, retire) == "retired", "distributed: `closing_gracefully`"
     assert dask.sync(nannys) == "worker-heartbeat-missing"
+
+
+def test_a_worker_of_distributed_says_when_its_time_is_over(worker):
+    assert dask_worker_internals.lifetime_of(worker) == (None, False)
 
 
 @pytest.mark.parametrize("reason", sorted(dask_internals.CUT_OFF))

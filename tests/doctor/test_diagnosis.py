@@ -76,13 +76,17 @@ def test_of_a_cluster_that_is_well_nothing_is_said():
         ),
         (
             {"software": runs(python="3.12.1"), "speed": None},
-            *("python", True, "Python 3.12.1, this client 3.11.7", "Python 3.11 "),
+            *("python", False, "Python 3.12.1, this client 3.11.7", "Python 3.11 "),
         ),
         (
             {"software": runs(distributed="2025.1.0")},
             *("dask version", False, "distributed 2025.1.0", "'distributed==2026.8.0'"),
         ),
         ({"software": None}, "silent", True, "does not say", "restart"),
+        (
+            {"software": runs(engines={}), "speed": None},
+            *("silent", True, "has not run what it was sent", "log"),
+        ),
         (
             {"software": runs(engines={"light": None, "tensorflow": None})},
             *("no engine", True, "nothing to compute with", "fcdcc-keras[worker]"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import pickle
 import re
 import socket
 import subprocess
@@ -15,7 +16,9 @@ from distributed import Client, LocalCluster
 from tornado.ioloop import IOLoop
 
 import fcdcc_keras as fk
+from fcdcc_keras.dask_internals import named
 from fcdcc_keras.execution.cluster import patience, probe
+from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.worker import process as worker_process
 
 
@@ -157,6 +160,22 @@ def test_worker_of_another_version(client, model, monkeypatch):
     monkeypatch.setattr(probe, "__version__", "9.9.9")
     with pytest.raises(fk.ClusterError, match=r"fcdcc_keras 9\.9\.9.*scheduler: \d"):
         fk.distribute(model, client)
+
+
+def test_functions_are_sent_by_their_names(client, model, monkeypatch):
+    """What one Python has compiled ends the process of another that runs it."""
+    sent, ask = [], PlainRequests.ask_scheduler
+
+    async def asking(requests, op, **message):
+        sent.append(pickle.dumps(message))
+        return await ask(requests, op, **message)
+
+    monkeypatch.setattr(PlainRequests, "ask_scheduler", asking)
+    fk.close(fk.distribute(model, client))
+    assert sum(b"resolve_name" in one for one in sent) == len(client.nthreads()) + 1
+    assert not [one for one in sent if b"cloudpickle" in one]
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        named(lambda: b"")
 
 
 def test_workers_without_the_package_and_without_an_engine(

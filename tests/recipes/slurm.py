@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.scheduler import free_port
 from tests.waiting import until
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 
 
 def missing():

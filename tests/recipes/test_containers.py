@@ -91,7 +91,7 @@ def test_a_wrong_address_is_named(podman, address, wrong):
 
 def test_a_worker_of_another_version_is_named(podman, address, judged):
     file = podman.folder / "version.py"
-    file.write_text('__version__ = "0.0.1"\n')
+    file.write_text('__version__, AS_BYTES = "0.0.1", b"0.0.1"\n')
     where = podman(
         *("exec", "fcdcc_worker_1", "python3", "-c"),
         "import fcdcc_keras.version as v; print(v.__file__)",

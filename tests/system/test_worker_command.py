@@ -18,6 +18,7 @@ from benchmarks.scheduler import free_port
 from fcdcc_keras.dispatch import crew
 from fcdcc_keras.dispatch import round as round_rules
 from fcdcc_keras.worker import main as worker_main
+from fcdcc_keras.worker.reach import wait_for_scheduler
 from tests.waiting import until
 
 
@@ -127,9 +128,12 @@ def test_a_worker_is_reached_by_another_address_than_its_own(start, address):
     port = free_port("127.0.0.2")
     contact = f"tcp://127.0.0.2:{port}"
     options = "--listen-address", f"tcp://0.0.0.0:{port}", "--contact-address", contact
-    worker(start, address, *options)
+    worker(start, address, "--name", "kitchen", *options)
     with Client(address, timeout=30, set_as_default=False) as client:
         assert joined(client) == [contact]
+        # By that another is told of it, who wants the same name.
+        with pytest.raises(fk.ClusterError, match=f"'kitchen', which {contact} "):
+            wait_for_scheduler(address, client.security, 0, str, ["kitchen"])
 
 
 def _keys(dask_scheduler):

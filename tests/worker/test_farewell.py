@@ -7,13 +7,16 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from distributed import Client, LocalCluster, Worker
 
 from fcdcc_keras.worker import farewell
 from fcdcc_keras.worker.farewell import (
     LEAVING,
+    LIFETIME,
     NEWS,
     Farewell,
     close_at_sigterm,
+    close_in_time,
     wait_for_farewell,
 )
 from fcdcc_keras.worker.process import IN_GRACE
@@ -148,3 +151,63 @@ def test_a_nanny_waits_for_its_workers_farewell(monkeypatch):
     # Dask gives the worker four fifths of that; half of it is for the farewell.
     assert [how["timeout"] * 0.4 >= 20 for how in nanny.closed] == [True, True]
     assert nanny.closed[1]["timeout"] == 99
+
+
+@pytest.mark.parametrize(
+    ("keys", "restart", "closed"),
+    [
+        (["fcdcc:kernel:layer-1"], False, [{"nanny": True, "timeout": 0.1}]),
+        ([], True, [{"nanny": False, "timeout": 0.1}]),
+        (["fcdcc:kernel:layer-1", "another's"], False, []),  # Dask moves that
+    ],
+)
+def test_a_worker_leaves_before_its_time_is_over(monkeypatch, keys, restart, closed):
+    monkeypatch.setenv(IN_GRACE, "0.1")
+    worker = Leaver()
+    worker.lifetime, worker.lifetime_restart = 0.3, restart
+    worker.state.tasks = dict.fromkeys(keys)
+
+    async def live():
+        close_in_time(worker)
+        await asyncio.sleep(worker.lifetime)
+
+    asyncio.run(live())
+    assert worker.closed == [{**how, "reason": LIFETIME} for how in closed]
+
+
+def test_kernels_are_not_copied_when_a_workers_time_is_over():
+    options = {"nthreads": 1, "dashboard": False, "host": "127.0.0.1"}
+    with (
+        LocalCluster(
+            n_workers=0,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+
+        async def end(key, how):
+            first, other = [
+                await Worker(cluster.scheduler_address, **options) for _ in range(2)
+            ]
+            held = await client.scatter({key: b"kernel"}, workers=[first.address])
+            assert key in first.data
+            await how(first)
+            await first.finished()
+            copied = key in other.data
+            del held
+            await other.close()
+            return copied
+
+        async def by_us(worker):
+            worker.lifetime = 0.1
+            close_in_time(worker)
+
+        async def by_dask(worker):
+            close_in_time(worker)  # which has no time set
+            await worker.close_gracefully()
+
+        assert not client.sync(end, "fcdcc:kernel:layer-1", by_us)
+        assert client.sync(end, "fcdcc:kernel:layer-2", by_dask)

@@ -12,6 +12,7 @@ from fcdcc_keras.dask_internals import workers_of
 from fcdcc_keras.dispatch.crew import LOOK_EVERY, PING_TIMEOUT, Crew
 from fcdcc_keras.execution.cluster.news import ignore, listen
 from fcdcc_keras.execution.cluster.probe import prepare
+from fcdcc_keras.text import said_by
 from fcdcc_keras.wire.transport import Transport
 from fcdcc_keras.worker.farewell import LEAVING
 
@@ -137,7 +138,7 @@ class Members:
             prepared = await prepare(self._client, [address])
             wrong = prepared.lacking.get(address)
         except Exception as error:  # whatever it was, the worker cannot be used
-            wrong = str(error)
+            wrong = said_by(error)
         now = time.monotonic()
         if wrong is None:
             process = prepared.processes[address]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +18,13 @@ from fcdcc_keras.execution.cluster.memory import Memory
 from fcdcc_keras.execution.cluster.patience import while_scheduler_answers
 from fcdcc_keras.partition import ConvGeometry
 from fcdcc_keras.partition.program import convolution_text
-from fcdcc_keras.version import __version__
+from fcdcc_keras.text import text_of
+from fcdcc_keras.version import VERSION, __version__
 from fcdcc_keras.wire.requests import LEFT, PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
 from fcdcc_keras.wire.transport import Subtask
 from fcdcc_keras.worker.handler import READY, install
+from fcdcc_keras.worker.installed import said_of_engines
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.weights import Weights
 
@@ -95,12 +99,11 @@ async def _prepare(client: Client, addresses: Sequence[str]) -> Readiness:
 async def _check_software(
     memory: Memory, requests: PlainRequests, addresses: Sequence[str]
 ) -> None:
-    probe = _make_probe(True)
     own, others = await asyncio.gather(
-        _text(asyncio.wait_for(requests.run(_make_probe(False)), PROBE_TIMEOUT)),
+        _text(asyncio.wait_for(_version(requests), PROBE_TIMEOUT)),
         _answers(
             memory,
-            {address: requests.run(probe, address) for address in addresses},
+            {address: _software(requests, address) for address in addresses},
             PROBE_TIMEOUT,
         ),
     )
@@ -177,26 +180,24 @@ async def _text(asking: Awaitable[str]) -> str:
     try:
         return await asking
     except Exception as error:  # whatever went wrong there is what they said
-        return f"{type(error).__name__}: {error}"
+        return text_of(error)
 
 
 def _listed(wrong: Mapping[str, str]) -> str:
     return "; ".join(f"{where}: {said}" for where, said in wrong.items())
 
 
-def _make_probe(needs_engine: bool) -> Callable[[], bytes]:
-    # A function made inside a function travels by value: it runs even where the
-    # package is missing, and can say so.
-    def probe() -> bytes:
-        from importlib.util import find_spec
+async def _software(requests: PlainRequests, address: str) -> str:
+    """Returns a worker's version of the package, or what it lacks besides."""
+    version = await _version(requests, address)
+    if version != __version__:
+        return version
+    return await requests.run(said_of_engines, address) or version
 
-        if find_spec("fcdcc_keras") is None:
-            return b"fcdcc_keras is not installed"
-        engines = "ai_edge_litert", "tensorflow"
-        if needs_engine and not any(map(find_spec, engines)):
-            return b"neither LiteRT nor TensorFlow is installed"
-        from fcdcc_keras.version import __version__ as version
 
-        return version.encode()
-
-    return probe
+async def _version(requests: PlainRequests, address: str | None = None) -> str:
+    """Returns the version that a worker has, or the scheduler, or why it has none."""
+    # Of the standard library: it runs even where the package is missing.
+    said = await requests.run(partial(resolve_name, VERSION), address)
+    missing = said.startswith("ModuleNotFoundError")
+    return "fcdcc_keras is not installed" if missing else said

@@ -50,6 +50,7 @@ from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.execution.cluster.members import Members
 from fcdcc_keras.execution.executors.shares import Key, Shares, key_of
+from fcdcc_keras.text import text_of
 from fcdcc_keras.wire.transport import Subtask, Transport
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 
@@ -329,7 +330,7 @@ class Call:
                 logger.exception("%s: after its end", self.job.name)
             else:
                 self._error = error
-                self.abandon(f"{type(error).__name__}: {error}")
+                self.abandon(text_of(error))
 
     def _key(self, slot: int, worker: str) -> Key:
         return key_of(self.job.placement_of(slot), slot, worker)

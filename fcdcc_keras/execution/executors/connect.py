@@ -25,6 +25,7 @@ from fcdcc_keras.execution.cluster.patience import (
 from fcdcc_keras.execution.cluster.probe import prepare
 from fcdcc_keras.execution.executors.base import Executor
 from fcdcc_keras.execution.executors.dask import DaskExecutor
+from fcdcc_keras.text import text_of
 from fcdcc_keras.wire.direct import DirectTransport
 from fcdcc_keras.wire.message_logs import keep_no_messages
 from fcdcc_keras.wire.tasks import TaskTransport
@@ -168,7 +169,7 @@ def _client(
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise ClusterError(
                 f"A scheduler must answer within {within:g} s. Received: "
-                f"cluster={cluster!r}, {type(error).__name__}: {error}. Start one "
+                f"cluster={cluster!r}, {text_of(error)}. Start one "
                 "with `dask scheduler`, or check the address and the firewall."
             ) from error
         except TypeError as error:  # of Dask, where there is no certificate for tls://

@@ -11,6 +11,7 @@ import keras
 from fcdcc_keras.rewriting.copying.remake import at_home, remake_object
 from fcdcc_keras.rewriting.copying.stand_ins import compile_configuration
 from fcdcc_keras.rewriting.keras_internals import compile_arguments
+from fcdcc_keras.text import text_of
 
 _STATEFUL = (keras.optimizers.Optimizer, keras.metrics.Metric)
 _OWN = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -26,7 +27,7 @@ def compile_like(copy: keras.Model, model: keras.Model) -> None:
     try:
         why = _compile_like(copy, model) or _copy_optimizer(copy, model)
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        why = text_of(error)
     if why:
         copy.compiled = False
         warn(

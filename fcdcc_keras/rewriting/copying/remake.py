@@ -20,6 +20,7 @@ from fcdcc_keras.rewriting.keras_internals import (
     trusting,
 )
 from fcdcc_keras.rewriting.walk import walk
+from fcdcc_keras.text import text_of
 
 _BASES = (
     keras.Operation,
@@ -52,7 +53,7 @@ def remake(layer: Any) -> Any:
         raise PlanError(
             "Every layer of a model must be able to be made again from its "
             f"`get_config`. Received: {layer.name!r} of {kind}, which says "
-            f"{type(error).__name__}: {error}. Give its class a `get_config` with all "
+            f"{text_of(error)}. Give its class a `get_config` with all "
             "arguments of its `__init__`."
         ) from error
     made.name = layer.name
@@ -78,8 +79,8 @@ def obstacle(layer: Any) -> str:
     try:
         (config, *_), _ = configurations(layer)
     except Exception as error:
-        text = str(error).strip().partition("\n")[0]
-        return f"{kind.__name__}.get_config raises {type(error).__name__}: {text}"
+        text = text_of(error).partition("\n")[0]
+        return f"{kind.__name__}.get_config raises {text}"
     missing = _left_out(kind, config)
     if missing and not _presets(layer, kind):
         return f"{kind.__name__}.get_config leaves out {', '.join(missing)}"

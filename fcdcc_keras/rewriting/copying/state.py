@@ -17,6 +17,7 @@ from fcdcc_keras.errors import PlanError
 from fcdcc_keras.layers import coded_class
 from fcdcc_keras.rewriting.copying.remake import name_alike, pairs
 from fcdcc_keras.rewriting.keras_internals import layers_inside
+from fcdcc_keras.text import text_of
 
 Pair = tuple[Any, Any]
 
@@ -44,7 +45,7 @@ def copy_state(made_again: Iterable[Pair], graphs: Iterable[Pair]) -> None:
             raise PlanError(
                 "A layer must take the state of another one of its class and "
                 f"configuration. Received: {original.name!r} of {type(original)}, "
-                f"which says {type(error).__name__}: {error}. See to its "
+                f"which says {text_of(error)}. See to its "
                 "`build_from_config`, `load_own_variables` and `load_assets`."
             ) from error
     for original, made in made_again:
