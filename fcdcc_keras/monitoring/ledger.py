@@ -6,7 +6,7 @@ import threading
 
 from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.monitoring.messages import Told
-from fcdcc_keras.monitoring.tally import Totals
+from fcdcc_keras.monitoring.totals import Totals
 
 _MOST_SUBTASKS = 5000
 """Of which is remembered what became of them."""

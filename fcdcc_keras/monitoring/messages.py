@@ -9,7 +9,7 @@ from typing import Any
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.monitoring.tally import Totals
+from fcdcc_keras.monitoring.totals import Totals
 
 HANDLER = "fcdcc_figures"
 """Name of the scheduler's handler that takes them."""

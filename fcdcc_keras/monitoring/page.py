@@ -11,7 +11,6 @@ from typing import Any
 from fcdcc_keras.markup import Table, as_html, keys_html
 from fcdcc_keras.monitoring.fates import FATES, PHASES
 from fcdcc_keras.monitoring.ledger import Ledger
-from fcdcc_keras.monitoring.tally import Totals
 from fcdcc_keras.monitoring.timeline import (
     Bar,
     Span,
@@ -20,6 +19,7 @@ from fcdcc_keras.monitoring.timeline import (
     phase_lanes,
     timeline,
 )
+from fcdcc_keras.monitoring.totals import Totals
 from fcdcc_keras.text import bytes_text, milliseconds
 
 _EVERY = 500

@@ -23,7 +23,7 @@ from fcdcc_keras.execution.records import LayerRecord
 from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.messages import HANDLER, Told
 from fcdcc_keras.monitoring.process import MODELS
-from fcdcc_keras.monitoring.tally import CallTally
+from fcdcc_keras.monitoring.totals import CallTally
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.timeline import timeline
 from tests.monitoring.records import layer, records, share
-from tests.monitoring.test_tally import tallied
+from tests.monitoring.test_totals import tallied
 
 pytest.importorskip("bokeh")
 

@@ -17,7 +17,7 @@ from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.split import STAGES, split
 from tests.monitoring.records import layer, share
-from tests.monitoring.test_tally import tallied
+from tests.monitoring.test_totals import tallied
 
 pytest.importorskip("prometheus_client")
 

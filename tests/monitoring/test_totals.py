@@ -11,7 +11,7 @@ from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.process import Sums
-from fcdcc_keras.monitoring.tally import CallTally, LayerTotals, Totals, WorkerTotals
+from fcdcc_keras.monitoring.totals import CallTally, LayerTotals, Totals, WorkerTotals
 from tests.monitoring.records import FATES, layer, owing, records, share
 
 
