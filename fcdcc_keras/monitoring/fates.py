@@ -6,7 +6,7 @@ from typing import Literal
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord, UnderWay
-from fcdcc_keras.palette import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, YELLOW
+from fcdcc_keras.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, YELLOW
 
 Fate = Literal["used", "redistributed", "redundant", "late", "failed", "running"]
 
@@ -16,7 +16,7 @@ FATES: dict[Fate, tuple[str, str]] = {
     "redundant": (YELLOW, "others' answers did; its own came soon after"),
     "late": (ORANGE, "others' answers did; its own came long after, or has not come"),
     "failed": (RED, "there was no answer, or a wrong one"),
-    "running": (GREY, "what becomes of it is not known yet"),
+    "running": (BLACK, "what becomes of it is not known yet"),
 }
 """Colour and meaning of each."""
 PHASES = {"encode": BLUE, "collect": "#CCCCCC", "decode": SKY, "convolve": GREY}
