@@ -16,13 +16,13 @@ import dask
 from distributed import Nanny, Worker
 
 from fcdcc_keras.worker.allocator import keep_large_arrays
+from fcdcc_keras.worker.counters import COUNTERS
 from fcdcc_keras.worker.farewell import (
     close_at_sigterm,
     close_in_time,
     wait_for_farewell,
 )
 from fcdcc_keras.worker.process import CONFIGURED, ENVIRONMENT
-from fcdcc_keras.worker.tally import TALLY
 
 
 def dask_setup(server: Any) -> None:
@@ -36,7 +36,7 @@ def dask_setup(server: Any) -> None:
     if isinstance(server, Worker):
         close_at_sigterm(server)
         close_in_time(server)
-        TALLY.show()
+        COUNTERS.show()
     elif isinstance(server, Nanny):
         wait_for_farewell(server)
     else:

@@ -39,8 +39,18 @@ class IdleLayer:
         workers: int,
         size: tuple[int, int, int] = SMALL,
         transport: TransportChoice = "direct",
+        *,
+        monitored: bool = True,
     ) -> None:
-        """Places the layer on the first n workers of a cluster."""
+        """Places the layer on the first n workers of a cluster.
+
+        Args:
+            client: Of the cluster.
+            workers: n.
+            size: Of the layer.
+            transport: How it reaches them.
+            monitored: Whether what becomes of it is counted, and told the scheduler.
+        """
         import keras
 
         import fcdcc_keras as fk
@@ -63,6 +73,10 @@ class IdleLayer:
             transport=transport,
             fallback="raise",
         )
+        if not monitored:
+            session = self._coded.layers[1].session
+            session.notes.listeners.clear()
+            session.executor.on_begin = lambda: None
         rng = np.random.default_rng(0)
         self._input = rng.normal(size=(1, *inputs.shape[1:])).astype("float32")
         self._stack = ExitStack()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 WORKERS = 8
 _WARM_UP = 10
+_CALLS = 200
+"""In a round, where each alone says little."""
 _OVER_RPC = 1.5
 """Largest ratio to empty rpc calls that is allowed."""
 
@@ -102,6 +106,39 @@ def tasks_over_submit(run: Run) -> Outcome:
     estimate = ratio(samples["layer"], samples["submit"])
     parts = _parts(samples, layer, rounds)
     return Outcome(estimate, rounds, layer.client_convolutions, parts)
+
+
+def monitoring_over_off(run: Run) -> Outcome:
+    """Measures ``monitoring_over_off``.
+
+    Of many calls each time, for messages are sent twice a second.
+    """
+    rounds = run.rounds(31)
+    client = run.loopback(WORKERS)
+    with (
+        IdleLayer(client, WORKERS, SMALL) as counted,
+        IdleLayer(client, WORKERS, SMALL, monitored=False) as silent,
+    ):
+        layers = {"counted": counted, "silent": silent}
+        busy: dict[str, list[float]] = {name: [] for name in layers}
+
+        def call(name: str) -> None:
+            began = time.process_time()
+            for _ in range(_CALLS):
+                layers[name].whole()
+            busy[name].append(time.process_time() - began)
+
+        turns = {name: partial(call, name) for name in layers}
+        samples = interleave(turns, rounds, step=run.step)
+    busy = {name: seconds[-rounds:] for name, seconds in busy.items()}  # but warming up
+    parts = {"processor": ratio(busy["counted"], busy["silent"]).to_json()}
+    for what, taken in {"ms": samples, "processor_ms": busy}.items():
+        for name, seconds in taken.items():
+            a_call = median(seconds).scaled(1e3 / _CALLS)
+            parts[f"{name}_{what}"] = a_call.to_json()
+    value = ratio(samples["counted"], samples["silent"])
+    local = counted.client_convolutions + silent.client_convolutions
+    return Outcome(value, rounds, local, parts)
 
 
 def _beyond(samples: Mapping[str, Sequence[float]]) -> list[float]:

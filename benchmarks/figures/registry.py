@@ -108,6 +108,15 @@ FIGURES: tuple[Entry, ...] = (
     ),
     Entry(
         Goal(
+            "monitoring_over_off",
+            "calls of a layer, 8 workers, 4 kB each way: counted and told, over not",
+            "ratio",
+            limit=1.01,
+        ),
+        "layer_cost:monitoring_over_off",
+    ),
+    Entry(
+        Goal(
             "weights_check_ms_per_pass",
             "comparing VGG16's kernels with those that the workers hold, once a pass",
             "ms",

@@ -52,6 +52,18 @@ class LayerRecord:
     """Whether the plan has the client compute it."""
 
 
+@dataclass(frozen=True)
+class UnderWay:
+    """A micro-batch that workers are at, as it was at a moment. Times in seconds."""
+
+    layer: str
+    """As ``LayerRecord`` has it."""
+    at: float
+    """The moment, since the epoch."""
+    subtasks: tuple[SubtaskRecord, ...]
+    """Those that were sent; "late" are all that have not been answered."""
+
+
 next_call = count().__next__
 """Returns the number of the next call of a layer, or of layers."""
 

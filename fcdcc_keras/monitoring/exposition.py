@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fcdcc_keras.monitoring.tally import Totals
+from fcdcc_keras.monitoring.totals import Totals
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
-from fcdcc_keras.execution.records import LayerRecord
-from fcdcc_keras.palette import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, YELLOW
+from fcdcc_keras.execution.records import LayerRecord, UnderWay
+from fcdcc_keras.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, YELLOW
 
-Fate = Literal["used", "redistributed", "redundant", "late", "failed"]
+Fate = Literal["used", "redistributed", "redundant", "late", "failed", "running"]
 
 FATES: dict[Fate, tuple[str, str]] = {
     "used": (GREEN, "its answer was needed"),
@@ -16,6 +16,7 @@ FATES: dict[Fate, tuple[str, str]] = {
     "redundant": (YELLOW, "others' answers did; its own came soon after"),
     "late": (ORANGE, "others' answers did; its own came long after, or has not come"),
     "failed": (RED, "there was no answer, or a wrong one"),
+    "running": (BLACK, "what becomes of it is not known yet"),
 }
 """Colour and meaning of each."""
 PHASES = {"encode": BLUE, "collect": "#CCCCCC", "decode": SKY, "convolve": GREY}
@@ -24,11 +25,18 @@ _SOON = 2.0
 """Times as long as the slowest answer needed that one takes which came soon after."""
 
 
-def fates(record: LayerRecord) -> list[Fate]:
+def fates(record: LayerRecord | UnderWay) -> list[Fate]:
     """Returns what became of each subtask of a micro-batch, in their order."""
     took = [_took(task) for task in record.subtasks if task.outcome == "used"]
     soon = _SOON * max((t for t in took if t is not None), default=0.0)
-    return [_fate(task, soon) for task in record.subtasks]
+    return [
+        "running" if isinstance(record, UnderWay) and _owed(task) else _fate(task, soon)
+        for task in record.subtasks
+    ]
+
+
+def _owed(task: SubtaskRecord) -> bool:
+    return task.outcome == "late" and task.received is None
 
 
 def _fate(task: SubtaskRecord, soon: float) -> Fate:

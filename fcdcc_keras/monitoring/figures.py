@@ -9,7 +9,7 @@ from distributed import SchedulerPlugin
 
 from fcdcc_keras.dask_worker_internals import add_handler
 from fcdcc_keras.monitoring.ledger import Ledger
-from fcdcc_keras.monitoring.messages import HANDLER, Told
+from fcdcc_keras.monitoring.messages import HANDLER, Told, Wanted
 from fcdcc_keras.monitoring.process import SCHEDULERS
 
 
@@ -45,14 +45,17 @@ class Figures(SchedulerPlugin):
         """Takes note that the scheduler ends."""
         SCHEDULERS.end(self.ledger.totals)
 
-    def take(self, text: str) -> bool:
+    def take(self, text: str) -> Wanted:
         """Takes a message.
 
         Returns:
-            Whether there is anything that shows what it tells.
+            What the client is to tell from now on.
         """
         self.ledger.take(Told.from_text(text))
-        return any(map(find_spec, ("prometheus_client", "bokeh")))
+        if self.ledger.watched:
+            return "events"
+        shown = any(map(find_spec, ("prometheus_client", "bokeh")))
+        return "sums" if shown else "nothing"
 
     def remove_client(self, scheduler: Any, client: str) -> None:
         """Takes note that a client has left."""

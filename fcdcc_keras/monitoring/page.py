@@ -11,7 +11,6 @@ from typing import Any
 from fcdcc_keras.markup import Table, as_html, keys_html
 from fcdcc_keras.monitoring.fates import FATES, PHASES
 from fcdcc_keras.monitoring.ledger import Ledger
-from fcdcc_keras.monitoring.tally import Totals
 from fcdcc_keras.monitoring.timeline import (
     Bar,
     Span,
@@ -20,6 +19,7 @@ from fcdcc_keras.monitoring.timeline import (
     phase_lanes,
     timeline,
 )
+from fcdcc_keras.monitoring.totals import Totals
 from fcdcc_keras.text import bytes_text, milliseconds
 
 _EVERY = 500
@@ -66,10 +66,11 @@ class _View:
 
     def update(self) -> None:
         """Shows what has happened since the last time, if anything has."""
+        self._ledger.look()
         if self._seen == self._ledger.changes:
             return
         self._seen = self._ledger.changes
-        line = timeline(self._ledger.records)
+        line = timeline(self._ledger.records, self._ledger.under_way)
         names = names_of(line.shares)
         self.plot.y_range.factors = [*reversed(names.values()), _CLIENT]
         self.plot.height = 90 + 28 * (len(names) + 1)
@@ -113,7 +114,8 @@ def _rows(
             took = _took(bar.span)
             shown = FATES[bar.fate][0], plain(bar.layer), bar.fate, took, plain(more)
             box = _box(line.origin, bar.span, name, place)
-            yield "pale" if bar.answered else "dashed", (*box, *shown)
+            pale = bar.answered or bar.fate == "running"
+            yield "pale" if pale else "dashed", (*box, *shown)
             if bar.convolution is not None:
                 box = _box(line.origin, bar.convolution, name, place)
                 yield "full", (*box, *shown)

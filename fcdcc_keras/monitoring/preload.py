@@ -12,7 +12,7 @@ from typing import Any
 from distributed import Scheduler, Worker
 
 from fcdcc_keras.monitoring.figures import show
-from fcdcc_keras.worker.tally import TALLY
+from fcdcc_keras.worker.counters import COUNTERS
 
 
 def dask_setup(server: Any) -> None:
@@ -24,4 +24,4 @@ def dask_setup(server: Any) -> None:
     if isinstance(server, Scheduler):
         show(server)
     elif isinstance(server, Worker):
-        TALLY.show()
+        COUNTERS.show()

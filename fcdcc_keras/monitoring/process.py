@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from fcdcc_keras.monitoring.tally import Totals
+from fcdcc_keras.monitoring.totals import Totals
 
 Source = Callable[[], Totals]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fcdcc_keras.dispatch.collector import Outcome, SubtaskRecord
-from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.execution.records import LayerRecord, UnderWay
 from fcdcc_keras.monitoring.fates import Fate, fates
 
 Stage = Literal["encode", "collect", "decode", "convolve"]
@@ -34,12 +34,14 @@ class Bar:
     """Index of the share, from 0 to n − 1."""
     address: str
     layer: str
-    call: int
+    call: int | None
+    """None: it is under way."""
     outcome: Outcome
     fate: Fate
     """What became of it, for people."""
     span: Span
-    """From sending to the answer; without an answer, to when the layer was settled."""
+    """From sending to the answer; without an answer, to when the layer was settled, or
+    to what is known."""
     convolution: Span | None
     """When the worker computed; None: it is not known."""
     answered: bool
@@ -58,7 +60,8 @@ class Phase:
     """What the client did for one micro-batch of one layer."""
 
     layer: str
-    call: int
+    call: int | None
+    """None: it is under way."""
     record: int
     """Number of the micro-batch in the timeline: its phases follow each other."""
     stage: Stage
@@ -79,7 +82,9 @@ class Timeline:
     """When it began, in seconds since the epoch."""
 
 
-def timeline(records: Sequence[LayerRecord]) -> Timeline:
+def timeline(
+    records: Sequence[LayerRecord], under_way: Sequence[UnderWay] = ()
+) -> Timeline:
     """Returns records on a common time axis.
 
     A worker's clock may differ from the client's: where what it says of its
@@ -88,17 +93,33 @@ def timeline(records: Sequence[LayerRecord]) -> Timeline:
 
     Args:
         records: What ``fk.trace`` holds, in any order.
+        under_way: What goes on yet.
     """
     records = sorted(records, key=lambda record: record.started)
-    origin = records[0].started if records else 0.0
+    begins = [each.started for each in records] + list(map(_began, under_way))
+    origin = min(begins, default=0.0)
     bars, phases, first_share = [], [], dict[str, int]()
-    for number, record in enumerate(records):
-        begin = record.started - origin
-        phases += _phases(record, number, begin)
+    whole: list[LayerRecord | UnderWay] = [*records, *under_way]
+    for number, record in enumerate(whole):
+        begin = begins[number] - origin
+        call: int | None = None
+        if isinstance(record, UnderWay):
+            settled = max(begin, record.at - origin)
+            collecting = Span(begin, settled)
+            phases.append(Phase(record.layer, call, number, "collect", collecting))
+        else:
+            call, settled = record.call, begin + record.encode + record.collect
+            phases += _phases(record, number, begin)
         for task, fate in zip(record.subtasks, fates(record), strict=True):
             first_share.setdefault(task.address, task.worker)
-            if task.outcome != "skipped":
-                bars.append(_bar(record, task, fate, begin, origin))
+            if task.outcome == "skipped":
+                continue
+            if isinstance(record, LayerRecord) and record.transport == "in process":
+                # Times since the layer began, none real.
+                span, since = _virtual_span(task, begin), -begin
+            else:
+                span, since = _span(task, begin, settled, origin), origin
+            bars.append(_bar(record.layer, call, task, fate, span, since))
     shares = dict(sorted(first_share.items(), key=lambda item: item[1]))
     return Timeline(tuple(bars), tuple(phases), shares, origin)
 
@@ -119,32 +140,43 @@ def _phases(record: LayerRecord, number: int, begin: float) -> list[Phase]:
     return phases
 
 
-def _bar(
-    record: LayerRecord, task: SubtaskRecord, fate: Fate, begin: float, origin: float
-) -> Bar:
-    settled = begin + record.encode + record.collect
-    answered = task.received is not None and task.outcome != "failed"
+def _began(record: UnderWay) -> float:
+    sent = (task.sent for task in record.subtasks if task.sent is not None)
+    return min(sent, default=record.at)
+
+
+def _span(task: SubtaskRecord, begin: float, settled: float, origin: float) -> Span:
+    sent = begin if task.sent is None else task.sent - origin
+    end = settled if task.received is None else task.received - origin
+    return Span(sent, max(sent, end))
+
+
+def _virtual_span(task: SubtaskRecord, begin: float) -> Span:
     busy = (task.finished or 0.0) - (task.started or 0.0)
-    if record.transport == "in process":  # times since the layer began, none real
-        origin = -begin
-        span = Span(begin + (task.sent or 0.0), begin + (task.received or 0.0) + busy)
-    else:
-        sent = begin if task.sent is None else task.sent - origin
-        end = settled if task.received is None else task.received - origin
-        span = Span(sent, max(sent, end))
+    return Span(begin + (task.sent or 0.0), begin + (task.received or 0.0) + busy)
+
+
+def _bar(
+    layer: str,
+    call: int | None,
+    task: SubtaskRecord,
+    fate: Fate,
+    span: Span,
+    origin: float,
+) -> Bar:
     convolution = None
     if task.started is not None and task.finished is not None:
         convolution = _within(span, Span(task.started - origin, task.finished - origin))
     return Bar(
         worker=task.worker,
         address=task.address,
-        layer=record.layer,
-        call=record.call,
+        layer=layer,
+        call=call,
         outcome=task.outcome,
         fate=fate,
         span=span,
         convolution=convolution,
-        answered=answered,
+        answered=task.received is not None and task.outcome != "failed",
         bytes_sent=task.bytes_sent,
         bytes_received=task.bytes_received,
         detail=task.detail,

@@ -131,7 +131,9 @@ class Report:
         ]
         columns = ["from", "to", "layers", "computed by", "tiles"]
         columns += ["up", "down", "held by each"]
-        return Table("chains", columns, rows)
+        names = "from", "to", "computed by"
+        right = [column for column in columns if column not in names]
+        return Table("chains", columns, rows, right)
 
 
 def report(model: keras.Model) -> Report:

@@ -142,4 +142,4 @@ class Summary:
         title = "what became of each worker's shares"
         if self.fewest is not None:
             title += f"; at times {self.fewest} were left, fewer than needed"
-        return Table(title, columns, rows)
+        return Table(title, columns, rows, columns[2:])

@@ -87,7 +87,8 @@ def _keys(line: Timeline) -> str:
 def _bar(bar: Bar, top: float, height: float, scale: float) -> list[str]:
     colour = FATES[bar.fate][0]
     said = f"{bar.layer}: {bar.fate}, {milliseconds(bar.span.duration)} ms"
-    for more in (bar.engine, bar.detail):
+    tile = "" if bar.tile is None else f"tile {bar.tile}"
+    for more in (tile, bar.engine, bar.detail):
         said += f", {more}" if more else ""
     style = 'fill-opacity="0.3"' if bar.answered else 'fill-opacity="0"'
     if not bar.answered:

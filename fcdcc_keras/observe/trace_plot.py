@@ -144,7 +144,7 @@ class _Boxes:
 
 
 def _draw_client(axis: Any, boxes: _Boxes, phases: Sequence[Phase]) -> None:
-    begins: dict[int, tuple[float, str]] = {}
+    begins: dict[int | None, tuple[float, str]] = {}
     lane = phase_lanes(phases)
     height = 0.8 / (max(lane, default=0) + 1)
     for phase, n in zip(phases, lane, strict=True):

@@ -28,9 +28,9 @@ from fcdcc_keras.dask_worker_internals import (
 )
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
+from fcdcc_keras.worker.counters import COUNTERS
 from fcdcc_keras.worker.farewell import Farewell
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
-from fcdcc_keras.worker.tally import TALLY
 from fcdcc_keras.worker.weights import Weights, replied
 from fcdcc_keras.worker.zeros import with_zeros, without_zeros
 
@@ -77,7 +77,7 @@ def install(dask_worker: Any) -> bytes:
             Farewell(dask_worker, lambda: desk.under_way)
         except ClusterError as error:
             logger.warning("This worker does not say when it leaves: %s", error)
-    TALLY.show()
+    COUNTERS.show()
     return f"{READY}{process_of(dask_worker)}".encode()
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from fcdcc_keras.dask_worker_internals import threads_of_this_worker
 from fcdcc_keras.programs import Program, from_text
+from fcdcc_keras.worker.counters import COUNTERS
 from fcdcc_keras.worker.engines.base import Engine, Prepared, Recent
 from fcdcc_keras.worker.engines.choice import engine_for, own_engine
 from fcdcc_keras.worker.reply import Reply
-from fcdcc_keras.worker.tally import TALLY
 from fcdcc_keras.worker.tensors import aligned
 
 _PROGRAMS = 8
@@ -130,5 +130,5 @@ def replied(
     reply = Reply.of(work, memory)
     if reply.array is not None:
         reply = replace(reply, engine=weights.prepared(program)[0].name)
-    TALLY.note(reply, received)
+    COUNTERS.note(reply, received)
     return reply

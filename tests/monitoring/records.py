@@ -1,7 +1,7 @@
 """Scripted records: what became of subtasks is known."""
 
 from fcdcc_keras.dispatch.collector import SubtaskRecord
-from fcdcc_keras.execution.records import LayerRecord
+from fcdcc_keras.execution.records import LayerRecord, UnderWay
 
 
 def share(worker: int, outcome: str, *times: float | None, **more) -> SubtaskRecord:
@@ -34,6 +34,19 @@ def records() -> list[LayerRecord]:
         ),
         layer("conv", 2, collect=1.0, convolve=0.5, local="too few workers"),
     ]
+
+
+def going() -> UnderWay:
+    """One of which an answer has come, and two are missing."""
+    return UnderWay(
+        "conv",
+        1010.0,
+        (
+            share(0, "used", 1006.0, 1006.5, 1007.0, 1007.5),
+            share(1, "late", 1006.0, None, None, None, bytes_received=0),
+            share(2, "late", 1008.0, None, None, None, redistributed=True),
+        ),
+    )
 
 
 FATES = ["used", "redistributed", "redundant", "late", "late", "failed"]

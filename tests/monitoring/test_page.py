@@ -2,11 +2,12 @@
 
 import pytest
 
+from fcdcc_keras.monitoring import ledger as ledger_module
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.timeline import timeline
-from tests.monitoring.records import layer, records, share
-from tests.monitoring.test_tally import tallied
+from tests.monitoring.records import going, layer, records, share
+from tests.monitoring.test_totals import tallied
 
 pytest.importorskip("bokeh")
 
@@ -21,12 +22,14 @@ def shown():
     from bokeh.document import Document
     from bokeh.models import ColumnDataSource, Div, Plot
 
-    def show(*given):
+    def show(*given, under_way=()):
         ledger, doc = Ledger(), Document()
         document(doc, ledger)
-        ledger.take(Told("me", "m", tallied(given), list(enumerate(given))))
+        told = Told("me", "m", tallied(given), list(enumerate(given)), under_way)
+        ledger.take(told)
         (callback,) = doc.session_callbacks
         callback.callback()
+        assert ledger.watched
         rows = []
         for source in doc.select({"type": ColumnDataSource}):
             names = list(source.data)
@@ -57,6 +60,30 @@ def test_every_subtask_that_was_sent_is_drawn(shown) -> None:
     )
     assert used["left"] == pytest.approx(1001.25e3)
     assert used["right"] == pytest.approx(1002.25e3)
+
+
+def test_what_is_under_way_is_drawn_until_now(shown) -> None:
+    _, rows, _ = shown(*records()[:1], under_way=[going()])
+    running = [row for row in rows if row["became"] == "running"]
+    assert [row["left"] for row in running] == [1006e3, 1008e3]
+    assert {row["right"] for row in running} == {1010e3}
+    assert [row["top"][0] for row in running] == ["tcp://w1:1", "tcp://w2:1"]
+    (last,) = [r for r in rows if r["layer"] == "conv" and r["right"] == 1010e3][:1]
+    assert (last["top"][0], last["became"]) == ("client", "collect")
+    # What w3 owed since the layer before it owes until now.
+    (owed_yet,) = [r for r in rows if r["top"][0] == "tcp://w3:1"]
+    assert (owed_yet["became"], owed_yet["right"]) == ("late", 1010e3)
+
+
+def test_nobody_looks_at_a_page_that_is_closed(monkeypatch) -> None:
+    ledger = Ledger()
+    assert not ledger.watched
+    now = [50.0]
+    monkeypatch.setattr(ledger_module.time, "monotonic", lambda: now[0])
+    ledger.look()
+    assert ledger.watched
+    now[0] += 60
+    assert not ledger.watched
 
 
 def test_names_are_no_markup_and_no_formula(shown) -> None:

@@ -5,19 +5,24 @@ import re
 import urllib.error
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
 
 import fcdcc_keras as fk
+from fcdcc_keras.monitoring.fates import fates
 from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.split import STAGES, split
+from fcdcc_keras.planning import Plan
 from tests.monitoring.records import layer, share
-from tests.monitoring.test_tally import tallied
+from tests.monitoring.test_totals import tallied
+from tests.waiting import until
 
 pytest.importorskip("prometheus_client")
 
@@ -75,7 +80,7 @@ def assert_same(found: Counter, expected: Counter, role: str) -> None:
 @pytest.fixture(scope="module")
 def model():
     layers = [keras.layers.Conv2D(8, 3, name=f"served_{n}") for n in "ab"]
-    return keras.Sequential([keras.Input((12, 12, 3)), *layers])
+    return keras.Sequential([keras.Input((12, 12, 3), name="pixels"), *layers])
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +113,9 @@ def run(client, model):
 
 
 def wait_for_answers(trace) -> None:
-    import time
-
-    def owed():
-        tasks = [task for record in trace.records for task in record.subtasks]
-        return [t for t in tasks if t.outcome == "late" and t.received is None]
-
-    deadline = time.monotonic() + 60
-    while owed():
-        assert time.monotonic() < deadline, "a late answer has not come"
-        time.sleep(0.01)
+    tasks = [task for record in trace.records for task in record.subtasks]
+    late = [task for task in tasks if task.outcome == "late"]
+    until(lambda: all(task.received is not None for task in late))
 
 
 def test_the_scheduler_has_the_traces_figures(run) -> None:
@@ -149,6 +147,64 @@ def test_prometheus_finds_scheduler_and_workers(run) -> None:
     roles = Counter(target["labels"]["role"] for target in run.targets)
     assert roles == {"scheduler": 1, "worker": 4}
     assert run.targets[0]["targets"] == [run.address]
+
+
+def _hold(begin):
+    """Runs on a worker: has it wait with what it computes, or go on."""
+    import threading
+
+    from fcdcc_keras.worker import handler
+    from fcdcc_keras.worker.weights import Weights
+
+    if begin:
+        go, own = threading.Event(), Weights.run
+        Weights.held = go, own, handler.INLINE
+        handler.INLINE = 0  # on its loop it would not hear that it may go on
+
+        def run(*args):
+            go.wait(60)
+            return own(*args)
+
+        Weights.run = run
+    else:
+        go, Weights.run, handler.INLINE = Weights.held
+        go.set()
+
+
+@pytest.mark.parametrize("transport", ["direct", "tasks"])
+@pytest.mark.parametrize("tiles", [False, True])
+def test_subtasks_are_seen_while_they_are_under_way(
+    client, model, tiles, transport
+) -> None:
+    chain = StretchPlan("", "pixels", (12, 12), (ChainPlan("served_b", "workers"),))
+    how = {"plan": Plan(model.name, 4, 0, (), stretches=(chain,))} if tiles else {}
+    name = "served_a … served_b" if tiles else "served_a"
+    x = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("float32")
+
+    def seen():
+        ledger.look()
+        return ledger.under_way
+
+    options = {"stragglers": 0, "fallback": "raise", "transport": transport, **how}
+    with fk.closing(fk.distribute(model, client, **options)) as coded:
+        coded.predict_on_batch(x)
+        ledger = client.cluster.scheduler.plugins[Figures.name].ledger
+        client.run(_hold, True)
+        try:
+            predicting = ThreadPoolExecutor(1).submit(coded.predict_on_batch, x)
+            (going,) = until(seen)
+        finally:
+            client.run(_hold, False)
+        np.testing.assert_allclose(
+            predicting.result(60), model.predict_on_batch(x), atol=1e-5
+        )
+        assert going.layer == name
+        workers = set(client.scheduler_info(n_workers=-1)["workers"])
+        assert {task.address for task in going.subtasks} == workers
+        assert set(fates(going)) == {"running"}
+        until(lambda: not seen())
+    # Of tiles others may have been sent copies meanwhile.
+    assert "used" in fates(ledger.records[-1])
 
 
 class Loads(HTMLParser):

@@ -50,6 +50,7 @@ from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.execution.cluster.members import Members
 from fcdcc_keras.execution.executors.shares import Key, Shares, key_of
+from fcdcc_keras.execution.records import UnderWay
 from fcdcc_keras.text import text_of
 from fcdcc_keras.wire.transport import Subtask, Transport
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
@@ -160,6 +161,12 @@ class Call:
         """
         results, self._results = self._results, {}
         return results
+
+    def so_far(self) -> UnderWay:
+        """Returns what has become of it until now."""
+        records = self.collector.records
+        sent = tuple(record for record in records if record.outcome != "skipped")
+        return UnderWay(self.job.name, time.time(), sent)
 
     def close(self) -> None:
         """Ends the layer, as its model or client is closed."""

@@ -26,6 +26,7 @@ from fcdcc_keras.execution.cluster.patience import while_scheduler_answers
 from fcdcc_keras.execution.executors.base import Executor
 from fcdcc_keras.execution.executors.call import CLOSED, Call
 from fcdcc_keras.execution.executors.shares import Key, Shares, key_of
+from fcdcc_keras.execution.records import UnderWay
 from fcdcc_keras.partition.micro_batches import FAR, NEAR, Batching
 from fcdcc_keras.wire.tasks import TaskTransport
 from fcdcc_keras.wire.transport import Share, Transport, on_this_machine
@@ -71,6 +72,8 @@ class DaskExecutor(Executor):
         self._calls: set[Call] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.on_begin: Callable[[], None] = lambda: None
+        """Called on the client's loop as a layer or chain begins."""
 
     @property
     def closed(self) -> bool:
@@ -200,6 +203,10 @@ class DaskExecutor(Executor):
         if address in crew.spare():
             self.spawn(self.shares.fill_spare(address, lambda: address in crew.spare()))
 
+    def under_way(self) -> list[UnderWay]:
+        """Returns what has become of layers and chains so far; on the client's loop."""
+        return [call.so_far() for call in self._calls]
+
     def _results(self, call: Call) -> dict[tuple[int, str], np.ndarray]:
         """Runs a layer or chain to its end; returns its results by slot and worker."""
         if self.closed or not self._ran(call):
@@ -262,6 +269,7 @@ class DaskExecutor(Executor):
         inputs: Sequence[np.ndarray],
     ) -> None:
         self._calls.add(call)
+        self.on_begin()
         try:
             if self.closed:
                 call.close()

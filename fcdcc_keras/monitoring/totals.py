@@ -1,4 +1,8 @@
-"""Figures of what became of the calls of coded models, added up as they end."""
+"""Figures of what became of the calls of coded models, added up as they end.
+
+By the client, which alone knows; scheduler and client show them. What a worker counts
+itself is in ``worker.counters``.
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.ledger import Ledger
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.process import Sums
-from fcdcc_keras.monitoring.tally import CallTally, LayerTotals, Totals, WorkerTotals
-from tests.monitoring.records import FATES, layer, owing, records, share
+from fcdcc_keras.monitoring.totals import CallTally, LayerTotals, Totals, WorkerTotals
+from tests.monitoring.records import FATES, going, layer, owing, records, share
 
 
 def tallied(given) -> Totals:
@@ -54,8 +54,27 @@ def test_fates_are_told_apart() -> None:
 
 def test_what_is_told_arrives_as_it_was() -> None:
     given = list(enumerate(records()))
-    told = Told("me", "model", tallied(records()), given)
+    told = Told("me", "model", tallied(records()), given, [going()])
     assert Told.from_text(told.to_text()) == told
+
+
+def test_what_is_under_way_is_told_apart() -> None:
+    assert fates(going()) == ["used", "running", "running"]
+    # The same was late once that has ended.
+    ended = layer("conv", 1, *going().subtasks)
+    assert fates(ended) == ["used", "late", "late"]
+
+
+def test_a_ledger_knows_what_is_under_way_until_told_otherwise() -> None:
+    ledger, none = Ledger(), Totals()
+    ledger.take(Told("a", "m", none, [], [going()]))
+    ledger.take(Told("b", "m", none, [], [going(), going()]))
+    assert len(ledger.under_way) == 3
+    ledger.take(Told("a", "m", none))
+    assert len(ledger.under_way) == 2
+    changes = ledger.changes
+    ledger.left("b")
+    assert (ledger.under_way, ledger.changes) == ([], changes + 1)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"totals": {}}'])

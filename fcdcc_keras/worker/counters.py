@@ -1,7 +1,8 @@
-"""What this worker's process has done, as Prometheus reads it at ``/metrics``.
+"""What this worker's process has computed, as Prometheus reads it at ``/metrics``.
 
-Dask's workers serve there what the global registry of ``prometheus_client`` has, where
-that is installed.
+A worker knows what it did, not what became of it: that the client counts, in
+``monitoring.totals``. Dask's workers serve at ``/metrics`` what the global registry of
+``prometheus_client`` has, where that is installed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 
-class WorkerTally:
+class WorkerCounters:
     """Counts subtasks; any thread may note one."""
 
     _shown: ClassVar[bool] = False
@@ -54,12 +55,12 @@ class WorkerTally:
 
     def show(self) -> None:
         """Has Prometheus read it, where its library is installed; once in a process."""
-        if WorkerTally._shown or find_spec("prometheus_client") is None:
+        if WorkerCounters._shown or find_spec("prometheus_client") is None:
             return
         from prometheus_client import REGISTRY
 
         REGISTRY.register(self)
-        WorkerTally._shown = True
+        WorkerCounters._shown = True
 
     def collect(self) -> Iterator[Metric]:
         """Returns what there is to read; Prometheus' library calls this."""
@@ -89,5 +90,5 @@ class WorkerTally:
             yield CounterMetricFamily(f"fcdcc_worker_{name}", meaning, value=value)
 
 
-TALLY = WorkerTally()
+COUNTERS = WorkerCounters()
 """This process's."""
