@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _MOST_BY_DEFAULT = 8
+_QUIET = "ignore:resource_tracker"
 START_TIMEOUT = 120.0
 """Seconds that all the workers together get to start."""
 
@@ -51,7 +52,14 @@ class WorkerProcess(ProcessInterface):
             *self._command,
             # Each loss of a worker is an error to Dask; here it is expected, and
             # the trace says what became of every share.
-            env={**environment(), "DASK_LOGGING__DISTRIBUTED": "critical"},
+            # What it leaves is cleared away without a word.
+            env={
+                **environment(),
+                "DASK_LOGGING__DISTRIBUTED": "critical",
+                "PYTHONWARNINGS": ",".join(
+                    filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET])
+                ),
+            },
             stdin=asyncio.subprocess.DEVNULL,
             # A group of its own: Ctrl-C is for the client, which then ends it.
             start_new_session=True,
@@ -66,10 +74,28 @@ class WorkerProcess(ProcessInterface):
         await super().close()  # type: ignore[no-untyped-call]
 
     def kill(self) -> None:
-        """Kills the process and its children, without waiting."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """Kills the process and its children, without waiting.
+
+        But for Python's tracker among them, which ends by itself when the others have,
+        and sees to it that no semaphore of theirs is left to the machine.
+        """
+        import psutil
+
+        if self._process is None:
+            return
+        group = self._process.pid
+        with suppress(ProcessLookupError):
+            os.kill(group, signal.SIGKILL)  # first: it would start others anew
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if os.getpgid(process.pid) == group and not _tracks(process):
+                    process.kill()
+        with suppress(OSError):
+            os.killpg(group, signal.SIGCONT)
+
+
+def _tracks(process: Any) -> bool:
+    return any("multiprocessing.resource_tracker" in word for word in process.cmdline())
 
 
 def start_local_cluster(workers: int) -> Client:
