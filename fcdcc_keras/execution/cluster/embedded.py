@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _MOST_BY_DEFAULT = 8
+END_TIMEOUT = 5.0
+"""Seconds that a client which was interrupted gets to close."""
 _QUIET = "ignore:resource_tracker"
 START_TIMEOUT = 120.0
 """Seconds that all the workers together get to start."""
@@ -111,7 +113,7 @@ def start_local_cluster(workers: int) -> Client:
         ClusterError: The workers did not start.
     """
     import dask
-    from distributed import Client, Scheduler
+    from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
 
     with dask.config.set({"distributed.admin.tick.interval": TICK}):
@@ -132,7 +134,11 @@ def start_local_cluster(workers: int) -> Client:
             },
             silence_logs=logging.CRITICAL,
         )
-    client = Client(cluster, set_as_default=False, direct_to_workers=True)
+    try:
+        client = _connected(cluster)
+    except BaseException:
+        cluster.close()
+        raise
     try:
         client.wait_for_workers(workers, timeout=START_TIMEOUT)
     except BaseException as error:
@@ -145,6 +151,25 @@ def start_local_cluster(workers: int) -> Client:
             "ADDRESS` by hand to see what keeps one from starting."
         ) from error
     return client
+
+
+def _connected(cluster: Any) -> Client:
+    """Returns a client; one that is interrupted while it connects is closed, too.
+
+    It would wait a minute for a loop that has ended, when Python does.
+    """
+    from distributed import Client
+
+    class Connecting(Client):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            try:
+                super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+            except BaseException:
+                with suppress(Exception):
+                    self.close(timeout=END_TIMEOUT)  # type: ignore[no-untyped-call]
+                raise
+
+    return Connecting(cluster, set_as_default=False, direct_to_workers=True)
 
 
 def stop_local_cluster(client: Client) -> None:
