@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _MOST_BY_DEFAULT = 8
+END_TIMEOUT = 5.0
+"""Seconds that a client which was interrupted gets to close."""
+_QUIET = "ignore:resource_tracker"
 START_TIMEOUT = 120.0
 """Seconds that all the workers together get to start."""
 
@@ -51,7 +54,14 @@ class WorkerProcess(ProcessInterface):
             *self._command,
             # Each loss of a worker is an error to Dask; here it is expected, and
             # the trace says what became of every share.
-            env={**environment(), "DASK_LOGGING__DISTRIBUTED": "critical"},
+            # What it leaves is cleared away without a word.
+            env={
+                **environment(),
+                "DASK_LOGGING__DISTRIBUTED": "critical",
+                "PYTHONWARNINGS": ",".join(
+                    filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET])
+                ),
+            },
             stdin=asyncio.subprocess.DEVNULL,
             # A group of its own: Ctrl-C is for the client, which then ends it.
             start_new_session=True,
@@ -66,10 +76,28 @@ class WorkerProcess(ProcessInterface):
         await super().close()  # type: ignore[no-untyped-call]
 
     def kill(self) -> None:
-        """Kills the process and its children, without waiting."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """Kills the process and its children, without waiting.
+
+        But for Python's tracker among them, which ends by itself when the others have,
+        and sees to it that no semaphore of theirs is left to the machine.
+        """
+        import psutil
+
+        if self._process is None:
+            return
+        group = self._process.pid
+        with suppress(ProcessLookupError):
+            os.kill(group, signal.SIGKILL)  # first: it would start others anew
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if os.getpgid(process.pid) == group and not _tracks(process):
+                    process.kill()
+        with suppress(OSError):
+            os.killpg(group, signal.SIGCONT)
+
+
+def _tracks(process: Any) -> bool:
+    return any("multiprocessing.resource_tracker" in word for word in process.cmdline())
 
 
 def start_local_cluster(workers: int) -> Client:
@@ -85,7 +113,7 @@ def start_local_cluster(workers: int) -> Client:
         ClusterError: The workers did not start.
     """
     import dask
-    from distributed import Client, Scheduler
+    from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
 
     with dask.config.set({"distributed.admin.tick.interval": TICK}):
@@ -106,7 +134,11 @@ def start_local_cluster(workers: int) -> Client:
             },
             silence_logs=logging.CRITICAL,
         )
-    client = Client(cluster, set_as_default=False, direct_to_workers=True)
+    try:
+        client = _connected(cluster)
+    except BaseException:
+        cluster.close()
+        raise
     try:
         client.wait_for_workers(workers, timeout=START_TIMEOUT)
     except BaseException as error:
@@ -119,6 +151,25 @@ def start_local_cluster(workers: int) -> Client:
             "ADDRESS` by hand to see what keeps one from starting."
         ) from error
     return client
+
+
+def _connected(cluster: Any) -> Client:
+    """Returns a client; one that is interrupted while it connects is closed, too.
+
+    It would wait a minute for a loop that has ended, when Python does.
+    """
+    from distributed import Client
+
+    class Connecting(Client):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            try:
+                super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+            except BaseException:
+                with suppress(Exception):
+                    self.close(timeout=END_TIMEOUT)  # type: ignore[no-untyped-call]
+                raise
+
+    return Connecting(cluster, set_as_default=False, direct_to_workers=True)
 
 
 def stop_local_cluster(client: Client) -> None:
