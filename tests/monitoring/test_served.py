@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from fcdcc_keras.planning.stretch_plan import ChainPlan, StretchPlan
 
 import fcdcc_keras as fk
 from fcdcc_keras.monitoring.fates import fates
@@ -20,6 +19,7 @@ from fcdcc_keras.monitoring.figures import Figures
 from fcdcc_keras.monitoring.messages import Told
 from fcdcc_keras.monitoring.split import STAGES, split
 from fcdcc_keras.planning import Plan
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from tests.monitoring.records import layer, share
 from tests.monitoring.test_totals import tallied
 from tests.waiting import until
