@@ -105,7 +105,7 @@ def test_requests_of_distributed_run_functions_and_answer_bytes(ask, worker):
     address, missing = worker.address, partial(resolve_name, "no_such_module:x")
     assert ask(lambda requests: requests.run(_where, address)) == address
     said = ask(lambda requests: requests.run(missing, address))
-    assert said.startswith("ModuleNotFoundError(")  # as `execution.probe` reads it
+    assert said.startswith("ModuleNotFoundError(")  # as `cluster.probe` reads it
     assert ask(lambda requests: requests.run(partial(bytes, b"here"))) == "here"
 
 
