@@ -161,7 +161,7 @@ def forced(counts: tuple[int, int]) -> Iterator[list[int]]:
     """
     made: list[int] = []
 
-    def tiles(sized: SizedProgram, speeds: Any, rates: Any) -> Any:
+    def tiles(sized: SizedProgram, *_: Any) -> Any:
         shape, rank = sized.shapes[-1], len(sized.shapes[-1]) - 2
         along = {1: (counts[0] * counts[1],), 2: counts, 3: (1, *counts)}
         parts = along.get(rank) if sized.local else None

@@ -19,9 +19,10 @@ from tests.waiting import until
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what processes have mapped")
 def test_no_semaphore_and_no_process_is_left(capfd):
+    others = set(psutil.Process().children(recursive=True))  # of other tests' clusters
     client = start_local_cluster(1)
     try:
-        processes = psutil.Process().children(recursive=True)
+        processes = set(psutil.Process().children(recursive=True)) - others
         maps = "".join(Path(f"/proc/{p.pid}/maps").read_text() for p in processes)
         semaphores = {Path(p) for p in re.findall(r"/dev/shm/sem\.mp-\S+", maps)}
         assert semaphores  # a nanny has some
