@@ -87,9 +87,8 @@ def deploy(
         raise
     reporter, cleanup = reporting(executor, cleanup)
     known = plan.calibration
-    rates = Rates() if known is None else Rates.of(known)
-    acting = replace(policy(options), sparse=rates.sparse)
-    session = Session(executor, cleanup, acting)
+    sparse = known is not None and Rates.of(known).sparse
+    session = Session(executor, cleanup, replace(policy(options), sparse=sparse))
     session.notes.listeners.append(reporter)
     try:
         _place(session, plan, options, layers, examined)

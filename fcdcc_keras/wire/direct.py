@@ -88,6 +88,11 @@ class DirectTransport(Transport):
         except OSError:  # none is left
             return None
 
+    def leaves_zeros(self, address: str, nbytes: int) -> bool:
+        """Returns whether it goes over a connection of ours; see ``Transport``."""
+        shared = nbytes >= _SHARED_FROM and self._shares_memory.get(address, False)
+        return not (shared or self._routes.cut)
+
     async def reach(self, address: str) -> str:
         """Asks the worker itself; see ``Transport.ping``."""
         return str((await self.requests.ask(address, "identity"))["id"])

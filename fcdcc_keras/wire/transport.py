@@ -125,6 +125,15 @@ class Transport(ABC):
         """Returns ``(nbytes,)`` bytes that are sent from at less cost, or None."""
         return None
 
+    def leaves_zeros(self, address: str, nbytes: int) -> bool:
+        """Returns whether zeros can be left out of what is sent to a worker.
+
+        Args:
+            address: The worker's.
+            nbytes: Of what it is sent and answers.
+        """
+        return False
+
     @abstractmethod
     async def ping(self, address: str) -> str:
         """Returns what Dask calls a worker's process as soon as that answers.

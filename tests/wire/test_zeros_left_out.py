@@ -99,3 +99,24 @@ def test_nobody_looks_for_zeros_in_what_is_encoded(client, monkeypatch, code):
         predicted = made.predict_on_batch(images())
     np.testing.assert_allclose(predicted, plain.predict_on_batch(images()), atol=1e-4)
     assert bool(looked) == (code.k_a == 1)
+
+
+def test_nobody_looks_for_zeros_in_what_is_shared_in_memory(client, monkeypatch):
+    looked = []
+    monkeypatch.setattr("fcdcc_keras.wire.transport.without_zeros", looked.append)
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input((96, 96, 8))
+    for number in range(2):
+        x = keras.layers.Conv2D(16, 3, activation="relu", name=f"c{number}")(x)
+    plain = keras.Model(inputs, x)
+    x = np.random.default_rng(0).normal(size=(1, 96, 96, 8)).astype("float32")
+    plan = replace(chained_plan(plain), calibration=SLOW)
+    with fk.closing(fk.distribute(plain, client, plan=plan, fallback="raise")) as made:
+        made.predict_on_batch(x)  # who shares memory is found out
+        looked.clear()
+        with fk.trace(made) as trace:
+            made.predict_on_batch(x)
+    assert not looked
+    sent = [task for record in trace.records for task in record.subtasks]
+    # Of the first chain's results all is counted, and tiles overlap.
+    assert sum(task.bytes_sent for task in sent) >= x.nbytes + 94 * 94 * 16 * 4

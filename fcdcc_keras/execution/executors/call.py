@@ -227,7 +227,8 @@ class Call:
             coded = self._inputs[slot]
             share = self._executor.shares.held(self._key(slot, worker))
             nbytes, program = self.job.nbytes_of(slot), self.job.text_of(slot)
-            sparse = self.job.sparse
+            moved, transport = coded.nbytes + nbytes, self._executor.transport
+            sparse = self.job.sparse and transport.leaves_zeros(worker, moved)
             subtasks.append(Subtask(worker, share, coded, nbytes, program, sparse))
             self.collector.record(slot, worker).bytes_sent += subtasks[-1].sent
         tasks = self._executor.transport.start(self.job.name, subtasks)
