@@ -19,6 +19,7 @@ _MAY_BE_ZERO = (
     "worker_operation",
     "engine_rate",
     "engine_operation",
+    "exchange",
 )
 
 
@@ -78,6 +79,10 @@ class Calibration:
     """As ``client_operation``, of that engine."""
     speeds: tuple[float, ...] = ()
     """Of each worker, relative to ``worker_rate``; (): they are alike."""
+    exchange: float = 0.0
+    """Seconds of a worker of speed 1 for each halo that it gives to another and takes
+    from one, beside its bytes; 0: not known, or workers do not reach each other, and
+    nothing is exchanged."""
 
     def __post_init__(self) -> None:
         for speed in self.speeds:

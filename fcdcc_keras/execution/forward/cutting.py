@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 
 from fcdcc_keras.coding.tiles import CutChain
+from fcdcc_keras.errors import PlanError
 from fcdcc_keras.partition.boxes import Box
 from fcdcc_keras.partition.stretch import Chain, Stretch
 from fcdcc_keras.partition.tiling import shares
+from fcdcc_keras.planning.chains.exchange import best_exchange
 from fcdcc_keras.planning.chains.plan import StretchPlan
 from fcdcc_keras.planning.chains.tile_time import Rates
 from fcdcc_keras.planning.chains.tiles import best_tiles
@@ -43,6 +45,21 @@ class ChainRun:
     """Whether workers compute them."""
     hedged: bool
     """Whether each tile is sent to one worker while none is late."""
+    exchange: bool = False
+    """Whether workers keep what each chain yields but the last, and exchange halos: as
+    far as its tiles are ``exchangeable``."""
+
+
+def exchangeable(chains: Sequence[CutChain]) -> bool:
+    """Returns whether each worker has one tile of every chain, all in the same order.
+
+    Then it can keep what it computed, and take from others only what lies around.
+
+    Args:
+        chains: That follow each other.
+    """
+    first, *others = ([tile.home for tile in chain.tiles] for chain in chains)
+    return len({*first}) == len(first) and all(homes == first for homes in others)
 
 
 class Cutting:
@@ -70,6 +87,8 @@ class Cutting:
         """Whether workers compute each chain."""
         self.runs = self._runs()
         """All chains, in their order."""
+        if any(run.exchange for run in self.runs):
+            self._check()
 
     def chains(self, size: tuple[int, ...] | None = None) -> tuple[Chain, ...]:
         """Returns the chains for a size of the stretch's input, (H, W).
@@ -105,18 +124,27 @@ class Cutting:
     def _cut(
         self, run: ChainRun, size: tuple[int, ...], shape: tuple[int, ...], team: Team
     ) -> tuple[CutChain, ...]:
-        addresses, cut = list(team), []
+        addresses, speeds, sized = list(team), tuple(team.values()), []
         for number in run.numbers:
-            sized = self.chains(size)[number].sized(shape)
-            speeds = tuple(team.values())
-            tiles = best_tiles(sized, speeds, self._rates, self._parts_sent(number))
+            sized.append(self.chains(size)[number].sized(shape))
+            shape = sized[-1].shapes[-1]
+        # With an image or more for each, whole images are cut.
+        exchanging = run.exchange and shape[0] < max(2, len(team))
+        if exchanging:
+            every = best_exchange(sized, speeds, self._rates)
+        else:
+            every = tuple(
+                best_tiles(one, speeds, self._rates, self._parts_sent(number))
+                for number, one in zip(run.numbers, sized, strict=True)
+            )
+        cut = []
+        for number, one, tiles in zip(run.numbers, sized, every, strict=True):
             boxes = [
                 (addresses[worker], part)
                 for worker, box in tiles
-                for part in _in_rounds(box)
+                for part in ([box] if exchanging else _in_rounds(box))
             ]
-            cut.append(CutChain.of(self.names[number], sized, boxes))
-            shape = sized.shapes[-1]
+            cut.append(CutChain.of(self.names[number], one, boxes))
         return tuple(cut)
 
     def _parts_sent(self, number: int) -> tuple[float, float]:
@@ -139,17 +167,41 @@ class Cutting:
         return names
 
     def _runs(self) -> list[ChainRun]:
-        def alike(number: int) -> tuple[str, bool]:
-            return self._plan.chains[number].place, self._plan.chains[number].hedged
+        chains = self._plan.chains
+        kept = [False, *(chain.exchange for chain in chains)]
+        begun = list(accumulate(int(b and not a) for a, b in pairwise(kept)))
+
+        def alike(number: int) -> tuple[str, bool, int]:
+            exchanging = kept[number] or kept[number + 1]
+            chain = chains[number]
+            return chain.place, chain.hedged, begun[number] if exchanging else 0
 
         runs = []
-        for (place, hedged), group in groupby(range(len(self.names)), alike):
+        for (place, hedged, exchanges), group in groupby(range(len(chains)), alike):
             numbers = list(group)
             first = self.names[numbers[0]].partition(_DOTS)[0]
-            name = _from_to(first, self._plan.chains[numbers[-1]].to)
+            name = _from_to(first, chains[numbers[-1]].to)
             of = range(numbers[0], numbers[-1] + 1)
-            runs.append(ChainRun(name, of, place == "workers", hedged))
+            run = ChainRun(name, of, place == "workers", hedged, exchanges > 0)
+            runs.append(run)
         return runs
+
+    def _check(self) -> None:
+        """Checks that what workers keep is computed and read in tiles.
+
+        Raises:
+            PlanError: Any part of it, or of what follows, needs all that there is.
+        """
+        shape, kept = self._at(self._plan.size).shape(1), False
+        for chain, plan in zip(self.chains(), self._plan.chains, strict=True):
+            sized = chain.sized(shape)
+            if (kept or plan.exchange) and not sized.local:
+                raise PlanError(
+                    "What workers keep must be computed and read in tiles. Received: "
+                    f"exchange=True at the chain to {plan.to!r}, any part of which "
+                    "needs all that it reads. Have workers yield to the client there."
+                )
+            shape, kept = sized.shapes[-1], plan.exchange
 
 
 class _Tiles:

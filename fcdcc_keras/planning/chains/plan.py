@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from fcdcc_keras.checks import record
@@ -41,6 +43,13 @@ class ChainPlan:
     """Bytes of weights that each worker holds."""
     latency: Latency | None = None
     """Predicted, for one image."""
+    exchange: bool = False
+    """Whether workers keep what it yields, and exchange halos of it for the next chain,
+    rather than give it to the client."""
+    exchanged: int = 0
+    """Bytes of halos that workers send each other before it, for one image."""
+    halos: int = 0
+    """Of these, those that the worker has with most to do: given, or taken."""
 
     def __post_init__(self) -> None:
         if self.place not in PLACES:
@@ -48,6 +57,18 @@ class ChainPlan:
                 "A chain must be computed by workers or the client. Received: "
                 f"place={self.place!r}. Use one of {', '.join(PLACES)}."
             )
+        if self.exchange and not self.may_exchange:
+            raise PlanError(
+                "Halos must be exchanged by workers, each tile with one of them. "
+                f"Received: exchange=True, place={self.place!r}, "
+                f"hedged={self.hedged}, for the chain to {self.to!r}. Give it to the "
+                "workers, hedged, or have it yield to the client."
+            )
+
+    @property
+    def may_exchange(self) -> bool:
+        """Whether each of its tiles is with one worker, which may keep it."""
+        return self.place == "workers" and self.hedged
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the plan of the chain as JSON-ready plain data."""
@@ -85,6 +106,14 @@ class StretchPlan:
                 "A stretch of a model must have a chain. Received: none, after "
                 f"{self.entry!r}. Leave the stretch out of the plan."
             )
+        if self.chains[-1].exchange:
+            raise _unread(self.chains[-1], "the last of a stretch")
+        for chain, after in pairwise(self.chains):
+            if chain.exchange and not after.may_exchange:
+                who = f"{after.place}, " + ("hedged" if after.hedged else "eager")
+                raise _unread(chain, f"before one of {who}")
+            if chain.exchange and after.tiles and math.prod(after.tiles) == 1:
+                raise _unread(chain, "before one in a single tile")
 
     @property
     def exit(self) -> str:
@@ -119,3 +148,11 @@ class _Where:
     graph: str
     entry: str
     size: tuple[int, ...]
+
+
+def _unread(chain: ChainPlan, where: str) -> PlanError:
+    return PlanError(
+        "Workers must keep only what they read themselves, in the tiles of a chain "
+        f"that is theirs, hedged. Received: exchange=True of the chain to "
+        f"{chain.to!r}, {where}. Have it yield to the client."
+    )

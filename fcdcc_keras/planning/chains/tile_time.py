@@ -45,6 +45,14 @@ class Rates:
 
     near: bool = False
     """Whether the workers share the client's memory."""
+    exchange: float = 0.0
+    """Seconds of a worker of speed 1 for each halo that it gives to another and takes
+    from one, beside its bytes; 0: workers exchange nothing."""
+
+    @property
+    def exchanging(self) -> bool:
+        """Whether workers may exchange halos: not where memory is shared."""
+        return self.exchange > 0 and not self.near
 
     @property
     def sparse(self) -> bool:
@@ -70,6 +78,7 @@ class Rates:
             round_trip=able.latency,
             head_start=able.head_start,
             near=able.near,
+            exchange=able.exchange,
         )
 
 
