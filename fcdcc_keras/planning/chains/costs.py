@@ -28,6 +28,8 @@ class Tiled:
     costs: tuple[TileCost, ...]
     largest: float
     """Multiply-adds of the largest tile, as part of the whole chain's."""
+    reads: tuple[Box, ...]
+    """What each tile reads of what is there before the chain."""
 
 
 class _Step:
@@ -77,7 +79,11 @@ class StretchCosts:
 
     def size(self, cut: int) -> tuple[int, ...]:
         """Returns the sizes between images and channels at a cut."""
-        return self._shapes[cut][1:-1]
+        return self.shape(cut)[1:-1]
+
+    def shape(self, cut: int) -> tuple[int, ...]:
+        """Returns the shape of the value at a cut, ``(B, H, W, C)``."""
+        return self._shapes[cut]
 
     def nbytes(self, cut: int) -> int:
         """Returns the bytes of the value at a cut."""
@@ -126,7 +132,8 @@ class StretchCosts:
             sent, answer = self.nbytes(first), self.nbytes(last)
             parts = self.part_sent(first, rates), self.part_sent(last, rates)
             cost = TileCost(fastest, sent, seconds, answer, *parts)
-            found[first].append(Tiled(everything, (cost,), 1.0))
+            reads = (whole(self._shapes[first]),)
+            found[first].append(Tiled(everything, (cost,), 1.0, reads))
         return found
 
     def _follow(
@@ -163,7 +170,7 @@ class StretchCosts:
                 for number, (worker, _) in enumerate(tiles)
             )
             part = max(work) / total if total else 1 / len(tiles)
-            found[first].append(Tiled(tiles, asked, part))
+            found[first].append(Tiled(tiles, asked, part, tuple(boxes)))
             if whole(shape) in boxes:
                 return
 

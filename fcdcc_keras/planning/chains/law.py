@@ -69,6 +69,41 @@ def chain_law(
     return Waiting(time.total - usual + seconds, cdf)
 
 
+def late_chance(time: ChainTime, tiles: int, straggling: Straggling) -> float:
+    """Returns the chance that a tile of a chain is late, by the rule of dispatch.
+
+    Args:
+        time: When nobody straggles.
+        tiles: How many there are, each taken for the largest.
+        straggling: Law of each worker's slowdown.
+    """
+    if isinstance(straggling, NoStraggling) or time.work <= 0:
+        return 0.0
+    late = Pace(time.work + time.around, 0.0, 0.0).late_after
+    slowdown = (late - time.around) / time.work + _ROUNDING
+    return float((1 - straggling.cdf(slowdown) ** tiles).round(_DECIMALS))
+
+
+def done_again(law: Waiting, chance: float, seconds: float) -> Waiting:
+    """Returns the law of what now and then takes longer by some seconds.
+
+    Args:
+        law: Of what it takes otherwise.
+        chance: That it takes longer.
+        seconds: By how many.
+    """
+    if chance <= 0:
+        return law
+    points = np.unique(np.concatenate([law.seconds, law.seconds + seconds]))
+    cdf = np.zeros(len(points))
+    for part, later in ((1 - chance, 0.0), (chance, seconds)):
+        there = np.searchsorted(law.seconds + later, points, side="right")
+        cdf += part * np.concatenate([[0.0], law.cdf])[there]
+    cdf = np.minimum(cdf, 1.0).round(_DECIMALS)
+    cdf[-1] = 1.0
+    return Waiting(points, cdf)
+
+
 def power(speeds: tuple[float, ...], straggling: Straggling) -> float:
     """Returns how many workers of speed 1, of which none straggles, get as much done.
 

@@ -78,16 +78,28 @@ def tilings(
     images = _sorted(bands(shape, speeds, axis=0))
     if not local or len(shape) < 3 or shape[0] >= len(speeds):
         return [images]
-    found, many = list[Tiles](), len(speeds)
-    by_speed = sorted(range(many), key=lambda worker: -speeds[worker])
-    while many > 1:
-        # To send to many may take longer than what they compute; the fastest are left.
-        team = sorted(by_speed[:many])
+    found = list[Tiles]()
+    for team in teams(speeds):
         for tiles in _all_used(shape, [speeds[worker] for worker in team]):
             found.append(tuple((team[worker], box) for worker, box in tiles))
-        many //= 2
     found.append(images)
     return list(dict.fromkeys(found))
+
+
+def teams(speeds: Sequence[float]) -> list[tuple[int, ...]]:
+    """Returns the workers that may have tiles: all, the faster half, and so on.
+
+    To send to many may take longer than what they compute.
+
+    Args:
+        speeds: Of the workers.
+    """
+    found, many = [], len(speeds)
+    by_speed = sorted(range(many), key=lambda worker: -speeds[worker])
+    while many > 1:
+        found.append(tuple(sorted(by_speed[:many])))
+        many //= 2
+    return found
 
 
 def _all_used(shape: Sequence[int], speeds: Sequence[float]) -> list[Tiles]:
@@ -96,15 +108,26 @@ def _all_used(shape: Sequence[int], speeds: Sequence[float]) -> list[Tiles]:
     found = [_sorted(bands(shape, speeds, axis)) for axis in axes]
     found.append(_sorted(blocks(shape, speeds)))
     if len(set(speeds)) == 1:
-        counts = [
-            each
-            for each in product(*(range(1, min(n, workers) + 1) for n in shape[:-1]))
-            if math.prod(each) == workers
-        ]
-        if workers > _MANY:
-            counts = sorted(counts, key=lambda each: (max(each), each))[: len(shape)]
+        counts = counts_of(shape[:-1], workers)
         found += [tuple(enumerate(grid(shape, each))) for each in counts]
     return found
+
+
+def counts_of(sizes: Sequence[int], workers: int) -> list[tuple[int, ...]]:
+    """Returns the parts along each axis that together are a tile for each worker.
+
+    Args:
+        sizes: Of an output, at least as many as parts.
+        workers: Of the same speed; where they are many, few of the ways come back.
+    """
+    counts = [
+        each
+        for each in product(*(range(1, min(n, workers) + 1) for n in sizes))
+        if math.prod(each) == workers
+    ]
+    if workers > _MANY:
+        counts = sorted(counts, key=lambda each: (max(each), each))[: len(sizes) + 1]
+    return counts
 
 
 def parts(tiles: Tiles) -> tuple[int, ...]:
