@@ -3,7 +3,8 @@
 All tiles are needed, and each comes from whichever worker has it first. "hedged": a
 tile that is late, by the rule of ``dispatch.health``, goes to another worker as well,
 and so on. "eager": γ + 1 workers compute it from the beginning, each after what it has
-of its own.
+of its own. Of a run whose workers exchange halos none goes elsewhere: when one is late,
+it is given up, and done again chain by chain by way of the client.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from fcdcc_keras.dispatch.health import Pace
 from fcdcc_keras.planning.chains.tile_time import ChainTime
 from fcdcc_keras.planning.objective import TIMEOUT
-from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
+from fcdcc_keras.planning.stragglers import Floats, NoStraggling, Straggling
 from fcdcc_keras.planning.waiting import Waiting
 
 _POINTS = 200
@@ -46,9 +47,7 @@ def chain_law(
     """
     if isinstance(straggling, NoStraggling) or time.work <= 0:
         return Waiting(np.array([time.total]), np.array([1.0]))
-    chances = np.linspace(0, 1, _POINTS, endpoint=False)
-    tail = 1 - np.geomspace(1 / _POINTS, 1e-6, _POINTS // 4)
-    slowdowns = straggling.quantile(np.concatenate([chances, tail]))
+    slowdowns = _slowdowns(straggling)
     usual = time.work + time.around
     if hedged:
         late = Pace(usual, 0.0, 0.0).late_after
@@ -69,19 +68,29 @@ def chain_law(
     return Waiting(time.total - usual + seconds, cdf)
 
 
-def late_chance(time: ChainTime, tiles: int, straggling: Straggling) -> float:
-    """Returns the chance that a tile of a chain is late, by the rule of dispatch.
+def law_until_late(
+    time: ChainTime, tiles: int, straggling: Straggling
+) -> tuple[Waiting, float]:
+    """Returns the law of the seconds until a chain is done, or a tile of it is late.
 
     Args:
         time: When nobody straggles.
         tiles: How many there are, each taken for the largest.
         straggling: Law of each worker's slowdown.
+
+    Returns:
+        The law, and the chance that a tile is late, by the rule of ``dispatch.health``.
     """
     if isinstance(straggling, NoStraggling) or time.work <= 0:
-        return 0.0
-    late = Pace(time.work + time.around, 0.0, 0.0).late_after
-    slowdown = (late - time.around) / time.work + _ROUNDING
-    return float((1 - straggling.cdf(slowdown) ** tiles).round(_DECIMALS))
+        return Waiting(np.array([time.total]), np.array([1.0])), 0.0
+    usual = time.work + time.around
+    late = Pace(usual, 0.0, 0.0).late_after
+    seconds = np.unique(time.around + time.work * _slowdowns(straggling))
+    seconds = np.append(seconds[seconds < late], late)
+    well = straggling.cdf((seconds - time.around) / time.work + _ROUNDING)
+    cdf = (well**tiles).round(_DECIMALS)
+    chance, cdf[-1] = 1.0 - float(cdf[-1]), 1.0
+    return Waiting(time.total - usual + seconds, cdf), chance
 
 
 def done_again(law: Waiting, chance: float, seconds: float) -> Waiting:
@@ -115,3 +124,10 @@ def power(speeds: tuple[float, ...], straggling: Straggling) -> float:
     with np.errstate(divide="ignore"):
         part = float(np.mean(1 / straggling.quantile(chances)))
     return math.fsum(speeds) * part
+
+
+def _slowdowns(straggling: Straggling) -> Floats:
+    """Returns some at which the law of a copy is followed."""
+    chances = np.linspace(0, 1, _POINTS, endpoint=False)
+    tail = 1 - np.geomspace(1 / _POINTS, 1e-6, _POINTS // 4)
+    return straggling.quantile(np.concatenate([chances, tail]))

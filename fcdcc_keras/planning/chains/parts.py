@@ -20,7 +20,7 @@ from fcdcc_keras.planning.chains.exchange import (
     exchange_chain_time,
     grids,
 )
-from fcdcc_keras.planning.chains.law import chain_law, late_chance, power
+from fcdcc_keras.planning.chains.law import chain_law, law_until_late, power
 from fcdcc_keras.planning.chains.plan import ChainPlan
 from fcdcc_keras.planning.chains.terms import Terms
 from fcdcc_keras.planning.chains.tile_time import (
@@ -173,7 +173,7 @@ class WorkerParts:
     ) -> StretchPart:
         halos, wait = exchange or (None, None)
         time = exchange_chain_time(way.costs, self._rates, wait, keeps=keeps)
-        law = self._law(time, way, hedged=True)
+        law, late = law_until_late(time, len(way.tiles), self._terms.straggling)
         part = self._part(plain.first, plain.last, way, time, law, hedged=True)
         assert part.chain is not None
         chain = replace(part.chain, exchange=keeps)
@@ -182,7 +182,6 @@ class WorkerParts:
         if halos is not None:
             nbytes, most = halos.nbytes, halos.most
             chain = replace(chain, upload=0, exchanged=nbytes, halos=most)
-        late = late_chance(time, len(way.tiles), self._terms.straggling)
         return replace(part, chain=chain, late=late, again=plain.seconds)
 
     def _part(

@@ -107,19 +107,19 @@ class _Way(NamedTuple):
     again: float = 0.0
     """Seconds of that."""
 
-    def then(self, part: StretchPart, *, within: bool) -> tuple[float, float]:
-        """Returns both with another part.
+    def given_up(self, part: StretchPart, *, lasting: bool) -> tuple[float, float]:
+        """Returns both with another part of the same run.
 
         Args:
             part: The part.
-            within: Whether halos are exchanged before it.
+            lasting: Whether who is late in one part is so in all.
         """
-        if not within:
-            return part.late, part.again
-        return 1 - (1 - self.late) * (1 - part.late), self.again + part.again
+        either = max(self.late, part.late)
+        if not lasting:
+            either = 1 - (1 - self.late) * (1 - part.late)
+        return either, self.again + part.again
 
 
-_NOTHING = _Way(0.0, ())
 _Ways = dict[State, _Way]
 
 
@@ -197,7 +197,8 @@ class StretchSearch:
             holding: As for ``best``.
             workers: Whether chains may go to them.
         """
-        ways: list[_Ways] = [{"keras": _NOTHING}]
+        lasting = self._terms.straggling.lasting
+        ways: list[_Ways] = [{"keras": _Way(0.0, ())}]
         for last, candidates in enumerate(self._candidates, 1):
             here: _Ways = {}
             for part, before, after in (*candidates, *_coded(last, coded)):
@@ -206,7 +207,9 @@ class StretchSearch:
                 if part.by == "workers" and not workers:
                     continue
                 way, within = ways[part.first][before], before not in EVERY
-                late, again = way.then(part, within=within)
+                late, again = part.late, part.again
+                if within:
+                    late, again = way.given_up(part, lasting=lasting)
                 seconds = way.seconds + (part.seconds + holding * part.held)
                 if within:
                     seconds += self.exchange_charge - way.late * way.again
@@ -220,7 +223,7 @@ class StretchSearch:
             ways.append(here)
         found = [ways[-1][place] for place in EVERY if place in ways[-1]]
         best = min(found, key=lambda way: rounded(way.seconds))
-        return best.seconds, _with_what_is_done_again(best.parts)
+        return best.seconds, _with_what_is_done_again(best.parts, lasting=lasting)
 
     def _ending(self, last: int) -> list[Candidate]:
         """Returns parts that end at a cut, each with who has what before and behind."""
@@ -249,15 +252,15 @@ def _coded(last: int, coded: Mapping[int, Coded]) -> list[Candidate]:
     return [(part, before, "keras") for before in EVERY]
 
 
-def _with_what_is_done_again(parts: Sequence[StretchPart]) -> tuple[StretchPart, ...]:
+def _with_what_is_done_again(
+    parts: Sequence[StretchPart], *, lasting: bool
+) -> tuple[StretchPart, ...]:
     """Returns parts, the last of each run with what it takes when it is given up."""
-    found, run = list[StretchPart](), None
+    found, run = list[StretchPart](), _Way(0.0, ())
     for part in parts:
-        late, again = (run or _NOTHING).then(part, within=run is not None)
-        if part.chain is not None and part.chain.exchange:
-            run = _Way(0.0, (), late, again)
-        elif run is not None:
-            run, part = None, _done_again(part, late, again)
+        run = _Way(0.0, (), *run.given_up(part, lasting=lasting))
+        if part.chain is None or not part.chain.exchange:
+            part, run = _done_again(part, run.late, run.again), _Way(0.0, ())
         found.append(part)
     return tuple(found)
 
