@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from fcdcc_keras.planning.search import landscape
 from fcdcc_keras.text import milliseconds
 
 _MOST, _COLUMNS = 12, 4
-_COLOURS = {"workers": "#0072B2", "client": "#009E73", "keras": "#999999"}
+_COLOURS = {
+    "workers": "#0072B2",
+    "exchanging": "#56B4E9",
+    "client": "#009E73",
+    "keras": "#999999",
+}
 _PLACES = {
     "workers": "workers, in tiles",
+    "exchanging": "the same, halos exchanged before it",
     "client": "client, its light engine",
     "keras": "client, plain Keras",
 }
@@ -77,8 +84,13 @@ def _plot_times(plan: Plan, path: Path) -> None:
         rows.append(("plain Keras, alone", [("keras", plan.alone.keras)]))
         if plan.alone.engine:
             rows.append(("light engine, alone", [("client", plan.alone.engine)]))
-    chains = [chain for stretch in plan.stretches for chain in stretch.chains]
-    parts = [(one.place, one.latency.expected) for one in chains if one.latency]
+    parts = []
+    for stretch in plan.stretches:
+        for before, one in pairwise((None, *stretch.chains)):
+            exchanging = before is not None and before.exchange
+            if one is not None and one.latency is not None:
+                place = "exchanging" if exchanging else one.place
+                parts.append((place, one.latency.expected))
     if plan.latency is not None:
         rest = plan.latency.expected - sum(seconds for _, seconds in parts)
         rows.append(("planned", [*parts, ("keras", max(0.0, rest))]))

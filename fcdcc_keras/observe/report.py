@@ -58,7 +58,10 @@ class ChainReport:
         tiles = "×".join(map(str, self.plan.tiles))
         parts = f" in {tiles} tiles" if tiles else " in tiles"
         redundancy = "hedged" if self.plan.hedged else "eager"
-        return f"the workers compute the chain to {self.plan.to}{parts}, {redundancy}"
+        text = f"the workers compute the chain to {self.plan.to}{parts}, {redundancy}"
+        if self.plan.exchange:
+            text += ", keep what it yields and exchange halos of it"
+        return text
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fcdcc_keras.dispatch.piece_round import PieceRound
 from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 from fcdcc_keras.planning.calibration import Calibration
 from fcdcc_keras.planning.chains.plan import ChainPlan
+from fcdcc_keras.planning.chains.tile_time import Rates
 from fcdcc_keras.planning.objective import TIMEOUT
 from fcdcc_keras.simulation.driver import Parcel, Passes, SimulatedCall, Step
 from fcdcc_keras.simulation.links import Waiting
@@ -28,6 +29,28 @@ class Chains(Step):
     def calls(self, passes: Passes, number: int) -> list[SimulatedCall]:
         """Returns them as what is under way; see ``Step``."""
         return [ChainsCall(passes, self)]
+
+
+def exchanged(chains: Sequence[ChainPlan], device: Calibration) -> ChainPlan:
+    """Returns chains between which workers exchange halos, as one that they compute.
+
+    Nothing of what is between them goes to the client. Each worker has the mean of the
+    halos. Where one is late another does all of its tiles, as of any chain; really all
+    is done again by way of the client then, of which a plan does not have the bytes.
+
+    Args:
+        chains: That follow each other, all but the last of which workers keep.
+        device: What they are computed by.
+    """
+    first, *others = chains
+    rates = Rates.of(device)
+    seconds = first.seconds
+    for one in others:
+        seconds += device.call + one.seconds
+        seconds += one.halos * rates.exchange
+        seconds += 2 * one.exchanged / one.parts / rates.link
+    last = chains[-1]
+    return replace(first, to=last.to, download=last.download, seconds=seconds)
 
 
 class ChainsCall(SimulatedCall):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
-from itertools import groupby
 from typing import get_args
 
 from fcdcc_keras.codes import Replication
@@ -14,7 +13,7 @@ from fcdcc_keras.errors import FcdccError, PlanError
 from fcdcc_keras.planning import Calibration, LayerPlan, Plan
 from fcdcc_keras.planning.layer_time import loads
 from fcdcc_keras.planning.stragglers import NoStraggling, Straggling
-from fcdcc_keras.simulation.chains import Chains
+from fcdcc_keras.simulation.chains import Chains, exchanged
 from fcdcc_keras.simulation.cluster import Death, machines
 from fcdcc_keras.simulation.driver import Passes, Step
 from fcdcc_keras.simulation.layers import Layer, Redundancy
@@ -121,14 +120,15 @@ def _chains(
     """Returns the chains of a plan that workers compute, those together that are so."""
     found = []
     for stretch in plan.stretches:
-        for place, run in groupby(stretch.chains, key=lambda chain: chain.place):
-            if place == "workers":
-                chains = tuple(run)
-                hedged = (
-                    chains[0].hedged if redundancy is None else redundancy != "eager"
-                )
-                path = f"{stretch.entry} … {chains[-1].to}"
-                found.append(Chains(path, chains, device, hedged, plan.stragglers))
+        for numbers in stretch.runs:
+            chains = tuple(stretch.chains[number] for number in numbers)
+            first, path = chains[0], f"{stretch.entry} … {chains[-1].to}"
+            if first.place != "workers":
+                continue
+            if first.exchange:
+                chains = (exchanged(chains, device),)
+            hedged = first.hedged if redundancy is None else redundancy != "eager"
+            found.append(Chains(path, chains, device, hedged, plan.stragglers))
     return found
 
 

@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
 
 from fcdcc_keras.coding.tiles import CutChain
 from fcdcc_keras.errors import PlanError
@@ -167,22 +166,13 @@ class Cutting:
         return names
 
     def _runs(self) -> list[ChainRun]:
-        chains = self._plan.chains
-        kept = [False, *(chain.exchange for chain in chains)]
-        begun = list(accumulate(int(b and not a) for a, b in pairwise(kept)))
-
-        def alike(number: int) -> tuple[str, bool, int]:
-            exchanging = kept[number] or kept[number + 1]
-            chain = chains[number]
-            return chain.place, chain.hedged, begun[number] if exchanging else 0
-
         runs = []
-        for (place, hedged, exchanges), group in groupby(range(len(chains)), alike):
-            numbers = list(group)
+        for numbers in self._plan.runs:
+            chains = [self._plan.chains[number] for number in numbers]
             first = self.names[numbers[0]].partition(_DOTS)[0]
-            name = _from_to(first, chains[numbers[-1]].to)
-            of = range(numbers[0], numbers[-1] + 1)
-            run = ChainRun(name, of, place == "workers", hedged, exchanges > 0)
+            name, on_workers = _from_to(first, chains[-1].to), self.distributed
+            exchange, hedged = chains[0].exchange, chains[0].hedged
+            run = ChainRun(name, numbers, on_workers[numbers[0]], hedged, exchange)
             runs.append(run)
         return runs
 

@@ -8,7 +8,6 @@ what lies around, and gives them what they lack.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -135,10 +134,8 @@ class Halos:
             rates: What it takes.
             speeds: Of the workers, in their order here.
         """
-        link = rates.worker_bandwidth
-        link = rates.bandwidth if math.isinf(link) else link
         handling = rates.exchange * np.maximum(self.given, self.taken)
-        return float((handling / np.array(speeds) + self.moved / link).max())
+        return float((handling / np.array(speeds) + self.moved / rates.link).max())
 
 
 def exchange_time(
@@ -153,7 +150,7 @@ def exchange_time(
 
     Of a worker of speed s that gives halos to g others and takes some of t: max(g, t) ×
     ``rates.exchange`` / s, and the bytes of them all over its link; the worker with
-    most counts. Where nothing is known of its link it is as fast as the client's.
+    most counts.
 
     Args:
         before: What the workers have, a tile of each.

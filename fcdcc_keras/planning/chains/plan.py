@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 from fcdcc_keras.checks import record
@@ -119,6 +119,24 @@ class StretchPlan:
     def exit(self) -> str:
         """Path of the layer whose output it yields."""
         return self.chains[-1].to
+
+    @property
+    def runs(self) -> list[range]:
+        """Numbers of the chains that follow each other in one place and one way.
+
+        Where halos are exchanged between chains, these are a run of their own.
+        """
+        kept = [False, *(chain.exchange for chain in self.chains)]
+        begun = list(accumulate(int(b and not a) for a, b in pairwise(kept)))
+
+        def alike(number: int) -> tuple[str, bool, int]:
+            exchanging = kept[number] or kept[number + 1]
+            chain = self.chains[number]
+            return chain.place, chain.hedged, begun[number] if exchanging else 0
+
+        groups = groupby(range(len(self.chains)), alike)
+        numbers = [list(group) for _, group in groups]
+        return [range(run[0], run[-1] + 1) for run in numbers]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the plan of the stretch as JSON-ready plain data."""

@@ -19,26 +19,29 @@ def chain_table(title: str, stretches: Sequence[StretchPlan]) -> Table:
     """
     rows = []
     for stretch in stretches:
-        before = stretch.entry
+        before, kept = stretch.entry, False
         for chain in stretch.chains:
-            rows.append((before, chain.to, *_cells(chain)))
-            before = chain.to
+            rows.append((before, chain.to, *_cells(chain, kept=kept)))
+            before, kept = chain.to, chain.exchange
     columns = ["behind layer", "to layer", "by", "tiles", "largest, of all"]
     columns += ["up", "down", "held / worker", "expected ms"]
     return Table(title, columns, rows, right=columns[4:])
 
 
-def _cells(chain: ChainPlan) -> tuple[str, ...]:
+def _cells(chain: ChainPlan, *, kept: bool) -> tuple[str, ...]:
     expected = "" if chain.latency is None else milliseconds(chain.latency.expected)
     if chain.place == "client":
         return "client", "", "", "", "", "", expected
     by = "workers, hedged" if chain.hedged else "workers, eager"
+    up = bytes_text(chain.upload)
+    if kept:
+        up = f"halos exchanged, {bytes_text(chain.exchanged)}"
     return (
         by,
         "×".join(map(str, chain.tiles)) or "unequal",
         f"{chain.work:.2f}",
-        bytes_text(chain.upload),
-        bytes_text(chain.download),
+        up,
+        "kept" if chain.exchange else bytes_text(chain.download),
         bytes_text(chain.held),
         expected,
     )

@@ -50,6 +50,12 @@ class Rates:
     from one, beside its bytes; 0: workers exchange nothing."""
 
     @property
+    def link(self) -> float:
+        """Bytes per second of a worker's own link; as the client's where not known."""
+        own = self.worker_bandwidth
+        return self.bandwidth if math.isinf(own) else own
+
+    @property
     def exchanging(self) -> bool:
         """Whether workers may exchange halos: not where memory is shared."""
         return self.exchange > 0 and not self.near
