@@ -2,7 +2,9 @@
 
 They are approximate. Rates of convolutions are what a well-made float32 library
 reaches, not what a data sheet promises: TensorFlow, by which Keras computes in the
-client, or the light engine, by which workers do.
+client, or the light engine, by which workers do. Where ``exchange`` was not measured it
+is what ``message`` is of a client that is such a device: a halo given and one taken are
+a message out and one in, as a subtask and its answer are there.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ PROFILES = {
         engine_kernel_rate=4e9,
         engine_memory_rate=2e9,
         engine_operation=0.05e-3,
+        exchange=1e-3,
     ),
     # Raspberry Pi 5 (4 Cortex-A76 at 2.4 GHz, memory 12 GB/s). Approximate public
     # figures.
@@ -60,6 +63,7 @@ PROFILES = {
         engine_kernel_rate=12e9,
         engine_memory_rate=6e9,
         engine_operation=0.02e-3,
+        exchange=0.4e-3,
     ),
     # Two threads of a burstable x86 server with AVX-512, 2 GB of memory, and a client
     # like it. Approximate public figures; without credits a fifth of the speed.
@@ -82,9 +86,11 @@ PROFILES = {
         engine_kernel_rate=12e9,
         engine_memory_rate=8e9,
         engine_operation=0.01e-3,
+        exchange=0.3e-3,
     ),
     # The repository's emulated devices: six of a quarter core each behind 1 Gbit/s, the
-    # client on a core of its own. Measured by `fk.calibrate`.
+    # client on a core of its own. Measured by `fk.calibrate`; what halos take as of
+    # "home-lab".
     "edge-lab": Calibration(
         latency=0.6e-3,
         bandwidth=1.4e9,
@@ -99,6 +105,7 @@ PROFILES = {
         client_kernel_rate=19e9,
         client_memory_rate=28e9,
         client_operation=4e-6,
+        exchange=2e-3,
     ),
     # The same devices, the client a seventh of them, with the same link: a cluster at
     # home. Rates and the link measured by `fk.calibrate`, memory and what each
@@ -122,6 +129,7 @@ PROFILES = {
         engine_kernel_rate=4.7e9,
         engine_memory_rate=3.5e9,
         engine_operation=16e-6,
+        exchange=2e-3,
     ),
 }
 
