@@ -1,6 +1,7 @@
 """Simulated chains: what the planner predicts, by the same rules as when they run."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,28 @@ def test_chains_that_follow_each_other_overlap(device):
     alone = simulate(planned(device, chains=1), **options)
     assert together.median < 2 * alone.median
     assert together.used == 2 * alone.used
+
+
+def test_halos_cross_no_link_of_the_client(computing):
+    # Nothing takes time but the workers, and what they exchange.
+    able = replace(computing, exchange=0.01, worker_bandwidth=1e6)
+    plan = planned(able, chains=3)
+    (stretch,) = plan.stretches
+    first, second, last = stretch.chains
+    kept = {"exchange": True, "download": 0}
+    read = {"upload": 0, "exchanged": 60_000, "halos": 2}
+    chains = (
+        replace(first, **kept, upload=0),
+        replace(second, **kept, **read),
+        replace(last, **read, download=0),
+    )
+    plan = replace(plan, stretches=(replace(stretch, chains=chains),))
+    found = simulate(plan, passes=3)
+    exchange = 2 * 0.01 + 2 * 10_000 / 1e6  # of each 10 kB go, and come
+    assert found.latencies == pytest.approx([3 * 0.1 + 2 * exchange] * 3)
+    assert (found.subtasks, found.bytes_sent, found.bytes_received) == (18, 0, 0)
+    stopped = simulate(plan, passes=12, slowed={0: math.inf})
+    assert stopped.latencies[-1] < 2 * found.median
 
 
 @pytest.mark.parametrize("hedged", [True, False])

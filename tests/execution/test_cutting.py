@@ -1,0 +1,105 @@
+"""Runs of chains whose workers exchange halos, and their tiles."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.forward.cutting import Cutting, exchangeable
+from fcdcc_keras.partition.boxes import slices
+from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
+from fcdcc_keras.planning.chains.tile_time import Rates
+from tests.execution.test_stretch import SIZE, stretch_of
+
+NEAR_EACH_OTHER = Rates(bandwidth=1e9, exchange=1e-6)
+LARGE = (256, 192)
+"""Worth all the workers."""
+
+
+def cutting(*chains, rates=NEAR_EACH_OTHER):
+    """Each chain as where it ends, and whether halos of that are exchanged."""
+    planned = [
+        ChainPlan(to.rstrip("+"), place, exchange="+" in to) for to, place in chains
+    ]
+    return Cutting(StretchPlan("", "input", SIZE, tuple(planned)), stretch_of(), rates)
+
+
+def on_workers(*ends):
+    return cutting(*((to, "workers") for to in ends))
+
+
+def test_runs_of_exchanging_chains_are_by_themselves():
+    made = cutting(
+        ("first+", "workers"),
+        ("pool", "workers"),
+        ("sum", "workers"),
+        ("scores", "client"),
+    )
+    found = [
+        (run.name, run.numbers, run.exchange, run.distributed) for run in made.runs
+    ]
+    assert found == [
+        ("first … pool", range(2), True, True),
+        ("sum", range(2, 3), False, True),
+        ("mean … scores", range(3, 4), False, False),
+    ]
+    whole = on_workers("first+", "pool+", "sum")
+    assert [(run.numbers, run.exchange) for run in whole.runs] == [(range(3), True)]
+
+
+@pytest.mark.parametrize("speeds", [(1.0,) * 5, (1.0, 0.5, 0.8, 1.1)])
+@pytest.mark.parametrize("images", [1, 3])
+def test_every_worker_has_one_tile_of_each_chain(speeds, images):
+    made = on_workers("first+", "pool+", "sum")
+    team = dict(zip("abcde", speeds, strict=False))
+    chains = made.tiles(made.runs[0], LARGE, (images, *LARGE, 3), team)
+    assert exchangeable(chains)
+    for chain in chains:
+        assert [tile.home for tile in chain.tiles] == list(team)
+        times = np.zeros(chain.shape[:-1], int)
+        for tile in chain.tiles:
+            times[slices(tile.tile.output)] += 1
+        assert (times == 1).all()
+        first, second, *_ = (math.prod(map(len, t.tile.output)) for t in chain.tiles)
+        assert second / first == pytest.approx(speeds[1], rel=0.1)
+
+
+def test_whole_images_are_cut_where_there_are_enough():
+    made, plain = (
+        on_workers("first+", "pool+", "sum"),
+        on_workers("first", "pool", "sum"),
+    )
+    shape, team = (12, *SIZE, 3), dict.fromkeys("abcde", 1.0)
+    chains = made.tiles(made.runs[0], SIZE, shape, team)
+    assert chains == plain.tiles(plain.runs[0], SIZE, shape, team)
+    assert not exchangeable(chains)
+
+
+def test_tiles_that_are_not_for_the_same_workers_cannot_be_exchanged():
+    def cut(team):
+        made = on_workers("first+", "pool")
+        return made.tiles(made.runs[0], LARGE, (1, *LARGE, 3), dict.fromkeys(team, 1.0))
+
+    first, then = cut("ab")
+    assert exchangeable([first, then])
+    assert exchangeable([first])
+    for team in ("cd", "ba", "a"):
+        assert not exchangeable([first, cut(team)[1]])
+
+
+def test_one_worker_keeps_it_all():
+    made = on_workers("first+", "pool+", "sum")
+    chains = made.tiles(made.runs[0], SIZE, (1, *SIZE, 3), {"a": 1.0})
+    assert [[tile.home for tile in chain.tiles] for chain in chains] == [["a"]] * 3
+    assert exchangeable(chains)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [("sum+", "scores"), ("first+", "pool+", "sum+", "scores"), ("mean+", "scores")],
+)
+def test_what_needs_all_that_there_is_cannot_be_exchanged(ends):
+    with pytest.raises(PlanError, match="needs all that it reads"):
+        on_workers(*ends)
+    on_workers(*(to.rstrip("+") for to in ends))
