@@ -42,6 +42,7 @@ class _Step:
         self.sized = SizedProgram(program, [shape])
         self.back = BoxCosts(self.sized).back
         self.all = whole(self.sized.shapes[-1])
+        self.weight_bytes = program.weight_bytes
         self.convolutions = sum(
             isinstance(one, Convolution | Dense) for one in program.operations
         )
@@ -91,8 +92,7 @@ class StretchCosts:
 
     def held(self, first: int, last: int) -> int:
         """Returns the bytes of the weights between two cuts."""
-        steps = self._steps[first:last]
-        return sum(step.sized.program.weight_bytes for step in steps)
+        return sum(step.weight_bytes for step in self._steps[first:last])
 
     def convolutions(self, cut: int) -> int:
         """Returns how many convolutions or products there are until the next cut."""

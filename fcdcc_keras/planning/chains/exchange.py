@@ -188,10 +188,15 @@ def exchange_chain_time(
         work = max(tile.seconds for tile in tiles) + rates.call
         return ChainTime(exchange + work, work, exchange)
     if exchange is not None:
-        tiles = [replace(tile, upload=0.0) for tile in tiles]
+        tiles = [
+            TileCost(one.worker, 0.0, one.seconds, one.answer, 1.0, one.down)
+            for one in tiles
+        ]
         rates = replace(rates, message=0.0, round_trip=0.0, head_start=0.0)
     elif keeps:
-        tiles = [replace(tile, answer=0.0) for tile in tiles]
+        tiles = [
+            TileCost(one.worker, one.upload, one.seconds, 0.0, one.up) for one in tiles
+        ]
     time, wait = chain_time(tiles, rates), exchange or 0.0
     return ChainTime(time.total + wait, time.work, time.around + wait)
 

@@ -89,7 +89,11 @@ class WorkerParts:
         self._known = dict[tuple[int, int], Tiles]()
         if self._rates.exchanging and terms.by == "latency" and may_hedge:
             images, *sizes, _ = costs.shape(0)
-            self._grids = grids(images, len(sizes), self._speeds)
+            shapes = [costs.shape(cut) for cut in range(costs.cuts + 1)]
+            found = grids(images, len(sizes), self._speeds)
+            # Of those that cut all alike the first is left.
+            alike = {tuple(map(one.tiles, shapes)): one for one in reversed(found)}
+            self._grids = list(alike.values())
 
     def ending(self, last: int, barred: int = -1) -> Iterator[Candidate]:
         """Yields those that end at a cut.
@@ -116,9 +120,9 @@ class WorkerParts:
             law = self._law(one, way, hedged=hedged)
             options.append((rounded(law.mean), one, law, hedged))
         _, time, law, hedged = min(options, key=lambda option: option[0])
-        part = self._part(first, last, way, time, law, hedged=hedged)
         if terms.by != "throughput":
-            return part
+            chain = self._chain(first, last, way, time, law, hedged=hedged)
+            return self._part(first, last, chain, law)
         (*_, alone), copies = ways, 1 if hedged else terms.stragglers + 1
         upload = sum(int(tile.sent) for tile in alone.costs)
         answer = sum(int(tile.received) for tile in way.costs)
@@ -127,10 +131,10 @@ class WorkerParts:
             upload * copies, spent * copies, answer, self._rates, self._power
         )
         seconds += self._rates.round_trip / (_IMAGES_OF_EACH * terms.workers)
-        whole = self._part(first, last, alone, time, law, hedged=hedged)
-        assert whole.chain is not None
-        chain = replace(whole.chain, download=answer, work=1.0)
-        return replace(whole, seconds=seconds + self._least, chain=chain)
+        chain = self._chain(first, last, alone, time, law, hedged=hedged)
+        chain = replace(chain, download=answer, work=1.0)
+        part = self._part(first, last, chain, law)
+        return replace(part, seconds=seconds + self._least)
 
     def _exchanging(
         self, plain: StretchPart, ways: Sequence[Tiled]
@@ -141,6 +145,8 @@ class WorkerParts:
             plain: The same by way of the client.
             ways: To cut it.
         """
+        if not self._grids:
+            return
         first, last = plain.first, plain.last
         few = (way for way in ways if 1 < len(way.tiles) <= MOST_EXCHANGING)
         known = {way.tiles: way for way in few}
@@ -174,17 +180,25 @@ class WorkerParts:
         halos, wait = exchange or (None, None)
         time = exchange_chain_time(way.costs, self._rates, wait, keeps=keeps)
         law, late = law_until_late(time, len(way.tiles), self._terms.straggling)
-        part = self._part(plain.first, plain.last, way, time, law, hedged=True)
-        assert part.chain is not None
-        chain = replace(part.chain, exchange=keeps)
-        if keeps:
-            chain = replace(chain, download=0)
-        if halos is not None:
-            nbytes, most = halos.nbytes, halos.most
-            chain = replace(chain, upload=0, exchanged=nbytes, halos=most)
-        return replace(part, chain=chain, late=late, again=plain.seconds)
+        chain = self._chain(
+            plain.first, plain.last, way, time, law, halos=halos, keeps=keeps
+        )
+        return self._part(plain.first, plain.last, chain, law, late, plain.seconds)
 
     def _part(
+        self,
+        first: int,
+        last: int,
+        chain: ChainPlan,
+        law: Waiting,
+        late: float = 0.0,
+        again: float = 0.0,
+    ) -> StretchPart:
+        held, seconds = HELD_TIMES * chain.held, law.mean + self._least
+        by: Place = "workers"
+        return StretchPart(first, last, by, seconds, chain, law, held, late, again)
+
+    def _chain(
         self,
         first: int,
         last: int,
@@ -192,25 +206,28 @@ class WorkerParts:
         time: ChainTime,
         law: Waiting,
         *,
-        hedged: bool,
-    ) -> StretchPart:
-        chain = ChainPlan(
+        hedged: bool = True,
+        halos: Halos | None = None,
+        keeps: bool = False,
+    ) -> ChainPlan:
+        sent = 0 if halos else sum(int(tile.sent) for tile in way.costs)
+        seconds = max(tile.seconds * self._speeds[tile.worker] for tile in way.costs)
+        return ChainPlan(
             str(self._costs.path(last)),
             "workers",
             hedged=hedged,
             tiles=parts(way.tiles),
-            upload=sum(int(tile.sent) for tile in way.costs),
-            download=sum(int(tile.received) for tile in way.costs),
+            upload=sent,
+            download=0 if keeps else sum(int(tile.received) for tile in way.costs),
             work=rounded(way.largest),
-            seconds=rounded(
-                max(tile.seconds * self._speeds[tile.worker] for tile in way.costs)
-            ),
+            seconds=rounded(seconds),
             parts=len(way.costs),
             held=self._costs.held(first, last),
             latency=layer_latency(time.total, law),
+            exchange=keeps,
+            exchanged=halos.nbytes if halos else 0,
+            halos=halos.most if halos else 0,
         )
-        held, seconds = HELD_TIMES * chain.held, law.mean + self._least
-        return StretchPart(first, last, "workers", seconds, chain, law, held)
 
     def _cut(self, number: int, cut: int) -> Tiles:
         """Returns the tiles of a grid at a cut; () where there are none."""
