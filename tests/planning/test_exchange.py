@@ -12,8 +12,8 @@ import pytest
 from fcdcc_keras.partition.boxes import SizedProgram, slices, whole
 from fcdcc_keras.planning.chains.exchange import (
     MOST_EXCHANGING,
-    Grid,
     Halos,
+    TileGrid,
     best_exchange,
     exchange_chain_time,
     exchange_time,
@@ -218,6 +218,6 @@ def test_teams_are_smaller_where_rows_do_not_suffice():
 def test_no_more_workers_than_may_exchange():
     found = grids(1, 2, (1.0,) * 1000)
     assert max(len(way.team) for way in found) <= MOST_EXCHANGING
-    assert Grid((0, 1), (1.0, 1.0), 1).tiles((1, 1, 9, 4)) is None
-    assert Grid((0, 1), (1.0, 1.0), 1).tiles((1, 9)) is None
-    assert Grid((0, 1), (1.0, 1.0), (1, 2, 1)).tiles((1, 9)) is None
+    assert TileGrid((0, 1), (1.0, 1.0), 1).tiles((1, 1, 9, 4)) is None
+    assert TileGrid((0, 1), (1.0, 1.0), 1).tiles((1, 9)) is None
+    assert TileGrid((0, 1), (1.0, 1.0), (1, 2, 1)).tiles((1, 9)) is None

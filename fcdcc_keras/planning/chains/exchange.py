@@ -32,7 +32,7 @@ weighed against all others in all grids."""
 
 
 @dataclass(frozen=True)
-class Grid:
+class TileGrid:
     """How outputs of any size are cut for some workers, each at the same place."""
 
     team: tuple[int, ...]
@@ -63,7 +63,7 @@ class Grid:
         return tuple((self.team[place], box) for place, box in sorted(boxes.items()))
 
 
-def grids(images: int, axes: int, speeds: Sequence[float]) -> list[Grid]:
+def grids(images: int, axes: int, speeds: Sequence[float]) -> list[TileGrid]:
     """Returns the grids that come into question, those of all workers first.
 
     Args:
@@ -80,7 +80,7 @@ def grids(images: int, axes: int, speeds: Sequence[float]) -> list[Grid]:
         if len(set(mine)) == 1:
             most = (images, *(len(team),) * axes)
             ways += counts_of(most, len(team))
-        found += [Grid(team, mine, by) for by in ways]
+        found += [TileGrid(team, mine, by) for by in ways]
     return found
 
 

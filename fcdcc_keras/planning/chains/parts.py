@@ -15,8 +15,8 @@ from fcdcc_keras.codes.figures import rounded
 from fcdcc_keras.planning.chains.costs import StretchCosts, Tiled
 from fcdcc_keras.planning.chains.exchange import (
     MOST_EXCHANGING,
-    Grid,
     Halos,
+    TileGrid,
     exchange_chain_time,
     grids,
 )
@@ -85,7 +85,7 @@ class WorkerParts:
         self._rates, self._speeds = terms.rates, terms.speeds
         self._power = power(self._speeds, terms.straggling)
         may_hedge = terms.hedged is None or terms.hedged
-        self._grids = list[Grid]()
+        self._grids = list[TileGrid]()
         self._known = dict[tuple[int, int], Tiles]()
         if self._rates.exchanging and terms.by == "latency" and may_hedge:
             images, *sizes, _ = costs.shape(0)
