@@ -215,6 +215,23 @@ def test_teams_are_smaller_where_rows_do_not_suffice():
         assert 2 <= len(tiles) <= 4
 
 
+@pytest.mark.parametrize("size", [(60,), (9, 8, 7)])
+def test_signals_and_volumes_too(size):
+    axes = len(size)
+    same = (1,) * axes, (1,) * axes, ((1, 1),) * axes
+    operations = [Convolution((n,), (n,), *same) for n in range(3)]
+    weights = ((*(3,) * axes, 8, 8),) * 3
+    sized = chains(stretch_of(Program((8,), axes, tuple(operations), weights), size))
+    for one, tiles in zip(
+        sized, best_exchange(sized, (1.0,) * 6, Rates(bandwidth=1e12)), strict=True
+    ):
+        times = np.zeros(one.shapes[-1][:-1], int)
+        for _, box in tiles:
+            times[slices(box)] += 1
+        assert (times == 1).all()
+        assert [worker for worker, _ in tiles] == list(range(6))
+
+
 def test_no_more_workers_than_may_exchange():
     found = grids(1, 2, (1.0,) * 1000)
     assert max(len(way.team) for way in found) <= MOST_EXCHANGING

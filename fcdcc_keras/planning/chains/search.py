@@ -43,8 +43,8 @@ _GAIN_OF_CHAIN = 0.01
 """What a chain over workers must save of the time without them, to be one of its own:
 no prediction is better than that, and fewer chains send less."""
 _GAIN_OF_EXCHANGE = 0.002
-"""What a chain must save in this way that workers exchange halos before: it sends the
-client nothing, and what it computes was no part of another chain's prediction."""
+"""Likewise, of a chain before which workers exchange halos: the exchange alone is
+predicted for itself; what they compute is about the same wherever it is cut."""
 _LEAST_GAIN = 0.05
 """What workers must save of the time without them, or nothing goes there: no prediction
 is better than that."""
@@ -197,6 +197,8 @@ class StretchSearch:
             holding: As for ``best``.
             workers: Whether chains may go to them.
         """
+        # A run that has to be done again is so with all its chains: where workers
+        # straggle the cheapest way to a cut within it need not stay the cheapest.
         lasting = self._terms.straggling.lasting
         ways: list[_Ways] = [{"keras": _Way(0.0, ())}]
         for last, candidates in enumerate(self._candidates, 1):
