@@ -234,6 +234,17 @@ def test_the_dearer_the_later_and_the_fewer():
     assert found == alone.cheapest({}, 0.0)[0]
 
 
+def test_what_coded_layers_compete_with_is_complete():
+    """What is kept by workers is not yet there."""
+    costs = StretchCosts(deep())
+    with_, without = (
+        StretchSearch(costs, Terms(replace(APART, exchange=seconds), 4))
+        for seconds in (1e-3, 0.0)
+    )
+    for cut in range(costs.cuts):
+        assert with_.alternative(cut, 0.0) == without.alternative(cut, 0.0)
+
+
 def test_barred_layers_are_not_in_a_run():
     costs, middle = StretchCosts(deep()), 2
     search = StretchSearch(costs, Terms(APART, 4), fixed=[middle])
