@@ -19,6 +19,7 @@ def check_worker(dask_worker: Any) -> None:
     threads_of(dask_worker)
     no_reply_yet()
     process_of(dask_worker)
+    connection_args_of(dask_worker)
 
 
 def add_handler(dask_worker: Any, name: str, handler: Callable[..., Any]) -> None:
@@ -55,6 +56,13 @@ def threads_of(dask_worker: Any) -> Any:
 def process_of(dask_worker: Any) -> str:
     """Returns what Dask calls a worker's process, as ``identity`` tells it."""
     return str(part_of(dask_worker, "id", "`Server.id` names a process"))
+
+
+def connection_args_of(dask_worker: Any) -> dict[str, Any]:
+    """Returns the security that a worker connects to others with."""
+    what = "`Worker.connection_args` is what it connects with"
+    args: dict[str, Any] = part_of(dask_worker, "connection_args", what)
+    return args
 
 
 def threads_of_this_worker() -> int | None:

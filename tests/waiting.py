@@ -1,5 +1,6 @@
 """Waiting for what happens elsewhere."""
 
+import asyncio
 import socket
 import time
 
@@ -10,6 +11,15 @@ def until(condition, seconds=90):
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+    return found
+
+
+async def until_async(condition, seconds=20):
+    """Likewise, while the loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.005)
     return found
 
 

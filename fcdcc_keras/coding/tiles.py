@@ -49,6 +49,8 @@ class CutChain:
     error: float
     """Relative, that results may have: the sum of what its convolutions may."""
     tiles: tuple[CutTile, ...]
+    work: int
+    """Multiply-adds of one whole image."""
 
     @classmethod
     def of(
@@ -72,7 +74,7 @@ class CutChain:
             tiles.append(CutTile(tile, to_text(tile.program), home, size))
         terms = [n // math.prod(s[1:]) for n, s in zip(work, yields, strict=True) if n]
         error = sum(plain_error(dtype, each) for each in [*terms, 1])
-        return cls(name, yields[-1], np.dtype(dtype), error, tuple(tiles))
+        return cls(name, yields[-1], np.dtype(dtype), error, tuple(tiles), whole)
 
 
 class TileJob:
@@ -146,12 +148,15 @@ class TileJob:
 
     def pieces(self) -> list[Piece]:
         """Returns the tiles as pieces of work."""
+        whole = sum(chain.work for chain in self._chains) or 1
+        kind, more = self.kind_of(self.name), len(self._chains) > 1
         return [
             Piece(
                 self.kind_of(self._chains[number].name),
                 one.size,
                 one.home,
                 self._needs(number, one.tile),
+                (kind, one.size * self._chains[number].work / whole) if more else None,
             )
             for number, one in self._tiles
         ]
@@ -216,7 +221,7 @@ class TileJob:
 
     def keep(self, slot: int, result: np.ndarray) -> None:
         """Puts the result of a tile into its place."""
-        chain, one = self._tiles[slot]
+        chain, one = self._yielded(slot)
         self._maps[chain + 1][slices(one.tile.output)] = result
 
     def compare(self, slot: int, results: Mapping[str, np.ndarray]) -> frozenset[str]:
@@ -236,6 +241,10 @@ class TileJob:
         most = max(groups, key=len)
         return most if 2 * len(most) > len(results) else frozenset()
 
+    def _yielded(self, slot: int) -> tuple[int, CutTile]:
+        """Returns the chain and tile whose result a worker gives to the client."""
+        return self._tiles[slot]
+
     def _needs(self, chain: int, tile: Tile) -> frozenset[int]:
         """Returns the tiles of the chain before that a tile's input is part of."""
         (box,) = tile.inputs
@@ -246,7 +255,7 @@ class TileJob:
         )
 
     def _result(self, slot: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        chain, one = self._tiles[slot]
+        chain, one = self._yielded(slot)
         channels = self._chains[chain].shape[-1]
         return (*map(len, one.tile.output), channels), self._chains[chain].dtype
 

@@ -11,6 +11,11 @@ from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
 
 TRY_AGAIN = 2.0
 """Seconds after which one that was too slow is tried again."""
+ROUGHLY, ALONE = 3.0, 0.05
+"""Times as long as its part of a larger piece of work usually takes, and seconds, after
+which a piece is late of whose own kind nothing is known."""
+SELDOM = 3.0
+"""Times as long as that, after which it is late whatever is known of its kind."""
 AT_HOME = 1.25
 """Times as long as elsewhere that a piece may take at a home that is busy: it is ready
 there."""
@@ -94,7 +99,7 @@ class Choice:
         """
         for piece in pieces[:1]:
             kind = collector.pieces[piece].kind
-            most = self._known(kind, now)
+            most = self.usual(kind, now)
             for address, health in self._crew.health.items():
                 pace = health.pace(kind, now)
                 if most is None or pace is None or pace.mean <= TOO_SLOW * most:
@@ -105,7 +110,7 @@ class Choice:
 
     def pace(self, kind: Hashable, address: str, now: float) -> Pace | None:
         """Returns a worker's usual time, or most others' if its own is not known."""
-        health, most = self._crew.health[address], self._known(kind, now)
+        health, most = self._crew.health[address], self.usual(kind, now)
         own = health.pace(kind, now)
         return own if own or most is None else Pace(most, most / 2, now)
 
@@ -120,23 +125,33 @@ class Choice:
             address: The worker.
             now: Seconds, when it is sent the piece.
         """
-        pace = self.pace(piece.kind, address, now)
+        pace, roughly = self.pace(piece.kind, address, now), self._roughly(piece, now)
         if pace is None:
-            return None
+            return roughly
         health = self._crew.health[address]
         own = pace.late_after_all(health.queued() + piece.size)
         late = median(pace.late_after for pace in self._paces(piece.kind, now))
-        return min(own, late * self._typical[piece.kind] * (health.owes + 1))
+        soon = min(own, late * self._typical[piece.kind] * (health.owes + 1))
+        # Of what is seldom done little is known but from when all was new to everybody.
+        return soon if roughly is None else min(soon, SELDOM * roughly)
+
+    def _roughly(self, piece: Piece, now: float) -> float | None:
+        """Returns when anybody is late with what is done as part of more as a rule."""
+        if piece.part_of is None:
+            return None
+        kind, size = piece.part_of
+        most = self.usual(kind, now)
+        return None if most is None else ROUGHLY * most * size + ALONE
 
     def _each(self, piece: Piece, address: str, now: float) -> float:
         pace = self._crew.health[address].pace(piece.kind, now)
         return self._most(piece, now) if pace is None else pace.mean
 
     def _most(self, piece: Piece, now: float) -> float:
-        return self._known(piece.kind, now) or 1.0
+        return self.usual(piece.kind, now) or 1.0
 
-    def _known(self, kind: Hashable, now: float) -> float | None:
-        """Returns what such work usually takes, where that is known."""
+    def usual(self, kind: Hashable, now: float) -> float | None:
+        """Returns the seconds that most take for such work, where that is known."""
         if kind not in self._usual:
             means = [pace.mean for pace in self._paces(kind, now)]
             self._usual[kind] = median(means) if means else None

@@ -42,6 +42,8 @@ class SubtaskRecord:
     """Number of the tile, where the layers are computed in tiles."""
     redistributed: bool = False
     """Whether this worker was sent it as another was late, had failed or had left."""
+    waited: float = 0.0
+    """Seconds from start to finish, for what other workers were to give it."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ State = Literal[
 DEPTH = 4
 """Subtasks that a worker may have at a time: one computed, others on their way."""
 _GAIN, _DEVIATION_GAIN = 1 / 8, 1 / 4
-_LATE_FACTOR = 2.0
+LATE_FACTOR = 2.0
+"""Times as long as usual that some work takes that is late."""
 _LATE_DEVIATIONS = 4.0
 _SLACK = 0.005
 _CAP = 8.0
@@ -60,7 +61,7 @@ class Pace:
     def late_after_all(self, size: float) -> float:
         """Returns the seconds after which pieces of a size are late, together."""
         usual = max(
-            _LATE_FACTOR * self.mean, self.mean + _LATE_DEVIATIONS * self.deviation
+            LATE_FACTOR * self.mean, self.mean + _LATE_DEVIATIONS * self.deviation
         )
         return usual * size + _SLACK
 
@@ -189,6 +190,14 @@ class Health:
         """Returns when a piece of work is late, if that is known."""
         return self._items[item].deadline if item in self._items else None
 
+    def owed_for(self, item: Hashable, now: float) -> float | None:
+        """Returns for how many seconds it has owed a piece of work, if it does."""
+        return now - self._items[item].since if item in self._items else None
+
+    def overtaken(self, item: Hashable) -> bool:
+        """Returns whether nobody waits for a piece of work any more that it owes."""
+        return item in self._items and self._items[item].overtaken
+
     @property
     def given_up(self) -> bool:
         """Whether it owes what its layer has waited for as long as it may."""
@@ -218,20 +227,39 @@ class Health:
             return
         late = self._is_late(done, now)
         self._recovering = late and not self.lost
-        seconds = (now - done.since) / done.queued
         if kind is not None:
             self._failed = None
-            pace = self._paces.get(kind)
-            if pace is None or done.anew or now - pace.learnt > FORGET_AFTER:
-                self._paces[kind] = Pace(seconds, seconds / 2, now)
-            elif done.size and done.overtaken and seconds > _LATE_FACTOR * pace.mean:
-                # Any other could have had the piece: until it is tried again.
-                seconds = min(seconds, _CAP * pace.mean)
-                self._paces[kind] = Pace(seconds, seconds / 2, now)
-            else:
-                pace.learn(seconds, now)
-            self._paces.move_to_end(kind)
-            self._forget_paces(now)
+            seconds = (now - done.since) / done.queued
+            pace, anew = self._paces.get(kind), done.anew
+            if pace is not None and done.size and done.overtaken and not anew:
+                if seconds > LATE_FACTOR * pace.mean:
+                    # Any other could have had the piece: until it is tried again.
+                    seconds, anew = min(seconds, _CAP * pace.mean), True
+            self.learn(kind, seconds, now, anew=anew)
+
+    def learn(
+        self, kind: Hashable, seconds: float, now: float, *, anew: bool = False
+    ) -> None:
+        """Takes into account how long some work took.
+
+        Args:
+            kind: What it is remembered under.
+            seconds: How long.
+            now: Seconds, of any clock.
+            anew: Whether it is what counts, whatever was usual before.
+        """
+        pace = self._paces.get(kind)
+        if pace is None or anew or now - pace.learnt > FORGET_AFTER:
+            self._paces[kind] = Pace(seconds, seconds / 2, now)
+        else:
+            pace.learn(seconds, now)
+        self._paces.move_to_end(kind)
+        self._forget_paces(now)
+
+    def succeeded(self) -> None:
+        """Notes that it has given a usable result."""
+        self._failed = None
+        self.pinged(True)
 
     def fail(self, now: float) -> None:
         """Notes that a subtask of its failed, or gave no usable result."""

@@ -28,6 +28,22 @@ class Answered:
     started: float | None = None
     """By the worker's clock, as ``finished``."""
     finished: float | None = None
+    waited: float = 0.0
+    """Seconds of that in which it waited for other workers."""
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What a worker had done when it gave up waiting for another."""
+
+    chains: int
+    """Tiles that it had computed, each of another chain."""
+    seconds: float
+    """For which it had waited."""
+    computed: float
+    """Seconds that it had computed."""
+    cut_off: bool = False
+    """Whether it did not reach one that it was to give something."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,8 @@ class Failed:
     """Whether it has no kernel to compute with."""
     began: bool = True
     """Whether it is known to have begun; otherwise it may not even be there."""
+    waited: Waited | None = None
+    """Where it was another worker that did not give it what it needs."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +136,30 @@ class Encode:
 
 
 @dataclass(frozen=True)
+class Among:
+    """Workers that exchange halos, and how long they wait for each other."""
+
+    workers: tuple[str, ...]
+    """Who has which tile, by number; (): it is a rehearsal, of one by itself."""
+    patience: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
 class Send:
     """Send a slot's input to a worker; then ``Answered`` or ``Failed``, even late."""
 
     slot: int
     worker: str
+    among: Among | None = None
+    """Where workers exchange halos; None: it computes it by itself."""
+
+
+@dataclass(frozen=True)
+class Disband:
+    """Tell workers that exchange halos that it is over: others give no more."""
+
+    workers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -205,6 +242,7 @@ class Finish:
 Command = (
     Encode
     | Send
+    | Disband
     | PlaceShare
     | HurryShare
     | Look

@@ -23,6 +23,9 @@ class Piece:
     """Address of the worker that it was cut for."""
     needs: frozenset[int] = frozenset()
     """Pieces from whose results its input is taken."""
+    part_of: tuple[Hashable, float] | None = None
+    """Kind of a larger piece of work that it is part of, and how much of that kind's
+    it is, where such are done as one as a rule."""
 
 
 class PieceCollector:
@@ -52,6 +55,8 @@ class PieceCollector:
         """Addresses of workers that gave a result which contradicts the others'."""
         self.abandoned: str | None = None
         """Why the workers' results are of no use, whatever they are."""
+        self.begun = True
+        """Whether anything was sent whose result is wanted."""
         self.used: dict[int, str] = {}
         """Whose result of each piece is used."""
         self._slots = {address: slot for slot, address in enumerate(addresses)}

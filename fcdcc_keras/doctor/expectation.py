@@ -86,6 +86,7 @@ def workers_speed_of(
         worker_bandwidth=each,
         call=median(speed.call for speed in speeds),
         computing=usual(speeds, kernel_byte),
+        exchange=0.0,
         seconds={n: 1 / rate_of(speed) for n, speed in enumerate(speeds)},
     )
 

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fcdcc_keras.dask_internals import connection_args
-from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.requests import bytes_of
 from fcdcc_keras.wire.routes import Routes
 from fcdcc_keras.wire.shared_memory import SharedMemory
 from fcdcc_keras.wire.tasks import TaskTransport
 from fcdcc_keras.wire.transport import Share, Subtask, Transport, on_this_machine
 from fcdcc_keras.worker.attachments import UNUSED_FOR
-from fcdcc_keras.worker.handler import ATTACH, HANDLER, packed
+from fcdcc_keras.worker.connection import Connection, packed
+from fcdcc_keras.worker.exchange import OVER
+from fcdcc_keras.worker.handler import ATTACH, HANDLER
 from fcdcc_keras.worker.reply import Reply
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class DirectTransport(Transport):
         self._tasks = TaskTransport(client)
         self._routes = Routes(self.reach, self._tasks.ping, self._drop)
         self._timer: asyncio.TimerHandle | None = None
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def way(self) -> str:
@@ -93,6 +95,20 @@ class DirectTransport(Transport):
         shared = nbytes >= _SHARED_FROM and self._shares_memory.get(address, False)
         return not (shared or self._routes.cut)
 
+    @property
+    def exchanges(self) -> bool:
+        """Whether no worker is asked by way of the scheduler; see ``Transport``."""
+        return not self._routes.cut
+
+    def disband(self, name: str, addresses: Sequence[str]) -> None:
+        """Tells those that have a request by now; see ``Transport.disband``."""
+        for address in self._connections.keys() & {*addresses}:
+            telling = asyncio.ensure_future(
+                self._tell_over(self._connections[address], name)
+            )
+            self._telling.add(telling)  # the loop keeps only weak references
+            telling.add_done_callback(self._telling.discard)
+
     async def reach(self, address: str) -> str:
         """Asks the worker itself; see ``Transport.ping``."""
         return str((await self.requests.ask(address, "identity"))["id"])
@@ -120,7 +136,14 @@ class DirectTransport(Transport):
             self._timer.cancel()
         self._memory.close()
 
+    @staticmethod
+    async def _tell_over(connection: Connection, name: str) -> None:
+        with suppress(OSError):  # then it is told by nobody, and gives up in the end
+            await connection.tell(OVER, name=name)
+
     async def _relayed(self, name: str, subtask: Subtask) -> Reply:
+        if subtask.after is not None:
+            raise OSError("the way to it was cut, and as a task it exchanges nothing")
         return await self._tasks.send(name, [subtask])[0]
 
     def _drop(self, address: str) -> None:
@@ -135,6 +158,10 @@ class DirectTransport(Transport):
             "dtype": coded.dtype.str,
             "program": subtask.program,
         }
+        after, stages = subtask.after, None
+        if after is not None:
+            about["turn"] = [after.name, after.tile, after.patience]
+            stages = after.stages
         try:
             if await self._shares(subtask):
                 with suppress(OSError):  # no memory of this kind is left
@@ -153,6 +180,7 @@ class DirectTransport(Transport):
                 share=subtask.share.key,
                 about=json.dumps(about),
                 data=data,
+                stages=stages,
             )
             return self._read(answer, target, subtask.result_nbytes)
         except BaseException as error:

@@ -30,6 +30,22 @@ KERNEL = "fcdcc:kernel:"
 
 
 @dataclass(frozen=True)
+class Exchanged:
+    """What a worker does with its tile of a chain, until it has one of the last."""
+
+    name: str
+    """Of the exchange; no other has it."""
+    tile: int
+    """Number of its tile."""
+    patience: float
+    """Seconds for which it waits for what others are to give it."""
+    stages: bytes
+    """See ``worker.stages``."""
+    shares: tuple[Any, ...]
+    """The futures that stand for the weights of the chains that follow."""
+
+
+@dataclass(frozen=True)
 class Subtask:
     """One worker's part of a layer, or of a chain of layers."""
 
@@ -43,6 +59,8 @@ class Subtask:
     """Bytes that the worker's result must have."""
     program: str
     """The text of what computes it."""
+    after: Exchanged | None = None
+    """What follows, where workers exchange halos."""
     sparse: bool = False
     """Whether zeros are left out of what it is computed from, and of its result, where
     they are many and it is sent to another machine."""
@@ -133,6 +151,19 @@ class Transport(ABC):
             nbytes: Of what it is sent and answers.
         """
         return False
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether workers can give each other what they have computed."""
+        return False
+
+    def disband(self, name: str, addresses: Sequence[str]) -> None:
+        """Tells workers that an exchange of halos is over: others give no more.
+
+        Args:
+            name: Of the exchange.
+            addresses: Theirs.
+        """
 
     @abstractmethod
     async def ping(self, address: str) -> str:

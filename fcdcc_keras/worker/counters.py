@@ -36,19 +36,14 @@ class WorkerCounters:
         self.bytes_sent = 0
         """Of results."""
 
-    def note(self, reply: Reply, received: int) -> None:
-        """Notes a subtask that has ended.
-
-        Args:
-            reply: What came of it.
-            received: Bytes of its input.
-        """
+    def note(self, reply: Reply) -> None:
+        """Notes what came of a subtask, with the bytes that it was computed from."""
         with self._lock:
-            self.bytes_received += received
+            self.bytes_received += reply.received
             if reply.array is None:
                 self.failed += 1
                 return
-            engine, seconds = reply.engine, reply.finished - reply.started
+            engine, seconds = reply.engine, reply.computed
             self.done[engine] = self.done.get(engine, 0) + 1
             self.seconds[engine] = self.seconds.get(engine, 0.0) + seconds
             self.bytes_sent += reply.array.nbytes

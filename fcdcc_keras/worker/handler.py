@@ -8,18 +8,20 @@ import logging
 import math
 import mmap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fcdcc_keras.dask_internals import as_frames
 from fcdcc_keras.dask_worker_internals import (
     add_handler,
+    before_closing,
     check_worker,
+    connection_args_of,
     data_of,
     has_handler,
     no_reply_yet,
@@ -27,10 +29,14 @@ from fcdcc_keras.dask_worker_internals import (
     threads_of,
 )
 from fcdcc_keras.errors import ClusterError
+from fcdcc_keras.text import text_of
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
+from fcdcc_keras.worker.connection import packed
 from fcdcc_keras.worker.counters import COUNTERS
+from fcdcc_keras.worker.exchange import HALO, OVER, Exchange, Turn
 from fcdcc_keras.worker.farewell import Farewell
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
+from fcdcc_keras.worker.stages import unpacked_stages
 from fcdcc_keras.worker.weights import Weights, replied
 from fcdcc_keras.worker.zeros import with_zeros, without_zeros
 
@@ -47,9 +53,6 @@ would be asked and answer later than that one hears again, after some ten millis
 or on a small board a tenth of a second."""
 _LIGHT = 1 << 18
 """Numbers that are ready to compute with at once."""
-_SMALL = 1 << 16
-"""Bytes up to which an array is copied into its message: Dask's own way of sending
-arrays takes longer than the copy."""
 
 
 def install(dask_worker: Any) -> bytes:
@@ -72,8 +75,11 @@ def install(dask_worker: Any) -> bytes:
     if not has_handler(dask_worker, HANDLER):  # of another client
         desk = _Desk(dask_worker)
         add_handler(dask_worker, HANDLER, desk.compute)
+        add_handler(dask_worker, HALO, desk.take)
+        add_handler(dask_worker, OVER, desk.end)
         add_handler(dask_worker, ATTACH, answer_attach)
         try:
+            before_closing(dask_worker, desk.close)
             Farewell(dask_worker, lambda: desk.under_way)
         except ClusterError as error:
             logger.warning("This worker does not say when it leaves: %s", error)
@@ -91,6 +97,7 @@ class _Desk:
         self._writing: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
         self._attached: WeakKeyDictionary[Any, Attachments] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
+        self._exchange = Exchange(connection_args_of(dask_worker))
 
     @property
     def under_way(self) -> int:
@@ -104,32 +111,83 @@ class _Desk:
         task.add_done_callback(self._under_way.discard)
         return no_reply_yet()
 
+    async def take(self, comm: Any, **halo: Any) -> Any:
+        """Takes what another worker gives; nothing is answered."""
+        self._exchange.take(**halo)
+        return no_reply_yet()
+
+    async def end(self, comm: Any, name: str) -> Any:
+        """Gives an exchange up, as the client says; nothing is answered."""
+        self._exchange.end(name)
+        return no_reply_yet()
+
+    async def close(self, how: dict[str, Any]) -> None:
+        """Gives up what waits for other workers, as this one closes."""
+        await self._exchange.close()
+
     async def _serve(
-        self, comm: Any, number: int, share: str, about: str, data: Any
+        self,
+        comm: Any,
+        number: int,
+        share: str,
+        about: str,
+        data: Any,
+        stages: bytes | None = None,
     ) -> None:
-        answer = await self._answer(comm, share, json.loads(about), data)
+        try:
+            answer = await self._answer(comm, share, json.loads(about), data, stages)
+        except Exception as error:  # whatever it was, the client waits for an answer
+            answer = _answer(Reply(error=text_of(error), finished=time.time()))
         with suppress(OSError):  # the client is gone
             async with self._writing.setdefault(comm, asyncio.Lock()):
                 await comm.write({"number": number, **answer})
 
     async def _answer(
-        self, comm: Any, share: str, request: dict[str, Any], data: Any
+        self,
+        comm: Any,
+        share: str,
+        request: dict[str, Any],
+        data: Any,
+        packed_: bytes | None,
     ) -> dict[str, Any]:
-        weights = data_of(self._worker).get(share)
-        if weights is None:
-            return _answer(Reply(error=LOST_SHARE))
+        stages = () if packed_ is None else unpacked_stages(packed_)
+        weights, there = list[Weights](), data_of(self._worker)
+        for key in (share, *(stage.share for stage in stages)):
+            if key not in there:
+                return _answer(Reply(error=LOST_SHARE, lost=key))
+            weights.append(there[key])
         try:
             data, target = self._mapped(comm, request, data)
         except (OSError, ValueError) as error:
             return _answer(Reply(error=f"the client's memory is gone: {error}"))
+        read = partial(_inputs, request, data), request["shape"], request["program"]
+        if packed_ is None:
+            sparse, memory = request.get("sparse") is not None, _writable(target)
+            work = partial(_replied, memory=memory, sparse=sparse)
+            reply = await self._compute(weights[0], *read, work)
+        else:
+            turn = Turn(*request["turn"])
+            reply = await self._exchange.run(turn, weights, read, stages, self._compute)
+        COUNTERS.note(reply)
+        return _answer(reply)
+
+    async def _compute(
+        self,
+        weights: Weights,
+        inputs: Callable[[], np.ndarray],
+        shape: Sequence[int],
+        program: str,
+        work: Callable[..., Reply] = replied,
+    ) -> Reply:
+        """Runs a program, here or in a thread, whichever ends sooner."""
         numbers = sum(array.size for array in weights.arrays)
         # To get large weights ready takes a small board seconds, in which it would
         # answer nobody.
-        quick = numbers <= _LIGHT or weights.is_ready(request["program"])
-        if quick and math.prod(request["shape"][:-1]) * numbers <= INLINE:
-            return _run(weights, request, data, target)
+        quick = numbers <= _LIGHT or weights.is_ready(program)
+        if quick and math.prod(shape[:-1]) * numbers <= INLINE:
+            return work(weights, inputs, program)
         return await asyncio.get_running_loop().run_in_executor(
-            threads_of(self._worker), _run, weights, request, data, target
+            threads_of(self._worker), work, weights, inputs, program
         )
 
     def _mapped(
@@ -157,36 +215,35 @@ class _Desk:
             self._shrink_later()
 
 
-def packed(array: np.ndarray) -> Any:
-    """Returns an array's bytes as they go into a message."""
-    array = np.ascontiguousarray(array)
-    if array.nbytes <= _SMALL:
-        return array.tobytes()
-    return as_frames(array.reshape(-1).view(np.uint8))
+def _inputs(request: dict[str, Any], data: Any) -> np.ndarray:
+    """Returns what a request is computed from."""
+    shape, dtype, offset = request["shape"], request["dtype"], 0
+    if "input" in request:
+        *_, offset = request["input"]
+    if request.get("sparse"):
+        return with_zeros(data, tuple(shape), np.dtype(dtype))
+    coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
+    if isinstance(data, mmap.mmap):
+        coded = np.asarray(_Unprotected(coded))
+    taken: np.ndarray = coded
+    return taken
 
 
-def _run(
-    weights: Weights, request: dict[str, Any], data: Any, target: mmap.mmap | None
-) -> dict[str, Any]:
-    """Returns the answer to a request, whatever happens: the client waits for it."""
-
-    def inputs() -> np.ndarray:
-        shape, dtype, offset = request["shape"], request["dtype"], 0
-        if "input" in request:
-            *_, offset = request["input"]
-        if request.get("sparse"):
-            return with_zeros(data, tuple(shape), np.dtype(dtype))
-        coded = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
-        if isinstance(data, mmap.mmap):
-            coded = np.asarray(_Unprotected(coded))
-        taken: np.ndarray = coded
-        return taken
-
-    memory = None if target is None else memoryview(target)
-    reply = replied(weights, inputs, request["program"], memory)
-    if request.get("sparse") is not None and reply.array is not None:
+def _replied(
+    weights: Weights,
+    inputs: Callable[[], np.ndarray],
+    program: str,
+    memory: memoryview | None,
+    sparse: bool,
+) -> Reply:
+    reply = replied(weights, inputs, program, memory)
+    if sparse and reply.array is not None:
         reply = replace(reply, without_zeros=without_zeros(reply.array))
-    return _answer(reply)
+    return reply
+
+
+def _writable(target: mmap.mmap | None) -> memoryview | None:
+    return None if target is None else memoryview(target)
 
 
 class _Unprotected:

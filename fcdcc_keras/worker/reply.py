@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,18 @@ class Reply:
     without_zeros: np.ndarray | None = None
     """The result as it is sent, where its zeros are left out."""
     received: int = 0
-    """Bytes that it had on its way."""
+    """In the client, bytes that it had on its way; on the worker, its input's."""
+    waited: float = 0.0
+    """Seconds from start to finish in which the worker waited for others."""
+    chains: int = 0
+    """How many chains were computed, where they are several in one."""
+    lost: str = ""
+    """Key of the weights that the worker has not, where it has lost them."""
+
+    @property
+    def computed(self) -> float:
+        """Seconds that the worker computed, if its clock was not set meanwhile."""
+        return max(0.0, self.finished - self.started - self.waited)
 
     @classmethod
     def of(
@@ -102,6 +113,9 @@ class Reply:
                 "dtype": None if array is None else array.dtype.str,
                 "shared": self.shared,
                 "sparse": self.without_zeros is not None,
+                "waited": self.waited,
+                "chains": self.chains,
+                "lost": self.lost,
             }
         )
 
@@ -133,10 +147,13 @@ class Reply:
             shared, sparse = said["shared"] is True, said["sparse"] is True
             engine = str(said["engine"])[:_LONGEST]
             times = float(said["started"]), float(said["finished"])
-            if not all(map(math.isfinite, times)):
-                raise ValueError(f"the times {times}")
+            waited, chains = float(said["waited"]), int(said["chains"])
+            if not all(map(math.isfinite, (*times, waited))):
+                raise ValueError(f"the times {times}, {waited}")
+            why, lost = None if error is None else str(error), str(said["lost"])
+            told = cls(None, why, *times, waited=waited, chains=chains)
             if error is not None:
-                return cls(None, str(error), *times)
+                return replace(told, lost=lost)
             shape = tuple(shape)
             sizes = all(type(size) is int and size >= 0 for size in shape)
             if not sizes or len(shape) > _MOST_AXES or name not in _TYPES:
@@ -152,13 +169,14 @@ class Reply:
                 f"result of shape {shape} and type {dtype} in place of {nbytes} bytes"
             )
         if shared and find is not None:
-            return cls(find(shape, dtype), None, *times, engine, shared)
+            array = find(shape, dtype)
+            return replace(told, array=array, engine=engine, shared=shared)
         sent = memoryview(data())
         if sparse:
             array = with_zeros(sent, shape, dtype)
         else:
             array = np.frombuffer(sent, dtype).reshape(shape)
-        return cls(array, None, *times, engine, received=sent.nbytes)
+        return replace(told, array=array, engine=engine, received=sent.nbytes)
 
     def to_bytes(self) -> bytearray:
         """Returns the reply as one run of bytes, its result aligned within."""

@@ -102,7 +102,9 @@ def answer(weights: Weights, inputs: np.ndarray, program: str) -> bytearray:
     Returns:
         Its reply as bytes: Dask pickles what a task returns otherwise.
     """
-    return replied(weights, lambda: inputs, program).to_bytes()
+    reply = replied(weights, lambda: inputs, program)
+    COUNTERS.note(reply)
+    return reply.to_bytes()
 
 
 def replied(
@@ -127,8 +129,7 @@ def replied(
         received = given.nbytes
         return weights.run(given, program)
 
-    reply = Reply.of(work, memory)
+    reply = replace(Reply.of(work, memory), received=received)
     if reply.array is not None:
         reply = replace(reply, engine=weights.prepared(program)[0].name)
-    COUNTERS.note(reply, received)
     return reply

@@ -20,10 +20,10 @@ from distributed import LocalCluster, Nanny, Worker
 from distributed.protocol.serialize import Serialized
 
 from fcdcc_keras import dask_internals, dask_worker_internals
-from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.message_logs import keep_no_messages
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.worker.command import _AS_THEY_ARE
+from fcdcc_keras.worker.connection import Connection
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Runs of chains whose workers exchange halos, and their tiles."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.execution.forward.cutting import Cutting, exchangeable
 from fcdcc_keras.partition.boxes import slices
+from fcdcc_keras.partition.halos import halos
 from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from fcdcc_keras.planning.chains.tile_time import Rates
 from tests.execution.test_stretch import SIZE, stretch_of
@@ -65,15 +67,27 @@ def test_every_worker_has_one_tile_of_each_chain(speeds, images):
         assert second / first == pytest.approx(speeds[1], rel=0.1)
 
 
-def test_whole_images_are_cut_where_there_are_enough():
-    made, plain = (
-        on_workers("first+", "pool+", "sum"),
-        on_workers("first", "pool", "sum"),
-    )
-    shape, team = (12, *SIZE, 3), dict.fromkeys("abcde", 1.0)
-    chains = made.tiles(made.runs[0], SIZE, shape, team)
-    assert chains == plain.tiles(plain.runs[0], SIZE, shape, team)
-    assert not exchangeable(chains)
+def test_whole_images_are_cut_where_there_are_enough_and_kept_all_the_way():
+    made = on_workers("first+", "pool+", "sum")
+    team = dict.fromkeys("abcde", 1.0)
+    chains = made.tiles(made.runs[0], SIZE, (12, *SIZE, 3), team)
+    assert exchangeable(chains)
+    for chain in chains:
+        images = [tile.tile.output[0] for tile in chain.tiles]
+        assert [image for each in images for image in each] == list(range(12))
+        assert max(map(len, images)) == 3
+        assert {tile.tile.output[1:] for tile in chain.tiles} == {
+            tuple(map(range, chain.shape[1:-1]))
+        }
+    assert not [
+        halo
+        for before, after in pairwise(chains)
+        for halo in halos(
+            [one.tile.output for one in before.tiles],
+            [one.tile.inputs[0] for one in after.tiles],
+        )
+        if halo.giver != halo.taker
+    ]
 
 
 def test_tiles_that_are_not_for_the_same_workers_cannot_be_exchanged():

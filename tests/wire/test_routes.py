@@ -13,9 +13,9 @@ from fcdcc_keras.dispatch.crew import Crew
 from fcdcc_keras.execution.cluster import members
 from fcdcc_keras.execution.executors import connect
 from fcdcc_keras.wire import routes
-from fcdcc_keras.wire.connection import Connection
 from fcdcc_keras.wire.requests import PlainRequests
 from fcdcc_keras.wire.tasks import TaskTransport
+from fcdcc_keras.worker.connection import Connection
 from tests.waiting import until
 
 

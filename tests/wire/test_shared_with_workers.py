@@ -40,6 +40,7 @@ class Worker:
     def __init__(self, kernel):
         self.data = {"share": Weights(kernel)}
         self.handlers, self.executors = {}, {"default": None}
+        self.connection_args = {}
         handler.install(self)
         self.answers = asyncio.Queue()
         self.mapped = []

@@ -154,6 +154,7 @@ def calibration_of(
         engine_memory_rate=math.inf if light is None else light.memory_rate,
         engine_operation=0.0 if light is None else light.operation,
         speeds=speeds([there.seconds]),
+        exchange=there.exchange,
     )
 
 

@@ -14,6 +14,7 @@ from fcdcc_keras.coding.job import Placement
 from fcdcc_keras.coding.tiles import CutChain, TileJob
 from fcdcc_keras.errors import ClusterError
 from fcdcc_keras.execution.calibration.client import sustained
+from fcdcc_keras.execution.calibration.exchanging import exchanging
 from fcdcc_keras.execution.calibration.figures import (
     Computing,
     Sent,
@@ -60,6 +61,7 @@ class WorkerSpeed:
     worker_bandwidth: float
     call: float
     computing: Computing
+    exchange: float
     seconds: Mapping[int, float]
     """That each worker took for a long program, by its number."""
 
@@ -83,7 +85,10 @@ def workers_speed(executor: Executor, kernel_byte: float) -> WorkerSpeed:
         chains = [_chains(tiles, *kind) for kind in _KINDS]
         bandwidth, own = links(ways, n)
         found = computing([pair for pair, _ in chains], call, kernel_byte)
-        return WorkerSpeed(latency, message, bandwidth, own, call, found, chains[-1][1])
+        exchange, seconds = exchanging(executor, 2 * LONG), chains[-1][1]
+        return WorkerSpeed(
+            latency, message, bandwidth, own, call, found, exchange, seconds
+        )
     finally:
         tiles.close()
 

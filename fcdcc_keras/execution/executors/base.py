@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from fcdcc_keras.coding.exchange import ExchangeJob
 from fcdcc_keras.coding.job import Encode, Job, Placement
 from fcdcc_keras.coding.tiles import TileJob
 from fcdcc_keras.dispatch.collector import Collector
@@ -79,6 +80,20 @@ class Executor(ABC):
         Returns:
             The collector, not complete where too few workers answered in time.
         """
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether workers can give each other what they have computed."""
+        return False
+
+    def run_exchange(self, job: ExchangeJob) -> PieceCollector:
+        """Has workers compute chains one after another, exchanging halos.
+
+        Returns:
+            The collector, not complete where one did not do its part in time; without
+            records, where it was not tried.
+        """
+        return PieceCollector(job.pieces(), self.addresses)
 
     @abstractmethod
     def team(self, kind: Hashable) -> dict[str, float]:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 
+from fcdcc_keras.coding.exchange import ExchangeJob
 from fcdcc_keras.coding.finite import NOT_FINITE, UNBOUNDED
 from fcdcc_keras.coding.job import Job
 from fcdcc_keras.coding.tiles import TileJob, Work
@@ -19,6 +21,7 @@ from fcdcc_keras.coding.verify import judge
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import DISTRUSTED, Crew
+from fcdcc_keras.dispatch.exchange_round import ExchangeRound
 from fcdcc_keras.dispatch.messages import (
     Abandoned,
     Answered,
@@ -26,6 +29,7 @@ from fcdcc_keras.dispatch.messages import (
     Compare,
     Compared,
     CrewChanged,
+    Disband,
     Distrusted,
     Encode,
     Encoded,
@@ -44,6 +48,7 @@ from fcdcc_keras.dispatch.messages import (
     Send,
     SharePlaced,
     Tick,
+    Waited,
 )
 from fcdcc_keras.dispatch.piece_round import PieceRound
 from fcdcc_keras.dispatch.pieces import PieceCollector
@@ -52,7 +57,8 @@ from fcdcc_keras.execution.cluster.members import Members
 from fcdcc_keras.execution.executors.shares import Key, Shares, key_of
 from fcdcc_keras.execution.records import UnderWay
 from fcdcc_keras.text import text_of
-from fcdcc_keras.wire.transport import Subtask, Transport
+from fcdcc_keras.wire.transport import Exchanged, Subtask, Transport
+from fcdcc_keras.worker.exchange import UNREACHED, WAITED
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
 
 logger = logging.getLogger(__name__)
@@ -93,7 +99,7 @@ class Call:
     def __init__(
         self,
         job: Work,
-        round_: Round | CopyingRound | PieceRound,
+        round_: Round | CopyingRound | PieceRound | ExchangeRound,
         executor: Executing,
     ) -> None:
         """Takes what is to be done, what decides, and what they share.
@@ -113,6 +119,8 @@ class Call:
         """Coded inputs that are ready to be sent, by slot."""
         self._results: dict[tuple[int, str], np.ndarray] = {}
         """The results so far, by slot and worker."""
+        self._exchange = uuid4().hex
+        """What workers call it that exchange halos."""
         self._timer: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
@@ -185,6 +193,8 @@ class Call:
                     sends.append(command)
                 case Encode(slots):
                     self._start(self._encode, slots)
+                case Disband(workers):
+                    self._executor.transport.disband(self._exchange, workers)
                 case PlaceShare(slot, worker):
                     self._start(self._place, slot, worker)
                 case HurryShare(slot, worker):
@@ -223,17 +233,35 @@ class Call:
         if not sends:
             return
         subtasks = []
-        for slot, worker in ((send.slot, send.worker) for send in sends):
+        for send in sends:
+            slot, worker = send.slot, send.worker
             coded = self._inputs[slot]
             share = self._executor.shares.held(self._key(slot, worker))
             nbytes, program = self.job.nbytes_of(slot), self.job.text_of(slot)
             moved, transport = coded.nbytes + nbytes, self._executor.transport
             sparse = self.job.sparse and transport.leaves_zeros(worker, moved)
-            subtasks.append(Subtask(worker, share, coded, nbytes, program, sparse))
+            after = self._after(send)
+            subtasks.append(
+                Subtask(worker, share, coded, nbytes, program, after, sparse)
+            )
             self.collector.record(slot, worker).bytes_sent += subtasks[-1].sent
         tasks = self._executor.transport.start(self.job.name, subtasks)
         for send, subtask, task in zip(sends, subtasks, tasks, strict=True):
             self._start(self._follow, send.slot, subtask, task)
+
+    def _after(self, send: Send) -> Exchanged | None:
+        """Returns what a worker does after the first of several chains."""
+        if send.among is None:
+            return None
+        assert isinstance(self.job, ExchangeJob)  # others have no such sends
+        workers, patience = send.among.workers, send.among.patience
+        shares = tuple(
+            self._executor.shares.held(key_of(placement, send.slot, send.worker))
+            for placement in self.job.placements_after()
+        )
+        keys = tuple(str(share.key) for share in shares if share is not None)
+        stages = self.job.run.stages(send.slot, workers, keys)
+        return Exchanged(self._exchange, send.slot, patience, stages, shares)
 
     async def _follow(
         self, slot: int, subtask: Subtask, task: asyncio.Task[Reply]
@@ -250,19 +278,34 @@ class Call:
         finally:
             lost = reply.error == LOST_SHARE
             if lost:
-                placement = self.job.placement_of(slot)
-                self._executor.shares.forget(placement, subtask.share)
+                self._forget(slot, subtask, reply.lost)
             if wrong is None:
-                self.collector.record(slot, worker).engine = reply.engine
+                record = self.collector.record(slot, worker)
+                record.engine, record.waited = reply.engine, reply.waited
                 assert reply.array is not None  # or that would be wrong
                 times = reply.started, reply.finished
                 nbytes = reply.received or reply.array.nbytes
                 if not self._round.over:
                     self._results.setdefault((slot, worker), reply.array)
-                self.tell(Answered(slot, worker, nbytes, arrived, *times))
+                took = *times, reply.waited
+                self.tell(Answered(slot, worker, nbytes, arrived, *took))
             else:
-                began = bool(reply.started)
-                self.tell(Failed(slot, worker, wrong, arrived, lost, began))
+                began, waited, why = bool(reply.started), None, reply.error or ""
+                if why.startswith((WAITED, UNREACHED)):
+                    cut_off = why.startswith(UNREACHED)
+                    times = reply.waited, reply.computed
+                    waited = Waited(reply.chains, *times, cut_off)
+                self.tell(Failed(slot, worker, wrong, arrived, lost, began, waited))
+
+    def _forget(self, slot: int, subtask: Subtask, key: str) -> None:
+        """Notes that a worker has lost a share, which it will be given again."""
+        placements, shares = [self.job.placement_of(slot)], [subtask.share]
+        if isinstance(self.job, ExchangeJob) and subtask.after is not None:
+            placements += self.job.placements_after()
+            shares += subtask.after.shares
+        for placement, share in zip(placements, shares, strict=True):
+            if share.key == key:
+                self._executor.shares.forget(placement, share)
 
     async def _wrong(self, reply: Reply, slot: int, worker: str) -> str | None:
         """Returns what is wrong with a reply, or None."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcdcc_keras.coding.exchange import ExchangeJob
 from fcdcc_keras.coding.job import Encode, Job, Placement
 from fcdcc_keras.coding.tiles import TileJob
 from fcdcc_keras.coding.verify import collector_for
@@ -16,6 +18,7 @@ from fcdcc_keras.dask_internals import run_on_loop
 from fcdcc_keras.dispatch.collector import Collector
 from fcdcc_keras.dispatch.copies import CopyingRound
 from fcdcc_keras.dispatch.crew import Crew
+from fcdcc_keras.dispatch.exchange_round import ExchangeRound
 from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
 from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
 from fcdcc_keras.dispatch.piece_round import PieceRound
@@ -71,6 +74,8 @@ class DaskExecutor(Executor):
         self.shares = Shares(self.transport, self.spawn, self._begin, self._end)
         self._calls: set[Call] = set()
         self._background: set[asyncio.Task[None]] = set()
+        self._filling: set[str] = set()
+        """Workers that are being given what they lack."""
         self._closed = False
         self.on_begin: Callable[[], None] = lambda: None
         """Called on the client's loop as a layer or chain begins."""
@@ -138,9 +143,35 @@ class DaskExecutor(Executor):
         def holds(slot: int, worker: str) -> bool:
             return shares.held(key_of(job.placement_of(slot), slot, worker)) is not None
 
+        self._fill_lacking(collector, holds)
         timeout, copies = job.timeout, job.copies
         made = PieceRound(collector, self.crew, holds, timeout=timeout, copies=copies)
         self._results(Call(job, made, self))
+        return collector
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether workers can give each other what they have computed."""
+        return self.transport.exchanges
+
+    def run_exchange(self, job: ExchangeJob) -> PieceCollector:
+        """Has workers exchange halos; see ``Executor.run_exchange``."""
+        collector = PieceCollector(job.pieces(), self.addresses)
+        shares = self.shares
+
+        def holds(slot: int, worker: str) -> bool:
+            placements = job.placement_of(slot), *job.placements_after()
+            keys = (key_of(placement, slot, worker) for placement in placements)
+            return all(shares.held(key) is not None for key in keys)
+
+        run, crew, timeout = job.run, self.crew, job.timeout
+        made = ExchangeRound(
+            collector, crew, holds, run.sizes, run.rehearsed, timeout=timeout
+        )
+        if made.begins(time.monotonic()):
+            self._results(Call(job, made, self))
+        else:
+            self._fill_lacking(collector, holds)
         return collector
 
     def team(self, kind: Hashable) -> dict[str, float]:
@@ -202,6 +233,34 @@ class DaskExecutor(Executor):
         crew = self.crew
         if address in crew.spare():
             self.spawn(self.shares.fill_spare(address, lambda: address in crew.spare()))
+
+    def _fill_lacking(
+        self, collector: PieceCollector, holds: Callable[[int, str], bool]
+    ) -> None:
+        """Gives weights to workers that tiles were cut for, in the background.
+
+        They may have been away, or lost them: nobody would give them any while others
+        have them.
+        """
+        pieces = enumerate(collector.pieces)
+        lacking = {one.home for slot, one in pieces if not holds(slot, one.home)}
+        lacking &= {*self.crew.sound(time.monotonic())} - self._filling
+        if lacking and not self.closed:
+            self._on_loop(self._fill, lacking)
+
+    async def _fill(self, addresses: set[str]) -> None:
+        for address in addresses - self._filling:
+            self._filling.add(address)
+            filling = self.spawn(
+                self.shares.fill_spare(address, partial(self._is_sound, address))
+            )
+            filling.add_done_callback(partial(self._filled, address))
+
+    def _filled(self, address: str, filling: asyncio.Task[None]) -> None:
+        self._filling.discard(address)
+
+    def _is_sound(self, address: str) -> bool:
+        return address in self.crew.sound(time.monotonic())
 
     def under_way(self) -> list[UnderWay]:
         """Returns what has become of layers and chains so far; on the client's loop."""

@@ -28,7 +28,7 @@ WORTH_IT = 1.25
 are cut anew: a worker must get other programs ready for them."""
 _ROUNDS = 4
 """Parts that a worker's images are sent in: one computed, others on their way."""
-_SIZES = 16
+SIZES = 16
 """Shapes of inputs of which chains and tiles are kept."""
 
 
@@ -78,8 +78,8 @@ class Cutting:
         self._plan = plan
         self._at = at
         self._rates = rates or Rates()
-        self._chains = Recent[tuple[Chain, ...]](_SIZES)
-        self._tiles = Recent["_Tiles"](_SIZES)
+        self._chains = Recent[tuple[Chain, ...]](SIZES)
+        self._tiles = Recent["_Tiles"](SIZES)
         self.names = self._names()
         """Of each chain, for people."""
         self.distributed = [chain.place == "workers" for chain in plan.chains]
@@ -115,6 +115,7 @@ class Cutting:
             team: The workers.
         """
         tiles = self._tiles.get((run, size, shape), _Tiles)
+        team = {address: _worth_telling(speed) for address, speed in team.items()}
         with tiles.lock:
             if not tiles.chains or tiles.outdated(team):
                 tiles.chains, tiles.team = self._cut(run, size, shape, team), team
@@ -127,9 +128,8 @@ class Cutting:
         for number in run.numbers:
             sized.append(self.chains(size)[number].sized(shape))
             shape = sized[-1].shapes[-1]
-        # With an image or more for each, whole images are cut.
-        exchanging = run.exchange and shape[0] < max(2, len(team))
-        if exchanging:
+        # With an image or more for each, whole images are cut, and kept all the way.
+        if run.exchange and shape[0] < max(2, len(team)):
             every = best_exchange(sized, speeds, self._rates)
         else:
             every = tuple(
@@ -141,7 +141,7 @@ class Cutting:
             boxes = [
                 (addresses[worker], part)
                 for worker, box in tiles
-                for part in ([box] if exchanging else _in_rounds(box))
+                for part in ([box] if run.exchange else _in_rounds(box))
             ]
             cut.append(CutChain.of(self.names[number], one, boxes))
         return tuple(cut)
@@ -207,6 +207,11 @@ class _Tiles:
         """Returns whether others would be worth it, at two calls one after another."""
         before, self._doubted = self._doubted, _times(self.team, team) > WORTH_IT
         return before and self._doubted
+
+
+def _worth_telling(speed: float) -> float:
+    """Returns a worker's speed; 1, where it differs by less than tiles are cut for."""
+    return speed if max(speed, 1 / speed) > WORTH_IT else 1.0
 
 
 def _times(old: Team, new: Team) -> float:

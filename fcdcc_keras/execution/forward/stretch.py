@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,12 +12,20 @@ from typing import TypeVar
 
 import numpy as np
 
+from fcdcc_keras.coding.exchange import CutRun, ExchangeJob
 from fcdcc_keras.coding.job import Placement
-from fcdcc_keras.coding.tiles import TileJob
+from fcdcc_keras.coding.tiles import CutChain, TileJob
+from fcdcc_keras.dispatch.exchange_round import Reluctance
 from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.execution.executors.base import Executor
 from fcdcc_keras.execution.forward.coded_convolution import CLOSED, kept, same_bits
-from fcdcc_keras.execution.forward.cutting import At, ChainRun, Cutting
+from fcdcc_keras.execution.forward.cutting import (
+    SIZES,
+    At,
+    ChainRun,
+    Cutting,
+    exchangeable,
+)
 from fcdcc_keras.execution.forward.trouble import fall_back, warn_of_liars
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
 from fcdcc_keras.planning.chains.plan import StretchPlan
@@ -28,6 +36,9 @@ from fcdcc_keras.worker.weights import Weights
 T = TypeVar("T")
 Arrays = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 """Gives a stretch's weights, by what a model's variables hold."""
+
+
+_Given = tuple[Sequence[CutChain], tuple[Placement, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,9 @@ class DistributedStretch:
         self._held: _Held | None = None
         self._users: dict[_Held, int] = {}
         self._lock = threading.RLock()
+        self._reluctance = Reluctance()
+        self._cut_runs: dict[Hashable, tuple[_Given, CutRun]] = {}
+        """What workers have rehearsed, and with what weights."""
 
     @property
     def plans(self) -> tuple[StretchPlan, ...]:
@@ -205,27 +219,40 @@ class DistributedStretch:
         record: LayerRecord,
     ) -> np.ndarray:
         """Has the workers compute chains, in tiles."""
-        first = run.numbers[0]
-        team = executor.team(TileJob.kind_of(self._cutting.names[first]))
-        everybody = team or dict.fromkeys(executor.addresses, 1.0)
-        placements = [held.there[number] for number in run.numbers]
-        job = TileJob(
-            run.name,
-            self._cutting.tiles(run, size, inputs.shape, everybody),
-            [placement for placement in placements if placement is not None],
-            inputs,
-            timeout=self._policy.timeout,
-            hedged=run.hedged,
-            verify=self._policy.verify,
-            stragglers=self._stragglers,
-            sparse=self._policy.sparse,
+        names = self._cutting.names
+        may_exchange = (
+            run.exchange and executor.exchanges and self._policy.verify != "parity"
         )
-        collector = executor.run_tiles(job)
+        kind = run.name if may_exchange else names[run.numbers[0]]
+        team = executor.team(TileJob.kind_of(kind))
+        everybody = team or dict.fromkeys(executor.addresses, 1.0)
+        chains = self._cutting.tiles(run, size, inputs.shape, everybody)
+        placed = [held.there[number] for number in run.numbers]
+        placements = [placement for placement in placed if placement is not None]
+        done = None
+        if may_exchange and exchangeable(chains) and self._reluctance.willing():
+            done = self._exchange(run, chains, placements, inputs, executor)
+        tried = done[1].records if done else []
+        if done is None or not (done[1].complete or done[1].abandoned):
+            job = TileJob(
+                run.name,
+                chains,
+                placements,
+                inputs,
+                timeout=self._policy.timeout,
+                hedged=run.hedged,
+                verify=self._policy.verify,
+                stragglers=self._stragglers,
+                sparse=self._policy.sparse,
+            )
+            done = job, executor.run_tiles(job)
+            tried = [*tried, *done[1].records]
+        job, collector = done
         record = replace(
             record,
             encode=job.encode_time,
             collect=max(0.0, time.time() - record.started - job.encode_time),
-            subtasks=tuple(collector.records),
+            subtasks=tuple(tried),
             survivors=collector.survivors,
             transport=executor.transport_name,
         )
@@ -236,6 +263,47 @@ class DistributedStretch:
         closed = CLOSED if self._executor is None else None
         reason = collector.abandoned or closed or self._fall_back(run, collector)
         return self._local(run, size, inputs, held, record, reason)
+
+    def _exchange(
+        self,
+        run: ChainRun,
+        chains: Sequence[CutChain],
+        placements: Sequence[Placement],
+        inputs: np.ndarray,
+        executor: Executor,
+    ) -> tuple[TileJob, PieceCollector] | None:
+        """Has workers exchange halos; None: it was not tried."""
+        cut = self._cut_run((run, inputs.shape), (chains, tuple(placements)))
+        job = ExchangeJob(
+            run.name,
+            cut,
+            placements,
+            inputs,
+            timeout=self._policy.timeout,
+            verify=self._policy.verify,
+            sparse=self._policy.sparse,
+        )
+        collector = executor.run_exchange(job)
+        if not collector.begun:
+            return None
+        if collector.abandoned is None:
+            self._reluctance.tried(collector.complete)
+        return job, collector
+
+    def _cut_run(self, key: Hashable, given: _Given) -> CutRun:
+        """Returns what workers have rehearsed, as long as tiles and weights are those.
+
+        Args:
+            key: The run, and the shape of its input.
+            given: Tiles and placements.
+        """
+        known, cut = self._cut_runs.get(key, (None, None))
+        if cut is None or known is None or not _same(known, given):
+            if len(self._cut_runs) >= SIZES:
+                self._cut_runs.clear()
+            cut = CutRun(given[0])
+            self._cut_runs[key] = given, cut
+        return cut
 
     def _fall_back(self, run: ChainRun, collector: PieceCollector) -> str:
         """Warns that the client computes chains itself, and returns why."""
@@ -290,6 +358,11 @@ class DistributedStretch:
     def _emit(self, record: LayerRecord) -> None:
         for listener in tuple(self._notes.listeners):
             listener(record)
+
+
+def _same(one: _Given, other: _Given) -> bool:
+    """Returns whether tiles and placements are the same objects."""
+    return one[0] is other[0] and one[1] == other[1]
 
 
 def _for_each(part: T, slots: Sequence[int]) -> list[T]:

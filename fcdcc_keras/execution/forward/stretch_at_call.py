@@ -22,7 +22,7 @@ are cut as the one before."""
 
 PlanStretch = Callable[[Stretch], StretchPlan]
 """Gives the plan for a size."""
-_Cut = tuple[tuple[str, str, bool], ...]
+_Cut = tuple[tuple[str, str, bool, bool], ...]
 
 
 class StretchAtCall:
@@ -87,7 +87,7 @@ class StretchAtCall:
         if self._by_cut and (self._detached or len(self._by_cut) >= MOST_CUTS):
             return next(reversed(self._by_cut))
         plan = self._plan(stretch)
-        cut = tuple((chain.to, chain.place, chain.hedged) for chain in plan.chains)
+        cut = tuple((c.to, c.place, c.hedged, c.exchange) for c in plan.chains)
         if cut not in self._by_cut:
             added = self._session.add_stretch(
                 plan, self._at, self._arrays, *self._terms

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from distributed.core import Server, Status
 
-from fcdcc_keras.wire.connection import Connection
+from fcdcc_keras.worker.connection import Connection
 
 
 class Counterpart(Server):
@@ -105,3 +105,18 @@ def test_nobody_there():
         assert not connection._waiting
 
     asyncio.run(run())
+
+
+def test_after_closing_nothing_opens_it_again():
+    async def test(server, connection):
+        first = asyncio.ensure_future(connection.tell("ask", number=0, what="a"))
+        second = asyncio.ensure_future(connection.ask("ask", what="last"))
+        await asyncio.sleep(0)  # one connects, another waits for that
+        connection.close()
+        for waiting in (first, second, connection.ask("ask", what="last")):
+            with pytest.raises(OSError, match="closed"):
+                await waiting
+        assert not connection.is_open
+        assert server.asked == []
+
+    with_counterpart(test)

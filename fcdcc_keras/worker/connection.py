@@ -12,9 +12,21 @@ import asyncio
 from itertools import count
 from typing import Any
 
+import numpy as np
+
+from fcdcc_keras.dask_internals import as_frames
+
+_CLOSED = "the connection was closed"
+_SMALL = 1 << 16
+"""Bytes up to which an array is copied into its message: Dask's own way of sending
+arrays takes longer than the copy."""
+
 
 class Connection:
-    """Opened by its first request, and again by the next after it broke."""
+    """Opened by its first request, and again by the next after it broke.
+
+    Not after ``close``: nobody would close it again.
+    """
 
     def __init__(self, address: str, connection_args: dict[str, Any]) -> None:
         """Takes a worker's address, and the security that Dask connects with."""
@@ -25,6 +37,12 @@ class Connection:
         self._writing = asyncio.Lock()
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._closed = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened, and is not known to have broken."""
+        return self._comm is not None and not self._comm.closed()
 
     async def ask(self, op: str, **message: Any) -> dict[str, Any]:
         """Sends a request, and returns its answer, not deserialized.
@@ -44,22 +62,36 @@ class Connection:
         finally:
             self._waiting.pop(number, None)
 
+    async def tell(self, op: str, **message: Any) -> None:
+        """Sends what is not answered.
+
+        Raises:
+            OSError: The worker cannot be reached, or the connection broke.
+        """
+        async with self._writing:
+            comm = await self._open()
+            await comm.write({"op": op, **message})
+
     def close(self) -> None:
-        """Breaks the connection; what is waited for fails."""
+        """Breaks the connection for good; what waits for it fails."""
+        self._closed = True
         if self._comm is not None:
             self._comm.abort()
         if self._reader is not None:
             self._reader.cancel()
-        self._fail("the connection was closed")
+        self._fail(_CLOSED)
 
     async def _open(self) -> Any:
         from distributed.comm import connect  # type: ignore[attr-defined]
 
-        if self._comm is None or self._comm.closed():
+        if not (self._closed or self.is_open):
             self._comm = await connect(
                 self._address, deserialize=False, **self._connection_args
             )
             self._reader = asyncio.ensure_future(self._read(self._comm))
+        if self._closed:  # meanwhile, perhaps
+            self.close()
+            raise OSError(_CLOSED)
         return self._comm
 
     async def _read(self, comm: Any) -> None:
@@ -82,3 +114,11 @@ class Connection:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(OSError(why))
+
+
+def packed(array: np.ndarray) -> Any:
+    """Returns an array's bytes as they go into a message."""
+    array = np.ascontiguousarray(array)
+    if array.nbytes <= _SMALL:
+        return array.tobytes()
+    return as_frames(array.reshape(-1).view(np.uint8))
