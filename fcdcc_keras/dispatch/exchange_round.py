@@ -9,7 +9,7 @@ computes one tile of every chain. Who is slow or gone keeps all others waiting; 
 - It ends without a result as soon as one fails, leaves, or is late. Then the chains are
   computed one after another, as a ``PieceRound`` has it, where any worker may do what
   another does not.
-- Who waits for others gives up when it is late by what all are known to take, and
+- Who waits for others gives up when it is late by what most are known to take, and
   says so. Then all are told that it is over, and who has not answered a moment later is
   late. Who only waited is not to blame. Likewise where half have answered, and others
   have not soon after.
@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatchmethod
+from statistics import median
 
 from fcdcc_keras.dispatch.choice import Choice
 from fcdcc_keras.dispatch.crew import LEFT, LOOK_EVERY, Crew
@@ -342,7 +343,8 @@ class ExchangeRound:
     def _patience(self, now: float) -> float | None:
         """Returns the seconds for which workers wait for each other, if it is known.
 
-        Of what they take without waiting, so that it does not grow when they wait.
+        Of what they take without waiting, so that it does not grow when they wait; of
+        most, so that it does not grow with one that was slow.
         """
         usual = self._choice.usual(self._kind, now)
         if usual is None:
@@ -351,7 +353,7 @@ class ExchangeRound:
         for one in self.collector.pieces:
             pace = self._crew.health[one.home].pace(self._kind, now)
             own.append(one.size * (usual if pace is None else pace.mean))
-        return LATE_FACTOR * max(own) + SLACK * len(self._sizes[0])
+        return LATE_FACTOR * median(own) + SLACK * len(self._sizes[0])
 
     def _expect_the_rest(self, now: float) -> None:
         """Has the others be late soon, once half of them have answered.
