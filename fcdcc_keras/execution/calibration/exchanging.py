@@ -22,8 +22,9 @@ _MOST = 8
 """Workers that are measured: each but the first and the last has two neighbours."""
 _FEW, _MANY = 2, 8
 """Chains of a shorter and of a longer run."""
-_ROWS, _WIDTH, _CHANNELS = 16, 28, 128
-"""Of the map: rows of each worker, columns, channels."""
+_ROWS, _WIDTH, _CHANNELS, _FIRST = 16, 28, 128, 4
+"""Of the maps: rows of each worker, columns, channels; those of what the client sends
+and is given, which would take longer than the rest over a slow link."""
 _PATIENCE = 10.0
 """Seconds that workers get for a run, and all runs of a kind."""
 _RUNS = 4
@@ -49,19 +50,28 @@ def exchanging(executor: Executor, least: float) -> float:
     homes = executor.addresses[:_MOST]
     if len(homes) < 2 or not executor.exchanges:
         return 0.0
-    size = _CHANNELS, _CHANNELS
-    kernel = np.eye(_CHANNELS, dtype=np.float32).reshape(1, 1, *size).repeat(3, axis=0)
-    placement = executor.place(
-        "calibration", partial(_for_each, (kernel / 3,)), wait=True, alike=True
-    )
+    placements = {
+        (reads, yields): executor.place(
+            "calibration",
+            partial(_for_each, (_kernel(reads, yields),)),
+            wait=True,
+            alike=True,
+        )
+        for reads, yields in (
+            (_FIRST, _CHANNELS),
+            (_CHANNELS,) * 2,
+            (_CHANNELS, _FIRST),
+        )
+    }
 
     def seconds(chains: int) -> float:
         """Returns those of a run in which nobody computes."""
-        cut, inputs = _cut(chains, homes, kernel.shape), _map(len(homes))
-        name, placements = cut.chains[0].name, [placement] * chains
+        widths = _widths(chains)
+        cut, inputs = _cut(widths, homes), _map(len(homes), _FIRST)
+        name, placed = cut.chains[0].name, [placements[width] for width in widths]
         took, ends = list[float](), perf_counter() + _PATIENCE
         while (sum(took) < least or len(took) < _RUNS) and perf_counter() < ends:
-            job = ExchangeJob(name, cut, placements, inputs, timeout=_PATIENCE)
+            job = ExchangeJob(name, cut, placed, inputs, timeout=_PATIENCE)
             began = perf_counter()
             collector = executor.run_exchange(job)
             if collector.complete:
@@ -74,7 +84,8 @@ def exchanging(executor: Executor, least: float) -> float:
     try:
         few, many = seconds(_FEW), seconds(_MANY)
     finally:
-        executor.release(placement)
+        for placement in placements.values():
+            executor.release(placement)
     halos = (_MANY - _FEW) * min(2, len(homes) - 1)
     return 0.0 if math.isnan(many - few) else max(_LEAST, (many - few) / halos)
 
@@ -88,21 +99,34 @@ def _computed(collector: PieceCollector) -> float:
     )
 
 
-def _map(workers: int) -> np.ndarray:
-    return np.ones((1, _ROWS * workers, _WIDTH, _CHANNELS), np.float32)
+def _kernel(reads: int, yields: int) -> np.ndarray:
+    """Returns a kernel that leaves a map's numbers about as large as they are."""
+    row = np.eye(reads, yields, dtype=np.float32).reshape(1, 1, reads, yields)
+    return row.repeat(3, axis=0) / 3
 
 
-def _cut(chains: int, homes: Sequence[str], kernel: tuple[int, ...]) -> CutRun:
+def _map(workers: int, channels: int) -> np.ndarray:
+    return np.ones((1, _ROWS * workers, _WIDTH, channels), np.float32)
+
+
+def _widths(chains: int) -> list[tuple[int, int]]:
+    """Returns the channels that each chain reads and yields; few cross the client's."""
+    between = [(_CHANNELS, _CHANNELS)] * (chains - 2)
+    return [(_FIRST, _CHANNELS), *between, (_CHANNELS, _FIRST)]
+
+
+def _cut(widths: Sequence[tuple[int, int]], homes: Sequence[str]) -> CutRun:
     """Returns chains of a convolution each, cut into bands of rows."""
-    pads = ((1, 1), (0, 0))
-    program = Program(
-        (_CHANNELS,), 2, (Convolution((0,), (0,), (1, 1), (1, 1), pads),), (kernel,)
-    )
-    sized = SizedProgram(program, [_map(len(homes)).shape])
-    boxes = bands(sized.shapes[-1], (1.0,) * len(homes), 1)
-    parts = [(homes[worker], box) for worker, box in sorted(boxes.items())]
-    name = f"calibration of exchanges, {chains}"
-    return CutRun([CutChain.of(name, sized, parts)] * chains)
+    name, cut = f"calibration of exchanges, {len(widths)}", []
+    operation = Convolution((0,), (0,), (1, 1), (1, 1), ((1, 1), (0, 0)))
+    for reads, yields in widths:
+        shape = 3, 1, reads, yields
+        program = Program((reads,), 2, (operation,), (shape,))
+        sized = SizedProgram(program, [_map(len(homes), reads).shape])
+        boxes = bands(sized.shapes[-1], (1.0,) * len(homes), 1)
+        parts = [(homes[worker], box) for worker, box in sorted(boxes.items())]
+        cut.append(CutChain.of(name, sized, parts))
+    return CutRun(cut)
 
 
 def _for_each(
