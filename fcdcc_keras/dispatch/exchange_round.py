@@ -120,14 +120,12 @@ class ExchangeRound:
         """Who has the tiles that are under way."""
         self._rehearses = False
         """Whether it is but a rehearsal."""
-        self._rehearsing: dict[str, int] = {}
-        """Who rehearses, with whose tiles."""
+        self._rehearsing: set[str] = set()
         self._trial: str | None = None
         """Who was too slow for work to be cut for it, and may be well again."""
         self._disbanded = False
         """Whether the workers were told that it is over."""
-        self._begun = self._late = self._deadline = math.nan
-        self._looked = self._now = math.nan
+        self._begun = self._late = self._deadline = self._looked = self._now = math.nan
 
     def begins(self, now: float) -> bool:
         """Returns whether it can begin; asked again when the inputs are there."""
@@ -191,10 +189,9 @@ class ExchangeRound:
         homes = tuple(one.home for one in pieces)
         among = Among(homes, self._timeout if patience is None else patience)
         for slot, one in enumerate(pieces):
-            item = self, slot
-            self._crew.health[one.home].begin(item, now, late_after, one.size)
+            health, self._on[slot] = self._crew.health[one.home], one.home
+            health.begin((self, slot), now, late_after, one.size)
             yield self._send(slot, one.home, among)
-            self._on[slot] = one.home
         if self._trial is not None and self._trial in self._crew.health:
             yield self._rehearse(0, self._trial)
 
@@ -273,11 +270,11 @@ class ExchangeRound:
         return Send(slot, worker, among)
 
     def _rehearse(self, slot: int, worker: str) -> Send:
-        self._rehearsing[worker] = slot
+        self._rehearsing.add(worker)
         item, sizes = (self, "rehearsal", worker), self._sizes[slot]
         # Meanwhile others have the tiles of each chain, whose sizes are of a chain.
-        each = len(sizes) * sum(sizes)
-        self._crew.health[worker].begin(item, self._now, None, each)
+        size = len(sizes) * sum(sizes)
+        self._crew.health[worker].begin(item, self._now, None, size)
         return self._send(slot, worker, Among((), self._timeout))
 
     def _has_rehearsed(self, event: Answered) -> None:
@@ -292,7 +289,7 @@ class ExchangeRound:
         self._end_rehearsal(event)
 
     def _end_rehearsal(self, event: Answered | Failed) -> None:
-        del self._rehearsing[event.worker]
+        self._rehearsing.discard(event.worker)
         health = self._crew.health.get(event.worker)
         if health is not None:
             health.end((self, "rehearsal", event.worker), event.arrived)

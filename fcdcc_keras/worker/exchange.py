@@ -221,6 +221,8 @@ class Exchange:
             self._give(address, turn, coming, chain, halo)
         # What is given must be on its way before anything else is computed here.
         await asyncio.sleep(0)
+        if not stage.takes and stage.shape == result.shape:
+            return coming.over or result  # of whole images it is all its own
         inputs = aligned_empty(stage.shape, result.dtype)
         if not stage.takes:  # what others would give is missing in a rehearsal
             inputs[...] = 0
