@@ -1,17 +1,20 @@
-"""The commands and scripts of README, run as they stand there."""
+"""The commands and scripts of README, run as they stand there but for large images."""
 
 import os
 import shlex
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 import psutil
 import pytest
 from distributed import Client
 
+import fcdcc_keras as fk
 from benchmarks.scheduler import free_port
+from tests.lean_keras import LEAN
 
 ADDRESS = "192.168.1.10:8786"
 
@@ -52,7 +55,7 @@ def run(folder, script):
     return done.stdout
 
 
-def test_own_cluster_in_three_commands(documentation, tmp_path):
+def test_own_cluster_in_three_commands(documentation):
     address = f"127.0.0.1:{free_port('127.0.0.1')}"
     host, port = address.split(":")
     scheduler = (
@@ -80,9 +83,19 @@ def test_own_cluster_in_three_commands(documentation, tmp_path):
         with Client(f"tcp://{address}", set_as_default=False, timeout=60) as client:
             client.wait_for_workers(3, timeout=60)
         script = documentation.block("README.md", "script")
-        assert "(8, 1000)" in run(tmp_path, script.replace(ADDRESS, address))
+        scope, printed = {}, StringIO()
+        with redirect_stdout(printed):
+            exec(script.replace(ADDRESS, address), scope)
+        fk.close(scope["coded"])
+        scope["client"].close()
+        assert "(8, 1000)" in printed.getvalue()
 
 
+SMALLER = {
+    "VGG16(weights=None)": "VGG16(weights=None, input_shape=(64, 64, 3))",
+    "(2, 224, 224, 3)": "(2, 64, 64, 3)",
+}
+"""What stands in the script, and what is run in its place."""
 NOT_CLOSED = """
 import psutil
 small = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(8, 3)])
@@ -94,7 +107,11 @@ print("children:", *[child.pid for child in psutil.Process().children(recursive=
 def test_embedded_example_needs_no_main_guard_and_leaves_nothing(
     documentation, tmp_path
 ):
-    printed = run(tmp_path, documentation.block("README.md", "embedded") + NOT_CLOSED)
+    script = documentation.block("README.md", "embedded") + NOT_CLOSED
+    for there, here in SMALLER.items():
+        assert there in script
+        script = script.replace(there, here)
+    printed = run(tmp_path, LEAN + script)
     assert "13 of 22 layers are coded" in printed
     assert "13 convolutions on workers, 0 in the client" in printed
     children = [int(pid) for pid in printed.partition("children:")[2].split()]
