@@ -29,10 +29,11 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")))
 ADDRESS = "tcp://192.168.1.10:8786"
 SMALLER = {
-    'VGG16(weights="imagenet")': "VGG16(weights=None, input_shape=(64, 64, 3))",
-    'ResNet50(weights="imagenet")': "ResNet50(weights=None, input_shape=(64, 64, 3))",
+    'VGG16(weights="imagenet")': "VGG16(weights=None, input_shape=(32, 32, 3))",
+    'ResNet50(weights="imagenet")': "ResNet50(weights=None, input_shape=(32, 32, 3))",
+    "for stragglers in range(4):": "for stragglers in (0, 3):",
     'photos = keras.ops.image.resize(pictures.astype("float32"), (224, 224))': (
-        "photos = keras.ops.image.resize(pictures.astype('float32'), (64, 64))"
+        "photos = keras.ops.image.resize(pictures.astype('float32'), (32, 32))"
     ),
 }
 """What stands in the pages, and what is run in its place."""

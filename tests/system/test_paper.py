@@ -142,6 +142,7 @@ def test_the_search_agrees_with_the_closed_form(size, filters, kernel, storage):
     assert best in (below, above)
 
 
+@pytest.mark.usefixtures("rough_calibration")
 def test_optimal_partition(tmp_path):
     rows = run(optimal_partition, tmp_path)
     assert [r["layer"] for r in rows] == LAYERS

@@ -48,13 +48,13 @@ def test_gradients_are_those_of_the_plain_network(data):
         assert np.linalg.norm(g - exact) <= 1e-4 * np.linalg.norm(exact)
 
 
-def test_three_epochs_on_digits_give_the_same_accuracy(data):
+def test_two_epochs_on_digits_give_the_same_accuracy(data):
     accuracies = []
     for model in networks():
         keras.utils.set_random_seed(1)  # the order of the images
-        train(model, data, epochs=3)
+        train(model, data, epochs=2)
         predicted = model.predict(data.test_images, verbose=0).argmax(-1)
         accuracies.append(float((predicted == data.test_labels).mean()))
     plain, coded = accuracies
-    assert plain > 0.95
+    assert plain > 0.9
     assert abs(coded - plain) <= 0.01
