@@ -33,12 +33,14 @@ LONGEST = (
 """Files and folders that take longest, those first that take more than others."""
 _TESTS = Path(__file__).parent
 _TAKES_CLIENT = re.compile(r"def test_\w+\([^)]*\bclient\b|getfixturevalue\(.client")
+_HAS_ITS_OWN = re.compile(r"^def client\(", re.MULTILINE)
 
 
 @cache
 def _shares_cluster(file: Path) -> bool:
     """Returns whether a file's tests use the session's cluster."""
-    return bool(_TAKES_CLIENT.search(file.read_text("utf-8")))
+    text = file.read_text("utf-8")
+    return bool(_TAKES_CLIENT.search(text)) and not _HAS_ITS_OWN.search(text)
 
 
 def pytest_configure() -> None:

@@ -134,6 +134,10 @@ def test_a_worker_is_reached_by_another_address_than_its_own(start, address):
         # By that another is told of it, who wants the same name.
         with pytest.raises(fk.ClusterError, match=f"'kitchen', which {contact} "):
             wait_for_scheduler(address, client.security, 0, str, ["kitchen"])
+        # Who takes it for the scheduler's is told what answers there.
+        lost = worker(start, contact)
+        assert lost.wait(60) == 1
+        assert "where a Worker does" in lost.log.read_text()
 
 
 def _keys(dask_scheduler):
@@ -144,37 +148,47 @@ async def _drop(address, dask_scheduler):
     await dask_scheduler.remove_worker(address, stimulus_id="test")
 
 
-@pytest.mark.parametrize(
-    ("state", "options", "ending"),
-    [
-        ("waiting", [], signal.SIGTERM),
-        ("working", [], signal.SIGINT),
-        ("working", ["--no-nanny", "--grace", "1"], signal.SIGTERM),
-        ("frozen scheduler", ["--grace", "1"], signal.SIGTERM),
-    ],
-)
-def test_a_worker_is_interrupted(start, address, state, options, ending):
+INTERRUPTED = [
+    ("waiting", [], signal.SIGTERM),
+    ("working", [], signal.SIGINT),
+    ("working", ["--no-nanny", "--grace", "1"], signal.SIGTERM),
+    ("frozen scheduler", ["--grace", "1"], signal.SIGTERM),
+]
+"""What a worker does, its options, and what is sent to it."""
+
+
+def test_a_worker_is_interrupted(start):
+    """In every state, each with a scheduler of its own; at once: it takes seconds."""
+
     def endless():
         import threading
 
         threading.Event().wait()
 
-    process = worker(start, address, *options)
-    if state == "waiting":
-        until(lambda: "No scheduler answers" in process.log.read_text())
-        process.send_signal(ending)
-        ended(process, 25)
-        return
-    head = scheduler(start, address)
-    with Client(address, timeout=30, set_as_default=False) as client:
-        joined(client)
-        future = client.submit(endless)
-        until(lambda: future.key in str(client.processing()))
-        if state == "frozen scheduler":
-            head.send_signal(signal.SIGSTOP)
-        process.send_signal(ending)
-        ended(process, 25)
-        head.kill()
+    with ExitStack() as stack:
+        processes = []
+        for state, options, _ in INTERRUPTED:
+            address = f"tcp://127.0.0.1:{free_port('127.0.0.1')}"
+            process = worker(start, address, *options)
+            processes.append(process)
+            if state == "waiting":
+                continue
+            head = scheduler(start, address)
+            client = Client(address, timeout=30, set_as_default=False)
+            stack.enter_context(client)
+            stack.callback(head.kill)  # before its client is closed
+            joined(client)
+            future = client.submit(endless)
+            until(lambda key=future.key, at=client: key in str(at.processing()))
+            if state == "frozen scheduler":
+                head.send_signal(signal.SIGSTOP)
+        until(lambda: "No scheduler answers" in processes[0].log.read_text())
+        families = [family(process) for process in processes]
+        for process, (_, _, ending) in zip(processes, INTERRUPTED, strict=True):
+            process.send_signal(ending)
+        for process, members in zip(processes, families, strict=True):
+            process.wait(25)
+            until(lambda all=members: not any(p.is_running() for p in all), 25)
 
 
 def test_workers_that_are_told_to_end_hand_over_what_they_have(
@@ -321,9 +335,3 @@ def test_wrong_addresses_are_told_without_a_traceback(start, wrong, message):
         rf"^Error( on .*)?: .*{message}", process.log.read_text(), re.MULTILINE
     )
     assert "Traceback" not in process.log.read_text()
-
-
-def test_address_of_another_worker_is_told(start, client):
-    process = worker(start, min(client.nthreads()))
-    assert process.wait(60) == 1
-    assert "where a Worker does" in process.log.read_text()
