@@ -28,10 +28,11 @@ help:
 demo: $(VENV)/.installed-demo
 	@$(BIN)/fcdcc-keras demo
 
-# Two at a time, since many wait for processes; more threads of NumPy's would spin.
+# Three at a time for two cores, since many wait for processes; more threads of NumPy's
+# would spin.
 test: $(VENV)/.installed-test
 	@OPENBLAS_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+		$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # The fast part, and with it what is assumed of others, with the lowest versions that
 # are supported, which have no wheels for Python 3.13, and with the newest.
