@@ -24,18 +24,20 @@ class Watched:
             model: The coded model.
             batch: Images, shape ``(B, H, W, C)``.
         """
+        import fcdcc_keras as fk
+
         self.model = model
+        # From now on: to begin to watch takes longer than small models do.
+        self._trace = fk.trace(model).__enter__()
         self.passes: list[list[LayerRecord]] = []
         """The records of every pass."""
         self._batch = batch
 
     def predict(self) -> np.ndarray:
         """Returns the predictions for the batch."""
-        import fcdcc_keras as fk
-
-        with fk.trace(self.model) as trace:
-            outputs: np.ndarray = self.model.predict_on_batch(self._batch)
-        self.passes.append(trace.records)
+        outputs: np.ndarray = self.model.predict_on_batch(self._batch)
+        self.passes.append(self._trace.records.copy())
+        self._trace.records.clear()
         return outputs
 
     def turn(self) -> None:
