@@ -21,9 +21,11 @@ import tensorflow as tf
 from fcdcc_keras.errors import PlanError
 from fcdcc_keras.layers import graph_internals
 from fcdcc_keras.layers.crossing import as_coded, crossed
-from fcdcc_keras.layers.tensorflow_internals import saving
+from fcdcc_keras.layers.readings import Readings
+from fcdcc_keras.layers.tensorflow_internals import recording, saving
 from fcdcc_keras.partition.stretch import Stretch
 from fcdcc_keras.planning.chains.plan import StretchPlan
+from fcdcc_keras.worker.tensors import as_array, as_tensor
 
 if TYPE_CHECKING:
     from fcdcc_keras.execution.forward.session import Session
@@ -162,9 +164,26 @@ class ChainedStretch:
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the output as the workers compute it, differentiable."""
         inputs = tf.cast(inputs, self.source.dtype)
+        eager = tf.executing_eagerly() and not graph_internals.in_scope()
+        if eager and self.readable and not recording():
+            return self.at_once(as_array(inputs))
         outputs = crossed(self.run, self.plain, inputs, *self._variables)
         outputs.set_shape(self._static(inputs.shape))
         return outputs
+
+    @cached_property
+    def readable(self) -> bool:
+        """Whether its variables hold what its programs have, of the same type."""
+        return all(one.dtype == self.source.dtype for one in self._variables)
+
+    def at_once(self, inputs: np.ndarray) -> tf.Tensor:
+        """Returns the output of an array, without any graph; it must be readable."""
+        assert self.compute is not None
+        return as_tensor(self.compute(inputs, self._readings()))
+
+    @cached_property
+    def _readings(self) -> Readings:
+        return Readings(self._variables)
 
     def run(self, inputs: np.ndarray, *values: np.ndarray) -> np.ndarray:
         """Returns the output of arrays, by whatever is attached when it runs."""
@@ -216,6 +235,7 @@ class ChainedGraph:
         self._replaced: list[ChainedStretch] = []
         """Others, of layers that were changed. Traced functions go on asking them."""
         self._attached: list[ChainedStretch] = []
+        self._whole: ChainedStretch | None = None
         self._session: Session | None = None
         self._mode = _Mode(autocast=False)
         # XLA cannot compile a step that leaves the graph.
@@ -237,6 +257,15 @@ class ChainedGraph:
     def stretches(self) -> tuple[ChainedStretch, ...]:
         """Those that workers compute."""
         return tuple(self._attached) if self.attached else ()
+
+    @property
+    def whole(self) -> ChainedStretch | None:
+        """The one that computes all of it, from its only input to its only output."""
+        return self._whole if self.attached else None
+
+    def packed(self, output: tf.Tensor) -> Any:
+        """Returns its only output as the graph returns it."""
+        return keras.tree.pack_sequence_as(self._graph.output, [output])
 
     def stretch(
         self, source: StretchSource, entry: Any, steps: Sequence[GraphStep]
@@ -274,6 +303,7 @@ class ChainedGraph:
                 order.append(found)
         self._attached = [stretch for stretch, _ in pairs]
         self._session, self._order = session, order
+        self._whole = self._if_whole(order)
         session.users.add(self)
         for one in former:
             if one is not None:
@@ -288,6 +318,17 @@ class ChainedGraph:
                 if stretch.compute is not None:
                     stretch.compute.detach()  # traced functions go on asking it
             self._session.left_by(self)
+
+    def _if_whole(
+        self, order: Sequence[GraphStep | ChainedStretch]
+    ) -> ChainedStretch | None:
+        if len(order) != 1 or isinstance(order[0], GraphStep):
+            return None
+        ends = [order[0].entry], [order[0].exit]
+        there = self._graph.inputs, self._outputs
+        # Tensors of a graph are not compared by `==`.
+        same = [list(map(id, tensors)) for tensors in (*ends, *there)]
+        return order[0] if same[:2] == same[2:] else None
 
     def _run(
         self, inputs: Any, operation_fn: Called = lambda op: op, **options: Any

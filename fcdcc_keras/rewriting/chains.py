@@ -12,13 +12,14 @@ from fcdcc_keras.execution.forward.session import Session
 from fcdcc_keras.execution.forward.stretch_at_call import PlanStretch, StretchAtCall
 from fcdcc_keras.layers.chained import ChainedGraph, ChainedStretch, StretchCompute
 from fcdcc_keras.layers.crossing import weakly
+from fcdcc_keras.layers.direct import predict_directly
 from fcdcc_keras.layers.graph_internals import runner
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.chains.plan import StretchPlan
 from fcdcc_keras.planning.chains.tile_time import Rates
 from fcdcc_keras.rewriting.graph.stretches import StretchSite, sites
 from fcdcc_keras.rewriting.keras_internals import functional
-from fcdcc_keras.rewriting.walk import walk
+from fcdcc_keras.rewriting.walk import is_graph, runs_as_kerass, walk
 
 Attached = dict[ChainedGraph, list[tuple[ChainedStretch, StretchCompute]]]
 """What is to compute the stretches of each graph."""
@@ -99,6 +100,20 @@ def chained_stretch(site: StretchSite) -> tuple[ChainedGraph, ChainedStretch]:
     graph = functional(whole.model)
     holder = runner(graph) or ChainedGraph(graph, whole.steps, whole.outputs)
     return holder, holder.stretch(site, site.between[0], site.steps)
+
+
+def predict_at_once(model: keras.Model) -> None:
+    """Has a model predict without TensorFlow's graph, while it is a single stretch."""
+    ways = ("predict_step", "make_predict_function")
+    keras_s = all(getattr(type(model), n) is getattr(keras.Model, n) for n in ways)
+    if not keras_s or not is_graph(model) or not runs_as_kerass(model):
+        return
+
+    def chained() -> ChainedGraph | None:
+        graph: ChainedGraph | None = runner(functional(model))
+        return graph
+
+    predict_directly(model, chained)
 
 
 def chained_graphs(model: Any) -> list[ChainedGraph]:

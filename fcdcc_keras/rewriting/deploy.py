@@ -18,7 +18,11 @@ from fcdcc_keras.layers import CodedLayer
 from fcdcc_keras.monitoring.reporter import reporting
 from fcdcc_keras.planning import Plan
 from fcdcc_keras.planning.chains.tile_time import Rates
-from fcdcc_keras.rewriting.chains import check_stretches, place_stretches
+from fcdcc_keras.rewriting.chains import (
+    check_stretches,
+    place_stretches,
+    predict_at_once,
+)
 from fcdcc_keras.rewriting.copying.class_swap import make_coded
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.options import Options, complete, policy
@@ -149,6 +153,8 @@ def _place(
         layer.attach(coded, session)
     for graph, pairs in graphs.items():
         graph.attach(pairs, session)
+    if graphs:
+        predict_at_once(layers[""])
 
 
 def _leave(session: Session, plan: Plan, layers: Mapping[str, Any]) -> None:

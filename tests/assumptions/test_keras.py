@@ -3,6 +3,7 @@
 from collections import Counter
 
 import keras
+import numpy as np
 import pytest
 
 from fcdcc_keras.layers import graph_internals
@@ -144,6 +145,35 @@ def test_keras_runs_a_graph_by_a_method_of_the_model(training):
     assert plain["twice"][0].shape == (1, 2)
 
 
+@pytest.mark.parametrize("change", [{}, {"force": True}])
+def test_keras_predicts_by_a_function_that_a_method_makes(change):
+    model, told = sequential(), []
+
+    def made(own):
+        def predict(data):
+            told.append([isinstance(one, tuple) for one in data])
+            return own(data)
+
+        return predict
+
+    graph_internals.predict_by(model, made)
+    images = np.zeros((2, *model.input_shape[1:]), np.float32)
+    expected = np.asarray(model(images))
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict_on_batch(images), expected, 1e-6)
+        np.testing.assert_allclose(model.predict(images, verbose=0), expected, 1e-6)
+        first = model.predict_function
+        assert model.make_predict_function() is first
+        model.compile(loss="mse")
+        assert model.predict_function is None
+        model.make_predict_function(**change)
+        assert model.predict_function is not first
+    # A tuple of images, or nothing but images.
+    assert told == [[True], [False]] * 2
+    made_before = model.predict_function
+    assert model.make_predict_function(force=True) is not made_before
+
+
 def test_a_sequential_model_of_keras_is_run_by_a_functional_one():
     model = sequential()
     inside = keras_internals.functional(model)
@@ -153,6 +183,21 @@ def test_a_sequential_model_of_keras_is_run_by_a_functional_one():
     assert keras_internals.functional(inside) is inside
     model.add(keras.layers.ReLU())
     assert keras_internals.functional(model) is not inside
+
+
+def test_keras_tells_whether_variables_have_other_values():
+    said = []
+
+    class Told(keras.layers.Layer):
+        def call(self, inputs):
+            said.append(graph_internals.in_scope())
+            return inputs
+
+    model = keras.Sequential([keras.Input((2,)), Told()])
+    said.clear()
+    model(np.zeros((1, 2)))
+    model.stateless_call([], [], np.zeros((1, 2)))
+    assert said == [False, True]
 
 
 def test_a_mask_of_keras_is_with_its_tensor():

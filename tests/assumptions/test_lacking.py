@@ -124,3 +124,11 @@ def test_what_tensorflow_lacks_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FcdccError, match="something that tensorflow does not"):
         tensorflow_internals.saving()
+
+
+def test_what_tensorflow_lacks_of_variables_is_told(monkeypatch):
+    with pytest.raises(FcdccError, match="something that tensorflow does not"):
+        tensorflow_internals.reading([EMPTY])
+    monkeypatch.setitem(sys.modules, "tensorflow.python.eager.record", None)
+    with pytest.raises(FcdccError, match="something that tensorflow does not"):
+        tensorflow_internals.recording()

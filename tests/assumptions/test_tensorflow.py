@@ -59,7 +59,8 @@ def _compiled_step(model):
         _compiled_step,
     ],
 )
-def test_tensorflow_gives_a_changed_variable_other_memory(change):
+@pytest.mark.parametrize("together", [False, True])
+def test_tensorflow_gives_a_changed_variable_other_memory(change, together):
     model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(16)])
     variable, given = model.layers[0].kernel.value, []
 
@@ -67,16 +68,48 @@ def test_tensorflow_gives_a_changed_variable_other_memory(change):
         given.append(array)
         return array[:1]
 
-    read = tf.function(lambda: tf.numpy_function(keep, (variable,), tf.float32))
+    traced = tf.function(lambda: tf.numpy_function(keep, (variable,), tf.float32))
+    at_once = tensorflow_internals.reading([variable])
+    read = {False: traced, True: lambda: given.extend(map(np.asarray, at_once()))}
     for _ in range(2):
-        read()
+        read[together]()
     before = given[0].copy()
     change(model)
-    read()
+    read[together]()
     assert given[0].ctypes.data == given[1].ctypes.data, "tensorflow: `numpy_function`"
     assert given[1].ctypes.data != given[2].ctypes.data
     np.testing.assert_array_equal(given[0], before)
     assert not np.array_equal(given[2], before)
+
+
+def test_tensorflow_reads_variables_of_any_types_at_once():
+    held = [np.float32([[1, 2]]), np.float64([3]), np.float32(4)]
+    variables = [tf.Variable(one) for one in held]
+    found = tensorflow_internals.reading(variables)()
+    for one, expected in zip(found, held, strict=True):
+        assert one.dtype == expected.dtype
+        np.testing.assert_array_equal(one, expected)
+        assert not np.asarray(one).flags.writeable
+
+
+def test_tensorflow_copies_what_is_read_of_a_variable_that_is_written_in_place():
+    variable = tf.Variable(np.zeros(100, np.float32))
+    read = tensorflow_internals.reading([variable])
+    for number in range(1, 4):
+        (before,) = map(np.asarray, read())
+        held = before.copy()
+        variable.scatter_nd_update([[7]], [float(number)])
+        np.testing.assert_array_equal(before, held)
+        assert read()[0][7] == number
+
+
+def test_tensorflow_tells_whether_gradients_may_be_asked_for():
+    assert not tensorflow_internals.recording()
+    with tf.GradientTape():
+        assert tensorflow_internals.recording()
+    with tf.autodiff.ForwardAccumulator(tf.constant(1.0), tf.constant(1.0)):
+        assert tensorflow_internals.recording()
+    assert not tensorflow_internals.recording()
 
 
 def test_tensorflow_takes_aligned_memory_as_it_is():
