@@ -16,6 +16,8 @@ _MAY_BE_ZERO = (
     "call",
     "head_start",
     "client_operation",
+    "client_call",
+    "client_variable",
     "worker_operation",
     "engine_rate",
     "engine_operation",
@@ -60,6 +62,11 @@ class Calibration:
     normalization, pooling."""
     client_operation: float = 0.0
     """Seconds of the client for each such layer, however small."""
+    client_call: float = 0.0
+    """Seconds of the client for each time that Keras computes a model, beside what it
+    computes."""
+    client_variable: float = 0.0
+    """Likewise, for each variable that the model has."""
     worker_memory: float = math.inf
     """Bytes of shares that one worker can hold."""
     near: bool = False

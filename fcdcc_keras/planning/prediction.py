@@ -16,6 +16,9 @@ from fcdcc_keras.planning.cost import narrowness
 from fcdcc_keras.planning.waiting import Waiting
 
 _ITEMSIZE = 4
+_DIRECTLY = 0.4
+"""What a call takes of one of Keras where no graph is run, beside its variables: as
+measured."""
 _PASSES = 20_000
 """That the law of a whole pass is found by, where layers are independent."""
 
@@ -70,6 +73,25 @@ class Alone:
             PlanError: The data is not that.
         """
         return record(cls, data)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Seconds of the client for a call of a model, beside all that is computed."""
+
+    keras: float = 0.0
+    """Where Keras computes it, or some part of it."""
+    variable: float = 0.0
+    """Beside that, for each variable of what Keras does not compute: whether it has
+    changed."""
+    directly: float = 0.0
+    """Where Keras computes none of it."""
+
+    @classmethod
+    def of(cls, calibration: Calibration, variables: int) -> Calls:
+        """Returns what calls of a model of so many variables take."""
+        call, each = calibration.client_call, calibration.client_variable
+        return cls(call + variables * each, each, _DIRECTLY * call + variables * each)
 
 
 @dataclass(frozen=True)

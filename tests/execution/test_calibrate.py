@@ -51,6 +51,9 @@ def test_a_real_cluster_is_measured(client):
     assert 1e6 < found.engine_kernel_rate < 1e13
     assert found.worker_memory_rate > 1e6
     assert 0 < found.engine_operation < 1
+    assert 0 < found.client_operation < 1
+    assert 0 <= found.client_call < 100
+    assert 0 <= found.client_variable < 1
     assert 0 <= found.worker_operation < 100
     assert fk.Calibration.from_dict(found.to_dict()) == found
     assert found.near

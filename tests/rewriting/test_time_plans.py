@@ -9,6 +9,7 @@ import pytest
 
 import fcdcc_keras as fk
 from fcdcc_keras.planning.devices import PROFILES
+from fcdcc_keras.planning.prediction import Calls
 from fcdcc_keras.planning.stragglers import OnOff
 from fcdcc_keras.rewriting.graph.stretches import sites
 from fcdcc_keras.rewriting.options import complete
@@ -55,7 +56,8 @@ def test_stretches_are_chains_where_that_is_sooner():
     assert plan.pays
     assert plan.uses_workers
     expected = sum(chain.latency.expected for chain in stretch.chains)
-    assert expected <= plan.latency.expected < plan.alone.keras / 2
+    assert plan.latency.expected == pytest.approx(expected, rel=1e-3)
+    assert plan.latency.expected < plan.alone.keras / 2
     text = str(plan)
     assert "workers, hedged" in text
     ratio = plan.alone.keras / plan.latency.expected
@@ -107,6 +109,54 @@ def test_the_clients_own_engine_may_be_the_best_of_all():
     assert not plan.uses_workers
     assert plan.alone.engine < plan.alone.keras
     assert "Workers do not pay here" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("slower", "call", "directly"),
+    [(0.9, 0.0, False), (0.9, 1.0, True), (0.1, 1.0, False), (0.1, 100.0, True)],
+)
+def test_what_calls_take_decides_between_keras_and_the_clients_engine(
+    slower, call, directly
+):
+    able = replace(
+        FAR,
+        client_call=call,
+        client_variable=call / 10,
+        engine_rate=slower * FAR.client_rate,
+        engine_memory_rate=slower * FAR.client_memory_rate,
+        engine_operation=FAR.client_operation / slower,
+    )
+    of = model()
+    plan, calls = planned(of, calibration=able), Calls.of(able, len(of.variables))
+    assert plan.pays == directly
+    assert not plan.uses_workers
+    keras_s = replace(able, client_call=0.0, client_variable=0.0, engine_rate=0.0)
+    expected = planned(of, calibration=keras_s).alone.keras + calls.keras
+    assert plan.alone.keras == pytest.approx(expected, rel=1e-5)
+    if directly:
+        expected = plan.alone.engine + calls.directly
+    assert plan.latency.expected == pytest.approx(expected, rel=1e-3)
+    # A part of a larger model is called by Keras, whoever computes it.
+    inputs = keras.Input((32, 32, 3))
+    larger = keras.Model(inputs, [of(inputs), keras.ops.mean(inputs)])
+    assert not planned(larger, calibration=able).pays
+
+
+def test_calls_of_keras_take_time_however_layers_are_computed():
+    able = replace(SLOW, client_call=0.5, client_variable=0.25)
+    of, price = model(), {"objective": "price"}
+    added = 0.5 + 0.25 * len(of.variables)
+    for options in ({}, price):
+        without, there = (
+            planned(of, calibration=one, **options) for one in (SLOW, able)
+        )
+        assert there.alone.keras == pytest.approx(without.alone.keras + added)
+        latency = there.latency.expected - without.latency.expected
+        if options is price:
+            assert latency == pytest.approx(added)
+        else:
+            directly = Calls.of(able, len(of.variables)).directly
+            assert latency == pytest.approx(directly, rel=0.01)
 
 
 def test_images_are_shared_out_whole_for_throughput():

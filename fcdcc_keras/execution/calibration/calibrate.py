@@ -146,6 +146,8 @@ def calibration_of(
         client_kernel_rate=own.kernel_rate,
         client_memory_rate=own.memory_rate,
         client_operation=own.operation,
+        client_call=own.call,
+        client_variable=own.variable,
         near=near,
         worker_memory_rate=there.computing.memory_rate,
         worker_operation=there.computing.operation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import median
@@ -26,6 +26,9 @@ _PIXELS = 1 << 21
 _FEATURES = 4096
 """Of the matrix that reading kernels is measured with: 64 MiB, for caches."""
 _CHAIN = 64
+_COLD = 2.0
+"""Times as long as over and over, as it is measured, takes a call where a model's
+kernels and maps have been in the caches since."""
 _SIDE, _CHANNELS = 512, 8
 """Of the map that an engine's memory is measured with: as many numbers."""
 _ADDITIONS = 16
@@ -39,6 +42,8 @@ class ClientSpeed:
     kernel_rate: float
     memory_rate: float
     operation: float
+    call: float = 0.0
+    variable: float = 0.0
 
 
 def client_speed(geometry: ConvGeometry) -> ClientSpeed:
@@ -50,8 +55,7 @@ def client_speed(geometry: ConvGeometry) -> ClientSpeed:
     inputs, kernel = random_layer(geometry)
     seconds = _usual(lambda: convolve(inputs, kernel, geometry))
     work = geometry.multiply_adds / narrowness(geometry.filters)
-    kernel_rate, memory_rate, operation = _tensorflow()
-    return ClientSpeed(work / seconds, kernel_rate, memory_rate, operation)
+    return ClientSpeed(work / seconds, *_tensorflow(), *_graphs())
 
 
 def engine_speed(geometry: ConvGeometry) -> ClientSpeed | None:
@@ -107,25 +111,41 @@ def random_layer(geometry: ConvGeometry) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), k.astype(np.float32)
 
 
-def _tensorflow() -> tuple[float, float, float]:
-    """Returns bytes of kernel and of maps per second, and seconds of an operation."""
+def _tensorflow() -> tuple[float, float]:
+    """Returns bytes of kernel and of maps per second."""
     import tensorflow as tf
 
     row, matrix = tf.ones((1, _FEATURES)), tf.ones((_FEATURES, _FEATURES))
-    pixels, few = tf.ones((_PIXELS,)), tf.ones((4,))
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def chain(x: tf.Tensor) -> tf.Tensor:
-        for _ in range(_CHAIN):
-            x = tf.nn.relu(x)
-        return x
-
+    pixels = tf.ones((_PIXELS,))
     # Reading the result waits for it.
     dense = _usual(lambda: tf.linalg.matmul(row, matrix).numpy())
     relu = _usual(lambda: tf.nn.relu(pixels)[0].numpy())
-    small = _usual(lambda: chain(few).numpy()) / _CHAIN
     itemsize = 4
-    return _FEATURES**2 * itemsize / dense, 2 * _PIXELS * itemsize / relu, small
+    return _FEATURES**2 * itemsize / dense, 2 * _PIXELS * itemsize / relu
+
+
+def _graphs() -> tuple[float, float, float]:
+    """Returns the seconds of an operation, of a call, and of a variable in it."""
+    import tensorflow as tf
+
+    few = np.ones((1, 4), np.float32)
+
+    def chain(length: int, variables: Sequence[tf.Variable] = ()) -> float:
+        @tf.function  # type: ignore[untyped-decorator]
+        def run(data: Sequence[tuple[tf.Tensor]]) -> tf.Tensor:
+            ((x,),) = data
+            for number in range(length):
+                x = x + variables[number] if variables else tf.tanh(x)
+            return x
+
+        # As Keras has a model predict a batch.
+        return _usual(lambda: run([(few,)]).numpy())
+
+    one, many = chain(1), chain(_CHAIN)
+    reading = chain(_CHAIN, [tf.Variable(few) for _ in range(_CHAIN)])
+    operation = max((many - one) / (_CHAIN - 1), _SMALLEST)
+    variable = max(reading - many, 0.0) / _CHAIN
+    return operation, _COLD * max(one - operation, 0.0), _COLD * variable
 
 
 def _usual(run: Callable[[], object]) -> float:

@@ -66,6 +66,14 @@ class StretchChoice:
         between = self.crossing * len(self.plans)
         return between + math.fsum(part.seconds for part in self.parts)
 
+    def price(self, holding: float) -> float:
+        """Returns the same, with what it costs to hold what it takes.
+
+        Args:
+            holding: Seconds that each byte that a worker must have for weights adds.
+        """
+        return self.seconds + holding * sum(part.held for part in self.parts)
+
     @property
     def plans(self) -> tuple[StretchPlan, ...]:
         """Chains that follow each other; none where all stays with Keras."""
@@ -121,6 +129,7 @@ class _Way(NamedTuple):
 
 
 _Ways = dict[State, _Way]
+_Found = tuple[float, tuple[StretchPart, ...]]
 
 
 class StretchSearch:
@@ -182,20 +191,42 @@ class StretchSearch:
             holding: Seconds that each byte that a worker must have for weights adds.
         """
         there = self.cheapest(coded or {}, holding)
-        here = self.cheapest({}, holding, workers=False)
+        here = self.cheapest({}, holding, without=("workers",))
+        return self._if_it_gains(there, here)
+
+    def without_keras(self, holding: float = 0.0) -> StretchChoice:
+        """Returns the cheapest way in chains alone; none may be barred from workers.
+
+        Args:
+            holding: As for ``best``.
+        """
+        there = self.cheapest({}, holding, without=("keras",))
+        here = self.cheapest({}, holding, without=("keras", "workers"))
+        return self._if_it_gains(there, here)
+
+    def by_keras(self) -> StretchChoice:
+        """Returns the way by plain Keras alone."""
+        _, parts = self.cheapest({}, 0.0, without=("client", "workers"))
+        return StretchChoice(self._costs, parts, self._terms.crossing)
+
+    def _if_it_gains(self, there: _Found, here: _Found) -> StretchChoice:
         gains = there[0] <= (1 - _LEAST_GAIN) * here[0]
-        _, parts_ = there if gains else here
-        return StretchChoice(self._costs, parts_, self._terms.crossing)
+        _, parts = there if gains else here
+        return StretchChoice(self._costs, parts, self._terms.crossing)
 
     def cheapest(
-        self, coded: Mapping[int, Coded], holding: float, *, workers: bool = True
-    ) -> tuple[float, tuple[StretchPart, ...]]:
+        self,
+        coded: Mapping[int, Coded],
+        holding: float,
+        *,
+        without: Collection[str] = (),
+    ) -> _Found:
         """Returns the seconds of the cheapest way, and the way.
 
         Args:
             coded: As for ``best``.
             holding: As for ``best``.
-            workers: Whether chains may go to them.
+            without: Who computes nothing, as ``StretchPart.by`` has it.
         """
         # A run that has to be done again is so with all its chains: where workers
         # straggle the cheapest way to a cut within it need not stay the cheapest.
@@ -206,7 +237,7 @@ class StretchSearch:
             for part, before, after in (*candidates, *_coded(last, coded)):
                 if before not in ways[part.first]:
                     continue
-                if part.by == "workers" and not workers:
+                if part.by in without:
                     continue
                 way, within = ways[part.first][before], before not in EVERY
                 late, again = part.late, part.again

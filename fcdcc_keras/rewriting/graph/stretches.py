@@ -87,6 +87,13 @@ class StretchSite:
     def __repr__(self) -> str:
         return f"<StretchSite {self.entry!r} to {self.exit!r} of {self.graph!r}>"
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of a model that is nothing else's part."""
+        ends, within = list(map(id, self.between)), self.within
+        there = [*within.model.inputs, *within.outputs]
+        return not self.graph and ends == list(map(id, there))
+
     def at(self, size: Size) -> Stretch:
         """Returns the stretch for a size of its input.
 

@@ -18,7 +18,7 @@ from fcdcc_keras.planning.chains.costs import StretchCosts
 from fcdcc_keras.planning.chains.search import engine_alone
 from fcdcc_keras.planning.chains.tile_time import keras_engine
 from fcdcc_keras.planning.plan import plan_latency
-from fcdcc_keras.planning.prediction import Alone
+from fcdcc_keras.planning.prediction import Alone, Calls
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.graph.stretches import StretchSite, sites
 from fcdcc_keras.rewriting.options import Options
@@ -60,9 +60,10 @@ def plan_by_time(
     chosen = choose(examined, options["layers"], dense=options["dense"])
     every = sites(model)
     by_path = {one.path: one for one in examined}
+    calls = Calls.of(calibration, len(model.variables))
     kept, terms = barred(examined, options), terms_of(options, workers)
     planners = [
-        StretchPlanner(site, site.at(site.size), by_path, options, terms, kept)
+        StretchPlanner(site, site.at(site.size), by_path, options, terms, kept, calls)
         for site in every
         if site.size is not None
     ]
@@ -90,7 +91,7 @@ def plan_by_time(
         if o.convolves and o.path not in coded and o.path not in chained
     )
     own = client_work([o for o in examined if o.path not in inside], coded)
-    beside = sum(one.beside for one in found)
+    beside = calls.keras + sum(one.beside for one in found)
     chains = [pair for one in found for pair in one.chains]
     latency = plan_latency(layers, objective, own, chains, beside)
     rate = None
@@ -112,7 +113,7 @@ def plan_by_time(
         client_work([o for o in examined if o.path not in chained], coded),
         tuple(plan for one in found for plan in one.choice.plans),
         at_call,
-        alone(every, examined, calibration),
+        alone(every, examined, calibration, calls),
         rate,
         made_by=recorded(options, chosen),
     )
@@ -122,6 +123,7 @@ def alone(
     every: Sequence[StretchSite],
     examined: Sequence[Eligibility],
     calibration: Calibration,
+    calls: Calls,
 ) -> Alone:
     """Returns what the client takes for an image without any worker.
 
@@ -129,6 +131,7 @@ def alone(
         every: The model's stretches.
         examined: The model's layers.
         calibration: What the client can do.
+        calls: What calls of the model take.
     """
     sized = [(site, site.size) for site in every if site.size is not None]
     inside = {path for site, _ in sized for path in site.layers}
@@ -139,7 +142,8 @@ def alone(
         by_keras += sum(costs.seconds(keras_engine(calibration)))
         by_engine += engine_alone(costs, calibration)
     return Alone(
-        rounded(by_keras), rounded(by_engine) if calibration.engine_rate else 0.0
+        rounded(calls.keras + by_keras),
+        rounded(by_engine) if calibration.engine_rate else 0.0,
     )
 
 

@@ -18,6 +18,7 @@ from fcdcc_keras.planning import (
     within_memory,
 )
 from fcdcc_keras.planning.layer_plan import held
+from fcdcc_keras.planning.prediction import Calls
 from fcdcc_keras.planning.search import families
 from fcdcc_keras.rewriting.eligibility import (
     NO_CONVOLUTION,
@@ -158,8 +159,9 @@ def plan_examined(
     if calibration is None:
         return plan
     work = client_work(examined, coded)
-    latency = plan_latency(plan.layers, goal(options), work)
-    own = alone(sites(model), examined, calibration)
+    calls = Calls.of(calibration, len(model.variables))
+    latency = plan_latency(plan.layers, goal(options), work, beside=calls.keras)
+    own = alone(sites(model), examined, calibration, calls)
     return replace(plan, latency=latency, client=work, alone=own)
 
 

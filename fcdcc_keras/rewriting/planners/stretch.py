@@ -18,7 +18,7 @@ from fcdcc_keras.planning.chains.search import (
     StretchSearch,
     Terms,
 )
-from fcdcc_keras.planning.prediction import Latency, convolution_work
+from fcdcc_keras.planning.prediction import Calls, Latency, convolution_work
 from fcdcc_keras.planning.waiting import Waiting
 from fcdcc_keras.rewriting.eligibility import Eligibility
 from fcdcc_keras.rewriting.graph.stretches import StretchSite
@@ -121,6 +121,7 @@ class StretchPlanner:
         options: Options,
         terms: Terms,
         barred: Collection[str],
+        calls: Calls,
     ) -> None:
         """Takes a stretch.
 
@@ -131,8 +132,10 @@ class StretchPlanner:
             options: How to plan.
             terms: The same, as stretches are planned by it.
             barred: Paths of layers that may not go to workers.
+            calls: What calls of the model take.
         """
         self.costs = StretchCosts(stretch)
+        self._site, self._calls = site, calls
         self._examined, self._options, self._terms = examined, options, terms
         self._steps = layers_of_steps(self.costs, site.layers)
         self._barred = set(barred)
@@ -156,14 +159,33 @@ class StretchPlanner:
             cut: Coded(_expected(layer.plan) + layer.beside, layer.plan.held)
             for cut, layer in able.items()
         }
-        choice = self._search.best(coded, holding)
+        choice, call = self._cheapest(coded, holding)
         there = [part.first for part in choice.parts if part.by == "coded"]
         beside = sum(able[cut].beside for cut in there)
         for part in choice.parts:
             beside += part.seconds if part.by in ("keras", "client") else 0.0
-        beside += self._terms.crossing * len(choice.plans)
+        beside += self._terms.crossing * len(choice.plans) + call
         layers = tuple(able[cut].plan for cut in there)
         return StretchFound(choice, layers, beside, self._reasons(choice))
+
+    def _cheapest(
+        self, coded: Mapping[int, Coded], holding: float
+    ) -> tuple[StretchChoice, float]:
+        """Returns the best way, and what it adds to what Keras takes for a call."""
+        mixed, calls = self._search.best(coded, holding), self._calls
+        if self._terms.by == "throughput":
+            return mixed, 0.0  # a call is one of many images
+        looked_at = calls.variable * len(self._site.variables())
+        ways = [
+            (mixed, looked_at if mixed.plans else 0.0),
+            (self._search.by_keras(), 0.0),
+        ]
+        if self._site.whole and not self._barred.intersection(self._site.layers):
+            alone = self._search.without_keras(holding)
+            # Nothing crosses a graph of Keras.
+            instead = calls.keras + alone.crossing
+            ways.append((alone, calls.directly - instead))
+        return min(ways, key=lambda way: way[0].price(holding) + way[1])
 
     def _coded(self, cut: int, holding: float) -> _CodedLayer | None:
         """Returns the layer between a cut and the next, if that is all there is."""
