@@ -46,6 +46,9 @@ AHEAD = """
 import time
 time.time = lambda now=time.time: now() + 7300
 """
+_GROUP = 4242
+OF_A_GROUP = f"import os; os.setgid({_GROUP})"
+"""By which a firewall tells apart who connects."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,30 @@ class Ill:
     code: str = ""
     """What it runs first of all."""
     memory: str = "0"
-    strike: Callable[[str, int], object] = lambda address, process: None
-    """What is done to it when it is there, by its address and process."""
+    strike: Callable[[Struck], object] = lambda struck: None
+    """What is done to it when it is there."""
 
 
-def _drop(address: str, process: int) -> None:
+@dataclass(frozen=True)
+class Struck:
+    """A worker that is there, to be struck."""
+
+    address: str
+    process: int
+    others: Sequence[str]
+    """Addresses of the other workers."""
+
+
+def _drop(address: str, *options: str) -> None:
     port = address.rpartition(":")[2]
-    rule = f"INPUT -p tcp --syn --dport {port} -j DROP".split()
-    subprocess.run(["iptables", "-w", "-A", *rule], check=True)
+    rule = f"-p tcp --syn --dport {port} -j DROP".split()
+    subprocess.run(["iptables", "-w", "-A", *(options or ["INPUT"]), *rule], check=True)
+
+
+def _drop_to_others(struck: Struck) -> None:
+    """Has what a worker of the group opens to other workers dropped."""
+    for address in struck.others:
+        _drop(address, *f"OUTPUT -m owner --gid-owner {_GROUP}".split())
 
 
 def _elsewhere(name: str) -> Ill:
@@ -85,7 +104,7 @@ def _cases() -> Iterator[tuple[str, tuple[Ill, ...], dict[str, str], tuple[str, 
     )
     yield (
         "a firewall that drops",
-        (Ill("attic", strike=_drop),),
+        (Ill("attic", strike=lambda struck: _drop(struck.address)),),
         {"unreachable": "attic"},
         (),
     )
@@ -93,7 +112,9 @@ def _cases() -> Iterator[tuple[str, tuple[Ill, ...], dict[str, str], tuple[str, 
     yield "no engine", (Ill("attic", code=WITHOUT_ENGINE),), {"no engine": "attic"}, ()
     yield "out of memory", (Ill("attic", memory="100MB"),), {"memory": "attic"}, ()
     yield "a clock two hours ahead", (Ill("attic", code=AHEAD),), {"clock": "attic"}, ()
-    stop = Ill("attic", strike=lambda _, process: os.kill(process, signal.SIGSTOP))
+    apart = Ill("attic", code=OF_A_GROUP, strike=_drop_to_others)
+    yield "no way to other workers", (apart,), {"workers apart": "attic"}, ()
+    stop = Ill("attic", strike=lambda one: os.kill(one.process, signal.SIGSTOP))
     yield "a stopped worker", (stop,), {"stalled": "attic"}, ()
     yield "an expected worker missing", (), {"missing": "attic"}, ("--expect", "attic")
     three = _elsewhere("attic"), Ill("shed", code=OLDER), Ill("loft", memory="100MB")
@@ -129,7 +150,9 @@ def _workers(address: str, ill: Sequence[Ill], folder: Path) -> Iterator[None]:
             there = client.scheduler_info(n_workers=-1)["workers"]
         where = {each["name"]: at for at, each in there.items()}
         for worker in ill:
-            worker.strike(where[worker.name], processes[worker.name])
+            address = where[worker.name]
+            others = [each for each in where.values() if each != address]
+            worker.strike(Struck(address, processes[worker.name], others))
         yield
 
 
@@ -165,7 +188,7 @@ def _schedulers(stack: ExitStack) -> Iterator[tuple[str, str, str]]:
     yield "a stopped scheduler", address, "scheduler: silent"
     mute = stack.enter_context(socket.create_server((HOST, 0)))
     address = f"tcp://{HOST}:{mute.getsockname()[1]}"
-    _drop(address, 0)
+    _drop(address)
     yield "a scheduler behind a firewall", address, "scheduler: dropped"
 
 

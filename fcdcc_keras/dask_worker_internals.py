@@ -32,6 +32,11 @@ def has_handler(dask_worker: Any, name: str) -> bool:
     return name in _handlers(dask_worker)
 
 
+def handler_of(dask_worker: Any, name: str) -> Any:
+    """Returns a running worker's handler of a name."""
+    return _handlers(dask_worker)[name]
+
+
 def no_reply_yet() -> Any:
     """Returns what a handler returns that answers later, by itself."""
     from distributed.core import Status

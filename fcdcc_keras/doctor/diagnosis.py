@@ -10,7 +10,7 @@ from fcdcc_keras.doctor.findings import Findings, Software, WorkerFound
 from fcdcc_keras.doctor.needs import is_older, room_of
 from fcdcc_keras.doctor.programs import rate_of
 from fcdcc_keras.doctor.trouble import Trouble, joined, name_of
-from fcdcc_keras.doctor.ways import at_the_door, unreached
+from fcdcc_keras.doctor.ways import apart, at_the_door, unreached
 from fcdcc_keras.text import bytes_text
 from fcdcc_keras.worker.installed import MEMORY
 
@@ -44,7 +44,7 @@ def diagnose(
         troubles += _of_the_ended(found)
         for worker in found.workers:
             troubles += _of_worker(worker, found)
-        troubles += _of_speeds(found.workers)
+        troubles += [*_of_speeds(found.workers), *apart(found)]
         for expectation in expectations:
             troubles += _of_needs(expectation, found.workers)
         troubles += _of_the_missing(found)

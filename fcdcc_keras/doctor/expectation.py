@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from fcdcc_keras.doctor.findings import Findings, WorkerFound
+from fcdcc_keras.doctor.halos import exchange_of
 from fcdcc_keras.doctor.needs import HELD
 from fcdcc_keras.doctor.programs import rate_of, usual
 from fcdcc_keras.execution.calibration.figures import round_trip
@@ -45,8 +46,8 @@ class Expectation:
 
 
 def able(found: Findings) -> list[WorkerFound]:
-    """Returns the workers that a model can be planned over: all that were measured."""
-    return [w for w in found.workers if w.speed is not None and w.status == "running"]
+    """Returns the workers that a model can be planned over."""
+    return [worker for worker in found.workers if worker.is_able]
 
 
 def workers_speed_of(
@@ -86,7 +87,7 @@ def workers_speed_of(
         worker_bandwidth=each,
         call=median(speed.call for speed in speeds),
         computing=usual(speeds, kernel_byte),
-        exchange=0.0,
+        exchange=exchange_of(workers),
         seconds={n: 1 / rate_of(speed) for n, speed in enumerate(speeds)},
     )
 

@@ -138,11 +138,22 @@ class WorkerFound:
     """What it said instead of convolving."""
     late: float = 0.0
     """Seconds within which it had not convolved; 0: it was not so."""
+    to_workers: Mapping[str, Touch] = field(default_factory=dict)
+    """What came of its connecting to others, by their addresses."""
+    halo: float | None = None
+    """Seconds from chain to chain in which it exchanged halos with others."""
+    unexchanged: str = ""
+    """What it said instead of exchanging halos."""
 
     @property
     def answers(self) -> bool:
         """Whether it can be asked by any way."""
         return self.answers_client or self.answers_scheduler
+
+    @property
+    def is_able(self) -> bool:
+        """Whether a model can be planned over it: all that was measured."""
+        return self.speed is not None and self.status == "running"
 
 
 @dataclass(frozen=True)

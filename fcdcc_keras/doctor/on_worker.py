@@ -1,4 +1,6 @@
-"""How fast a worker computes: what the doctor has it run, of our own package there.
+"""How fast a worker computes, and gives others halos, for the doctor.
+
+It has the worker run this, of our own package there.
 
 Imports nothing of Keras, nor any engine but the worker's own.
 """
@@ -9,6 +11,9 @@ import asyncio
 import json
 import math
 import time
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -17,6 +22,9 @@ from fcdcc_keras.dask_worker_internals import threads_of
 from fcdcc_keras.doctor.programs import KINDS
 from fcdcc_keras.execution.calibration.figures import Sized, tiny
 from fcdcc_keras.programs import to_text
+from fcdcc_keras.worker.exchange import Turn
+from fcdcc_keras.worker.handler import exchanged
+from fcdcc_keras.worker.stages import unpacked_stages
 from fcdcc_keras.worker.weights import Weights, replied
 
 _LEAST = 0.05
@@ -24,11 +32,61 @@ _LEAST = 0.05
 whole takes about a second."""
 
 
+@dataclass(frozen=True)
+class HaloPart:
+    """What a worker has of an exchange."""
+
+    name: str
+    """Of the exchange; no other has it."""
+    tile: int
+    """Number of its tiles."""
+    shape: tuple[int, ...]
+    """Of what its first tile reads."""
+    program: str
+    """The text of that tile's."""
+    kernels: tuple[tuple[int, ...], ...]
+    """Shape of each chain's."""
+    stages: bytes
+    """What follows the first chain; see ``worker.stages``."""
+    runs: int
+    """Times that it is done; the first does not count, for connections are opened and
+    programs made ready."""
+
+
 async def measure(dask_worker: Any) -> bytes:
     """Returns a ``Speed`` as JSON; runs where the worker's tasks do."""
     loop = asyncio.get_running_loop()
     found = await loop.run_in_executor(threads_of(dask_worker), _measured)
     return json.dumps(found).encode()
+
+
+async def exchange(part: HaloPart, patience: float, dask_worker: Any) -> bytes:
+    """Exchanges halos with other workers, who are to be asked at the same time.
+
+    Args:
+        part: What this worker has of it.
+        patience: Seconds that it waits for the others, each time.
+        dask_worker: The worker, which has our handlers.
+
+    Returns:
+        Seconds from chain to chain in which it did not compute, or the text of what
+        went wrong, as JSON.
+    """
+    shapes, stages = set(part.kernels), unpacked_stages(part.stages)
+    held = {shape: Weights(np.full(shape, 1e-3, np.float32)) for shape in shapes}
+    weights = [held[shape] for shape in part.kernels]
+    inputs = np.ones(part.shape, np.float32)
+    first = lambda: inputs, part.shape, part.program
+    found = []
+    for run in range(part.runs):
+        turn = Turn(f"{part.name}, {run}", part.tile, patience)
+        reply, spans = await exchanged(dask_worker, turn, weights, first, stages)
+        if reply.error:
+            return json.dumps(reply.error).encode()
+        # The first time they wait for whoever was asked last.
+        between = [after - before for (_, before), (after, _) in pairwise(spans)][1:]
+        found.append(mean(between))
+    return json.dumps(median(found[1:])).encode()
 
 
 def _measured() -> dict[str, Any]:

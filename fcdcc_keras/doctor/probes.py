@@ -20,6 +20,7 @@ from fcdcc_keras.doctor import carried, on_worker, reading
 from fcdcc_keras.doctor.asking import Asking, all_at_once, within
 from fcdcc_keras.doctor.carried import introduce, introducing, touching
 from fcdcc_keras.doctor.entrance import knock_at, touch
+from fcdcc_keras.doctor.exchanging import have_exchanged
 from fcdcc_keras.doctor.findings import (
     Expected,
     Findings,
@@ -31,6 +32,7 @@ from fcdcc_keras.doctor.findings import (
     host_of,
     port_of,
 )
+from fcdcc_keras.planning.chains.exchange import MOST_EXCHANGING
 from fcdcc_keras.text import said_by
 from fcdcc_keras.version import VERSION
 from fcdcc_keras.worker.installed import MEMORY
@@ -145,11 +147,16 @@ class _Examining:
             for address, told in there.items()
         ]
         seen = await asyncio.gather(*asked)
+        self._tell("trying the ways between workers")
+        seen = await asyncio.gather(*(self._between(each, seen) for each in seen))
         self._tell("measuring links")
         link = await self._link(self._scheduler)
         linked, together, trips = await self._links(seen)
         self._tell("measuring workers")
         workers = await asyncio.gather(*map(self._measured, linked))
+        self._tell("having workers exchange halos")
+        left, patience = max(self._until - time.monotonic(), 0.0), waits.answer
+        workers = await have_exchanged(workers, self._asking, patience, left)
         return replace(
             found,
             scheduler=replace(scheduler, link=link),
@@ -193,19 +200,20 @@ class _Examining:
         return self._scheduler.run(function, "run_function")
 
     async def _touched(
-        self, run: _Run, software: Software | None, target: tuple[str, int]
-    ) -> Touch | None:
-        """Has one of them connect to another; None where it does not say what came."""
+        self, run: _Run, software: Software | None, addresses: Sequence[str]
+    ) -> dict[str, Touch]:
+        """Has one of them connect to others; {} where it does not say what came."""
         patience = self._patience.connect
-        if software is None:
-            return None
-        function = touching([target], patience)
+        if software is None or not addresses:
+            return {}
+        targets = [(host_of(address), port_of(address)) for address in addresses]
+        function = touching(targets, patience)
         if software.minor != self._own.minor:
             if not self._has_ours(software):
-                return None
-            function = partial(carried.touch, [target], patience)
+                return {}
+            function = partial(carried.touch, targets, patience)
         outcomes = reading.touches(await self._in_time(run(function), 2 * patience))
-        return outcomes[0] if outcomes else None
+        return dict(zip(addresses, outcomes, strict=False))
 
     def _has_ours(self, software: Software) -> bool:
         """Returns whether one of them has our version of the package."""
@@ -230,8 +238,8 @@ class _Examining:
         ask, run = self._way(found)
         software, clock, doubt = await self._introduced(ask, run)
         found = replace(found, software=software, clock=clock, doubt=doubt)
-        target = host_of(self._address), port_of(self._address)
-        return replace(found, to_scheduler=await self._touched(run, software, target))
+        back = await self._touched(run, software, [self._address])
+        return replace(found, to_scheduler=back.get(self._address))
 
     async def _reached(self, address: str) -> tuple[Touch, bool]:
         """Returns what came of connecting to a worker, and whether it answers."""
@@ -246,8 +254,8 @@ class _Examining:
         self, address: str, scheduler: Software | None
     ) -> tuple[Touch | None, bool]:
         """The same, of the scheduler; its own connecting waits for half a minute."""
-        target = host_of(address), port_of(address)
-        outcome = await self._touched(self._run_on_scheduler, scheduler, target)
+        touched = await self._touched(self._run_on_scheduler, scheduler, [address])
+        outcome = touched.get(address)
         if outcome is not None and outcome.how != "open":
             return outcome, False
         answer = await self._in_time(self._scheduler.relay(address, "identity"))
@@ -298,6 +306,18 @@ class _Examining:
         packages["fcdcc_keras"] = own.packages["fcdcc_keras"]
         software = replace(own, python=python, packages=packages)
         return software, float(said["time"]) - (at + took / 2), took / 2
+
+    async def _between(
+        self, worker: WorkerFound, workers: Sequence[WorkerFound]
+    ) -> WorkerFound:
+        """Has a worker connect to the others, as it does to give them halos."""
+        those = [one for one in workers if one.answers][:MOST_EXCHANGING]
+        if worker not in those:
+            return worker
+        _, run = self._way(worker)
+        others = [one.address for one in those if one is not worker]
+        ways = await self._touched(run, worker.software, others)
+        return replace(worker, to_workers=ways)
 
     async def _link(self, asking: Asking) -> MeasuredWay | None:
         return await self._in_time(asking.measure(self._patience.transfer))

@@ -99,10 +99,11 @@ def _workers(workers: Sequence[WorkerFound]) -> Table:
 
 def _ways(found: Findings) -> Table:
     table = _table(
-        "way", "client →", "scheduler →", "→ scheduler", "round trip", "throughput"
+        *("way", "client\n→", "scheduler\n→", "→\nscheduler", "→\nworkers"),
+        *("round\ntrip", "throughput"),
     )
     link = found.scheduler.link
-    table.add_row("scheduler", "✓", "", "", *_link(link))
+    table.add_row("scheduler", "✓", "", "", "", *_link(link))
     for worker in found.workers:
         back = worker.to_scheduler
         table.add_row(
@@ -110,6 +111,7 @@ def _ways(found: Findings) -> Table:
             _way(worker.by_client, worker.answers_client),
             _way(worker.by_scheduler, worker.answers_scheduler),
             _way(back, back is not None and back.how == "open"),
+            _to_workers(worker),
             *_link(worker.link),
         )
     return table
@@ -203,6 +205,14 @@ def _way(touch: Touch | None, well: bool) -> str:
     if touch is None:
         return "?"
     return "✗ no answer" if touch.how == "open" else f"✗ {touch.how}"
+
+
+def _to_workers(worker: WorkerFound) -> str:
+    touched = worker.to_workers.values()
+    cut = sum(touch.how != "open" for touch in touched)
+    if cut:
+        return f"✗ {cut} of {len(touched)}"
+    return "✓" if touched else "?"
 
 
 def _link(link: MeasuredWay | None) -> tuple[str, str]:

@@ -14,7 +14,9 @@ from fcdcc_keras.doctor.findings import (
     is_loopback,
     port_of,
 )
-from fcdcc_keras.doctor.trouble import Trouble
+from fcdcc_keras.doctor.halos import unreached_by_others
+from fcdcc_keras.doctor.trouble import Trouble, name_of
+from fcdcc_keras.worker.exchange import WAITED
 
 DOORS: tuple[Door, ...] = tuple(d for d in get_args(Door) if d != "scheduler")
 """What may be where a scheduler should be."""
@@ -156,6 +158,53 @@ def unreached(worker: WorkerFound, name: str, found: Findings) -> Iterator[Troub
         )
 
 
+def apart(found: Findings) -> Iterator[Trouble]:
+    """Gives what is amiss between workers, for which they exchange no halos."""
+    well = [worker for worker in found.workers if worker.answers]
+    cut = list(unreached_by_others(well))
+
+    def trouble(worker: WorkerFound, what: str, to: WorkerFound, how: How) -> Trouble:
+        return Trouble(
+            "workers apart",
+            (name_of(worker),),
+            f"{what}: {_HOW[how]}. {_BY_THE_CLIENT}",
+            _LET_EACH if how == "dropped" else _mend(how, to, found),
+            fatal=False,
+        )
+
+    for worker in well:
+        asked = [one for one in well if worker.address in one.to_workers]
+        by = [touch.how for _, to, touch in cut if to is worker]
+        if by and len(by) == len(asked):
+            yield trouble(worker, "is not reached by other workers", worker, by[0])
+            cut = [each for each in cut if each[1] is not worker]
+    for worker in well:
+        those = [(to, touch.how) for one, to, touch in cut if one is worker]
+        if those:
+            names = ", ".join(sorted(to.name for to, _ in those))
+            yield trouble(worker, f"does not reach {names}", *those[0])
+    said = [worker for worker in well if worker.unexchanged]
+    # Who waited in vain is not to blame, as far as somebody else is.
+    others = [worker for worker in said if not worker.unexchanged.startswith(WAITED)]
+    for worker in others or said:
+        yield Trouble(
+            "no exchange",
+            (name_of(worker),),
+            f"does not exchange halos with other workers: {worker.unexchanged}. "
+            f"{_BY_THE_CLIENT}",
+            "look into its log; with TLS, workers show each other their certificates",
+            fatal=False,
+        )
+
+
+_BY_THE_CLIENT = (
+    "So workers give each other no halos: all tiles go by way of the client, which is "
+    "slower and as right"
+)
+_LET_EACH = (
+    "let workers reach each other's ports; --worker-port 3000:3010 has them use only "
+    "those"
+)
 _HOW: dict[How, str] = {
     "open": "the connection breaks",
     "refused": "nothing listens at the address that it gives",

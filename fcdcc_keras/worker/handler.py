@@ -23,6 +23,7 @@ from fcdcc_keras.dask_worker_internals import (
     check_worker,
     connection_args_of,
     data_of,
+    handler_of,
     has_handler,
     no_reply_yet,
     process_of,
@@ -33,10 +34,10 @@ from fcdcc_keras.text import text_of
 from fcdcc_keras.worker.attachments import UNUSED_FOR, Attachments, attach
 from fcdcc_keras.worker.connection import packed
 from fcdcc_keras.worker.counters import COUNTERS
-from fcdcc_keras.worker.exchange import HALO, OVER, Exchange, Turn
+from fcdcc_keras.worker.exchange import HALO, OVER, Exchange, Read, Turn
 from fcdcc_keras.worker.farewell import Farewell
 from fcdcc_keras.worker.reply import LOST_SHARE, Reply
-from fcdcc_keras.worker.stages import unpacked_stages
+from fcdcc_keras.worker.stages import ExchangeStage, unpacked_stages
 from fcdcc_keras.worker.weights import Weights, replied
 from fcdcc_keras.worker.zeros import with_zeros, without_zeros
 
@@ -85,6 +86,36 @@ def install(dask_worker: Any) -> bytes:
             logger.warning("This worker does not say when it leaves: %s", error)
     COUNTERS.show()
     return f"{READY}{process_of(dask_worker)}".encode()
+
+
+async def exchanged(
+    dask_worker: Any,
+    turn: Turn,
+    weights: Sequence[Weights],
+    first: Read,
+    stages: Sequence[ExchangeStage],
+) -> tuple[Reply, list[tuple[float, float]]]:
+    """Has a worker do its part in an exchange that no request is for, to time it.
+
+    Args:
+        dask_worker: The worker, which has the handlers, as all others of the exchange.
+        turn: Its part.
+        weights: Of each chain.
+        first: Of the first chain.
+        stages: What follows each chain but the last.
+
+    Returns:
+        What came of it, and when the worker began and ended each chain, in seconds.
+    """
+    desk, spans = handler_of(dask_worker, HALO).__self__, list[tuple[float, float]]()
+
+    async def compute(*work: Any) -> Reply:
+        began = time.perf_counter()
+        reply: Reply = await desk._compute(*work)
+        spans.append((began, time.perf_counter()))
+        return reply
+
+    return await desk._exchange.run(turn, weights, first, stages, compute), spans
 
 
 class _Desk:

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from fcdcc_keras.doctor import asking, on_worker, probes
+from fcdcc_keras.doctor import asking, halos, on_worker, probes
 from fcdcc_keras.doctor.asking import all_at_once
 from tests.doctor.examining import wait
 
@@ -16,6 +16,8 @@ from tests.doctor.examining import wait
 def patient(monkeypatch):
     """Has the doctor wait for whatever may be slow, and measure for a moment only."""
     monkeypatch.setattr(on_worker, "_LEAST", 0.0)
+    monkeypatch.setattr(halos, "RUNS", 2)
+    monkeypatch.setattr(halos, "MANY", 3)
     monkeypatch.setattr(on_worker, "_measured", _measured)
     monkeypatch.setattr(asking, "_LARGEST", asking._SMALLEST)
     monkeypatch.setattr(probes, "all_at_once", _a_little_at_once)

@@ -34,7 +34,7 @@ def worker(number, **changes):
     """Returns a worker that is well, but for the changes."""
     machine = f"board{number}"
     well = WorkerFound(
-        f"tcp://192.168.1.{number + 10}:40000",
+        _address(number),
         name=f"kitchen{number}",
         host=f"192.168.1.{number + 10}",
         memory=InUse(130e6, 2e9),
@@ -48,8 +48,14 @@ def worker(number, **changes):
         doubt=0.002,
         link=MeasuredWay(1e-3, 5e7),
         speed=SPEED,
+        to_workers={_address(n): OPEN for n in range(4) if n != number},
+        halo=1e-3,
     )
     return replace(well, **changes)
+
+
+def _address(number):
+    return f"tcp://192.168.1.{number + 10}:40000"
 
 
 def findings(*changes, **others):

@@ -17,6 +17,7 @@ from fcdcc_keras.cli import main
 from fcdcc_keras.doctor import expecting, probes
 from fcdcc_keras.execution.calibration.client import ClientSpeed
 from fcdcc_keras.worker import process as worker_process
+from fcdcc_keras.worker.exchange import WAITED
 from tests.doctor.examining import examined, named, of_kind, start, wait
 
 pytestmark = [
@@ -109,6 +110,8 @@ def test_a_cluster_that_is_well(cluster, workers, tmp_path):
         assert one["to_scheduler"]["how"] == "open"
         assert one["link"]["round_trip"] > 0
         assert one["rate"] > 0
+        assert [way["how"] for way in one["to_workers"].values()] == ["open"] * 2
+        assert (one["halo"] > 0, one["unexchanged"]) == (True, "")
     assert said["workers"][-1]["speed"]["engine"] == "light"
     assert said["client"]["packages"] == said["scheduler"]["software"]["packages"]
 
@@ -119,7 +122,7 @@ def test_the_file_of_a_scheduler(cluster, tmp_path):
     words = "--scheduler-file", str(file), "--stragglers", "0"
     done = CliRunner().invoke(main, ["doctor", *words])
     assert done.exit_code == 0, done.output
-    assert re.search(r"other +✓ +✓ +✓", done.stdout)
+    assert re.search(r"other +✓ +✓ +✓ +\?", done.stdout)  # there are no others
     assert "fk.distribute works here, over 1 worker" in done.stdout
 
 
@@ -259,8 +262,61 @@ def test_what_may_be_put_up_with_is_named_too(cluster, workers, altered, monkeyp
     assert there["kitchen"]["link"] is None
     # and of another Python, that was sent names of functions, but none.
     assert there["cellar"]["rate"] > 0
-    assert len(sent) == 4
+    assert len(sent) == 5
     assert not [one for one in sent if b"cloudpickle" in one]
+    assert {one["halo"] for one in said["workers"]} == {None}
+
+
+def _has_nothing_of(ports):
+    """Returns what has a process connect to none of some ports, and what undoes it."""
+
+    def begin():
+        import socket
+
+        def connect(self, place, connect=socket.socket.connect):
+            if place[1] in ports:
+                raise ConnectionRefusedError("a firewall")
+            return connect(self, place)
+
+        socket.socket.connect = connect
+
+    def end():
+        import socket
+
+        del socket.socket.connect
+
+    return begin, end
+
+
+def test_workers_that_do_not_reach_each_other(cluster, workers, altered):
+    there = workers("kitchen"), workers("cellar")
+    altered(*_has_nothing_of({worker.port for worker in there}))
+    said = examined(cluster.address, status=0)
+    assert named(said) == {"workers apart": ["other"]}
+    assert "does not reach cellar, kitchen" in of_kind(said, "workers apart")
+    assert {one["halo"] for one in said["workers"]} == {None}
+
+
+def test_workers_that_reach_each_other_and_yet_exchange_no_halos(
+    cluster, workers, altered
+):
+    def spoil(dask_worker):
+        from fcdcc_keras.worker.handler import HALO, install
+
+        install(dask_worker)
+        exchange = dask_worker.handlers[HALO].__self__._exchange
+        take = exchange.take
+        exchange.take = lambda **halo: take(**{**halo, "data": b"lost"})
+
+    def again(dask_worker):
+        del dask_worker.handlers["fcdcc_halo"].__self__._exchange.take
+
+    spoil(workers("kitchen"))
+    spoil(workers("cellar"))
+    altered(spoil, again)
+    said = examined(cluster.address, status=0)
+    assert named(said) == {"no exchange": ["cellar", "kitchen", "other"]}
+    assert re.search(f"{WAITED}.* 4 bytes in place", of_kind(said, "no exchange"))
 
 
 def test_a_worker_that_is_stopped(cluster, workers, monkeypatch):

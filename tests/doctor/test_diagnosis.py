@@ -13,6 +13,7 @@ from fcdcc_keras.doctor.needs import is_older, room_of
 from fcdcc_keras.doctor.programs import rate_of
 from fcdcc_keras.doctor.trouble import Trouble, joined
 from fcdcc_keras.planning.cost import narrowness
+from fcdcc_keras.worker.exchange import WAITED
 from tests.doctor.found import OPEN, SOFTWARE, SPEED, findings, runs, worker
 
 ZERO = "kitchen0 (192.168.1.10:40000)"
@@ -144,6 +145,69 @@ def test_what_is_amiss_with_a_worker(change, kind, fatal, what, mend):
 )
 def test_what_is_nothing(change):
     assert diagnose(findings(change)) == []
+
+
+def cut(*ways, how=DROPPED):
+    """Returns findings in which some workers, by number, do not reach others."""
+    workers = list(findings().workers)
+    for a, b in ways:
+        there = {**workers[a].to_workers, workers[b].address: how}
+        workers[a] = replace(workers[a], to_workers=there)
+    return findings(workers=tuple(workers))
+
+
+@pytest.mark.parametrize(
+    ("found", "where", "what", "mend"),
+    [
+        (
+            cut(*((a, b) for a in range(4) for b in range(4) if a != b)),
+            ["kitchen0", "kitchen1", "kitchen2", "kitchen3"],
+            "is not reached by other workers: nothing comes back",
+            "reach each other's ports",
+        ),
+        (
+            cut(*((a, 2) for a in (0, 1, 3)), how=REFUSED),
+            ["kitchen2"],
+            "is not reached by other workers: nothing listens",
+            "--contact-address",
+        ),
+        (
+            cut(*((2, b) for b in (0, 1, 3))),
+            ["kitchen2"],
+            "does not reach kitchen0, kitchen1, kitchen3: nothing comes back",
+            "reach each other's ports",
+        ),
+        (
+            findings({"unexchanged": "it waited for what another worker was to give"}),
+            ["kitchen0"],
+            "does not exchange halos with other workers: it waited",
+            "log",
+        ),
+        (
+            findings(
+                {"unexchanged": f"{WAITED}: tile 1"}, {"unexchanged": "no certificate"}
+            ),
+            ["kitchen1"],
+            "does not exchange halos with other workers: no certificate",
+            "certificates",
+        ),
+    ],
+)
+def test_who_does_not_reach_whom(found, where, what, mend):
+    (one,) = diagnose(found)
+    assert [name.partition(" ")[0] for name in one.where] == where
+    assert not one.fatal
+    assert what in one.what
+    assert "all tiles go by way of the client, which is slower and as right" in one.what
+    assert mend in one.mend
+
+
+def test_a_worker_that_some_do_not_reach_and_one_that_none_does():
+    found = diagnose(cut((0, 2), (1, 2), (3, 2), (0, 1)))
+    said = {name.partition(" ")[0]: one.what for one in found for name in one.where}
+    assert said.keys() == {"kitchen2", "kitchen0"}
+    assert "is not reached by other workers" in said["kitchen2"]
+    assert "does not reach kitchen1:" in said["kitchen0"]
 
 
 def test_three_faults_are_named_at_once():

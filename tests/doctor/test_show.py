@@ -37,6 +37,7 @@ def three_faults():
         **{"name": "cellar", "by_client": DROPPED, "answers_client": False},
         **{"by_scheduler": DROPPED, "answers_scheduler": False, "to_scheduler": None},
         **{"software": None, "clock": None, "link": None, "speed": None},
+        "to_workers": {},
     }
     return findings(
         unreached,

@@ -18,13 +18,15 @@ from fcdcc_keras.partition.boxes import SizedProgram
 from fcdcc_keras.partition.tiling import bands
 from fcdcc_keras.programs import Convolution, Program
 
-_MOST = 8
+MOST = 8
 """Workers that are measured: each but the first and the last has two neighbours."""
-_FEW, _MANY = 2, 8
+_FEW, MANY = 2, 8
 """Chains of a shorter and of a longer run."""
 _ROWS, _WIDTH, _CHANNELS, _FIRST = 16, 28, 128, 4
 """Of the maps: rows of each worker, columns, channels; those of what the client sends
 and is given, which would take longer than the rest over a slow link."""
+_TALL = 3
+"""Rows of kernels."""
 _PATIENCE = 10.0
 """Seconds that workers get for a run, and all runs of a kind."""
 _RUNS = 4
@@ -47,7 +49,7 @@ def exchanging(executor: Executor, least: float) -> float:
     Returns:
         0 where workers exchange nothing, or do not reach each other.
     """
-    homes = executor.addresses[:_MOST]
+    homes = executor.addresses[:MOST]
     if len(homes) < 2 or not executor.exchanges:
         return 0.0
     placements = {
@@ -67,7 +69,7 @@ def exchanging(executor: Executor, least: float) -> float:
     def seconds(chains: int) -> float:
         """Returns those of a run in which nobody computes."""
         widths = _widths(chains)
-        cut, inputs = _cut(widths, homes), _map(len(homes), _FIRST)
+        cut, inputs = bands_of(chains, homes), _map(len(homes), _FIRST)
         name, placed = cut.chains[0].name, [placements[width] for width in widths]
         took, ends = list[float](), perf_counter() + _PATIENCE
         while (sum(took) < least or len(took) < _RUNS) and perf_counter() < ends:
@@ -82,12 +84,33 @@ def exchanging(executor: Executor, least: float) -> float:
         return median(took[1:]) if took[1:] else math.nan
 
     try:
-        few, many = seconds(_FEW), seconds(_MANY)
+        few, many = seconds(_FEW), seconds(MANY)
     finally:
         for placement in placements.values():
             executor.release(placement)
-    halos = (_MANY - _FEW) * min(2, len(homes) - 1)
-    return 0.0 if math.isnan(many - few) else max(_LEAST, (many - few) / halos)
+    if math.isnan(many - few):
+        return 0.0
+    return seconds_of_a_halo((many - few) / (MANY - _FEW), len(homes))
+
+
+def seconds_of_a_halo(seconds: float, workers: int) -> float:
+    """Returns those for each halo that a worker gives and takes.
+
+    Args:
+        seconds: From chain to chain, in which nobody computed.
+        workers: That were measured, up to ``MOST``.
+    """
+    return max(_LEAST, seconds / min(2, workers - 1))
+
+
+def bands_of(chains: int, homes: Sequence[str]) -> CutRun:
+    """Returns a run of some chains, cut into a band of rows for each worker."""
+    return _cut(_widths(chains), homes)
+
+
+def kernels_of(chains: int) -> list[tuple[int, ...]]:
+    """Returns the shape of the kernel of each chain of such a run."""
+    return [(_TALL, 1, *width) for width in _widths(chains)]
 
 
 def _computed(collector: PieceCollector) -> float:
@@ -102,7 +125,7 @@ def _computed(collector: PieceCollector) -> float:
 def _kernel(reads: int, yields: int) -> np.ndarray:
     """Returns a kernel that leaves a map's numbers about as large as they are."""
     row = np.eye(reads, yields, dtype=np.float32).reshape(1, 1, reads, yields)
-    return row.repeat(3, axis=0) / 3
+    return row.repeat(_TALL, axis=0) / _TALL
 
 
 def _map(workers: int, channels: int) -> np.ndarray:
@@ -120,7 +143,7 @@ def _cut(widths: Sequence[tuple[int, int]], homes: Sequence[str]) -> CutRun:
     name, cut = f"calibration of exchanges, {len(widths)}", []
     operation = Convolution((0,), (0,), (1, 1), (1, 1), ((1, 1), (0, 0)))
     for reads, yields in widths:
-        shape = 3, 1, reads, yields
+        shape = _TALL, 1, reads, yields
         program = Program((reads,), 2, (operation,), (shape,))
         sized = SizedProgram(program, [_map(len(homes), reads).shape])
         boxes = bands(sized.shapes[-1], (1.0,) * len(homes), 1)
