@@ -109,10 +109,14 @@ def _rows(
         bars = owed([bar for bar in line.bars if bar.address == address], end)
         places = _places(lanes([bar.span for bar in bars]))
         for bar, place in zip(bars, places, strict=True):
-            tile = "" if bar.tile is None else f"tile {bar.tile}"
-            more = ", ".join(each for each in (tile, bar.engine, bar.detail) if each)
             took = _took(bar.span)
-            shown = FATES[bar.fate][0], plain(bar.layer), bar.fate, took, plain(more)
+            shown = (
+                FATES[bar.fate][0],
+                plain(bar.layer),
+                bar.fate,
+                took,
+                plain(bar.about),
+            )
             box = _box(line.origin, bar.span, name, place)
             pale = bar.answered or bar.fate == "running"
             yield "pale" if pale else "dashed", (*box, *shown)

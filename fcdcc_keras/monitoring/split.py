@@ -18,7 +18,7 @@ class Split:
     encode: float = 0.0
     """Splitting and encoding the input, in the client."""
     transport: float = 0.0
-    """The rest: to the workers and back, and waiting there."""
+    """The rest: to the workers and back, and waiting there, for halos as well."""
     convolution: float = 0.0
     """Of the worker whose answer was the last one needed, by its own clock, of tiles of
     the worker that had most to do; or of the client, where it computed the layer."""
@@ -63,7 +63,8 @@ def _of_tiles(record: LayerRecord) -> float:
     for task in record.subtasks:
         times = task.started, task.finished
         if task.outcome == "used" and task.piece is not None and None not in times:
-            busy[task.address] += (task.finished or 0.0) - (task.started or 0.0)
+            span = (task.finished or 0.0) - (task.started or 0.0)
+            busy[task.address] += span - task.waited
     return max(busy.values(), default=0.0)
 
 

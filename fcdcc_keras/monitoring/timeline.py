@@ -9,6 +9,7 @@ from typing import Literal
 from fcdcc_keras.dispatch.collector import Outcome, SubtaskRecord
 from fcdcc_keras.execution.records import LayerRecord, UnderWay
 from fcdcc_keras.monitoring.fates import Fate, fates
+from fcdcc_keras.text import milliseconds
 
 Stage = Literal["encode", "collect", "decode", "convolve"]
 
@@ -53,6 +54,15 @@ class Bar:
     """What the worker computed by."""
     tile: int | None = None
     """Number of the tile, where the layers were computed in tiles."""
+    waited: float = 0.0
+    """Seconds of ``convolution`` in which it waited for other workers' halos."""
+
+    @property
+    def about(self) -> str:
+        """What else there is to say of it, for people."""
+        tile = "" if self.tile is None else f"tile {self.tile}"
+        waited = f"waited {milliseconds(self.waited)} ms for halos" * bool(self.waited)
+        return ", ".join(filter(None, (tile, self.engine, waited, self.detail)))
 
 
 @dataclass(frozen=True)
@@ -182,6 +192,7 @@ def _bar(
         detail=task.detail,
         engine=task.engine,
         tile=task.piece,
+        waited=task.waited,
     )
 
 

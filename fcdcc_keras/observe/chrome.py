@@ -60,6 +60,7 @@ def _share(process: int, lane: int, bar: Bar) -> Iterator[dict[str, Any]]:
             "bytes_received": bar.bytes_received,
             **({} if bar.tile is None else {"tile": bar.tile}),
             **({"engine": bar.engine} if bar.engine else {}),
+            **({"waited": bar.waited} if bar.waited else {}),
             **({"detail": bar.detail} if bar.detail else {}),
         },
     }

@@ -87,9 +87,7 @@ def _keys(line: Timeline) -> str:
 def _bar(bar: Bar, top: float, height: float, scale: float) -> list[str]:
     colour = FATES[bar.fate][0]
     said = f"{bar.layer}: {bar.fate}, {milliseconds(bar.span.duration)} ms"
-    tile = "" if bar.tile is None else f"tile {bar.tile}"
-    for more in (tile, bar.engine, bar.detail):
-        said += f", {more}" if more else ""
+    said += f", {bar.about}" if bar.about else ""
     style = 'fill-opacity="0.3"' if bar.answered else 'fill-opacity="0"'
     if not bar.answered:
         style += ' stroke-dasharray="3 2"'

@@ -37,6 +37,14 @@ def test_of_tiles_it_is_that_of_the_worker_with_most_to_do() -> None:
     assert split(record(*two, last, late)) == Split(0.25, 1.0, 1.0, 0.5)
 
 
+def test_who_waits_for_halos_computes_nothing() -> None:
+    def tile(number: int, waited: float) -> SubtaskRecord:
+        shares = used(number, 0.25, 0.5, 2.0, 2.25)
+        return replace(shares, piece=number, waited=waited)
+
+    assert split(record(tile(0, 0.5), tile(1, 1.25))) == Split(0.25, 1.0, 1.0, 0.5)
+
+
 def test_a_layer_of_the_client_waited_first_and_then_convolved() -> None:
     local = LayerRecord("a", 0, 5.0, collect=3.0, convolve=2.0, local="too few workers")
     assert split(local) == Split(0.0, 3.0, 2.0, 0.0)

@@ -66,6 +66,17 @@ def test_of_another_clock_only_the_duration_counts() -> None:
     assert bar.convolution == Span(0.75, 1.75)
 
 
+def test_who_waited_for_halos_says_so() -> None:
+    tile = {"piece": 3, "engine": "light", "waited": 0.125, "detail": "late"}
+    for more, said in (
+        (tile, "tile 3, light, waited 125 ms for halos, late"),
+        ({}, ""),
+    ):
+        task = share(0, "used", 1000.25, 1000.5, 1001.0, 1001.25, **more)
+        (bar,) = timeline([layer("a", 0, 1000.0, task)]).bars
+        assert bar.about == said
+
+
 def test_what_failed_before_it_was_sent_has_no_length() -> None:
     bar = next(b for b in timeline(RECORDS).bars if b.outcome == "failed")
     assert bar.span == Span(3.0, 3.0)
