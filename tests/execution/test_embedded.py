@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+import tempfile
 import weakref
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.waiting import until
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what processes have mapped")
-def test_no_semaphore_and_no_process_is_left(capfd):
+def test_no_semaphore_no_process_and_no_file_is_left(capfd):
     others = set(psutil.Process().children(recursive=True))  # of other tests' clusters
     client = start_local_cluster(1)
     try:
@@ -26,10 +27,15 @@ def test_no_semaphore_and_no_process_is_left(capfd):
         maps = "".join(Path(f"/proc/{p.pid}/maps").read_text() for p in processes)
         semaphores = {Path(p) for p in re.findall(r"/dev/shm/sem\.mp-\S+", maps)}
         assert semaphores  # a nanny has some
+        (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
+        folder = Path(worker["local_directory"]).parents[1]
+        assert folder.parent == Path(tempfile.gettempdir())
+        assert folder.exists()
     finally:
         stop_local_cluster(client)
     until(lambda: not any(path.exists() for path in semaphores))
     until(lambda: not any(process.is_running() for process in processes))
+    assert not folder.exists()
     assert "resource_tracker" not in capfd.readouterr().err
 
 

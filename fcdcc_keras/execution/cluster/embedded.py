@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from distributed.deploy.spec import ProcessInterface
@@ -44,7 +45,12 @@ class WorkerProcess(ProcessInterface):
     """
 
     def __init__(self, scheduler: str, name: str) -> None:
-        self._command = command(scheduler, name=name, memory_limit="0")
+        # Dask's own place for a worker's files keeps those of one that was killed.
+        self._folder = TemporaryDirectory(prefix="fcdcc-", ignore_cleanup_errors=True)
+        self._command = [
+            *command(scheduler, name=name, memory_limit="0"),
+            *("--local-directory", self._folder.name),
+        ]
         self._process: asyncio.subprocess.Process | None = None
         super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
 
@@ -73,6 +79,7 @@ class WorkerProcess(ProcessInterface):
         if self._process is not None:
             self.kill()
             await self._process.wait()
+        self._folder.cleanup()
         await super().close()  # type: ignore[no-untyped-call]
 
     def kill(self) -> None:
