@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import pytest
 from distributed import Client
 
@@ -18,6 +20,7 @@ from fcdcc_keras.commands import models
 from fcdcc_keras.commands.data import open_data
 from fcdcc_keras.commands.faults import expected_losses, parse
 from fcdcc_keras.commands.side_by_side import compare
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MODEL = "digits-vgg"
@@ -38,19 +41,35 @@ def judged():
 
 
 @pytest.fixture
-def evaluate_while(judged):
+def evaluate_while(judged, halos):
     """Evaluates over a cluster while something happens to it.
 
     Gives a function: of the scheduler's address; of what is to be called in the middle
     of the evaluation, between two layers of a batch, with the process ids of workers by
-    address, as they know them themselves; and of ``distribute``'s options. The images
-    come again until ``enough`` says so. It returns the ``Comparison`` with the plain
-    model, after checking that no prediction differs and that workers have computed
-    every convolution.
+    address, as they know them themselves; of whether workers exchange halos, or all
+    convolutions are coded; and of ``distribute``'s options. The images come again until
+    ``enough`` says so. It returns the ``Comparison`` with the plain model, after
+    checking that no prediction differs and that workers have computed every
+    convolution.
     """
 
-    def evaluate(address, strike, *, at="40%", enough=None, workers=None, **options):
+    def evaluate(
+        address,
+        strike,
+        *,
+        at="40%",
+        enough=None,
+        workers=None,
+        exchanging=False,
+        **options,
+    ):
         plain, data = judged
+        took = []
+
+        def struck(pids):
+            began = time.monotonic()
+            strike(pids)
+            took.append(time.monotonic() - began)
 
         def batches():
             yield from data.batches(BATCH)
@@ -62,6 +81,8 @@ def evaluate_while(judged):
             if workers:
                 client.wait_for_workers(workers, timeout=120)
             pids = client.run(os.getpid)
+            if exchanging:
+                options["plan"] = halos(plain, workers)
             coded = fk.distribute(plain, client, workers=workers, **options)
             with fk.closing(coded), expected_losses():
                 found = compare(
@@ -70,23 +91,80 @@ def evaluate_while(judged):
                     batches(),
                     parse(f"kill 0 at {at}"),
                     images=data.images,
-                    strike=lambda _: strike(pids),
+                    strike=lambda _: struck(pids),
                 )
         logging.getLogger(__name__).info(
-            "%d images, %d differ; a batch took %.0f ms, at most %.0f\n%s",
+            "%d images, %d differ; a batch took %.0f ms, at most %.0f; %.0f of them "
+            "what happened took\n%s",
             *(found.images, len(found.differences)),
             *(1e3 * f(found.coded_seconds) for f in (median, max)),
+            1e3 * took[0],
             found.summary,
         )
         assert found.images % data.images == 0
         assert len(found.struck) == 1
         assert found.differences == []
         assert found.coded_right == found.plain_right > 0.9 * found.images
-        assert 0 < found.deviation < 1e-5  # coded, and decoded
+        assert found.deviation < 1e-5
+        assert exchanging or found.deviation > 0  # coded, and decoded
         assert found.summary.local == 0
         return found
 
     return evaluate
+
+
+@pytest.fixture(scope="session")
+def halos():
+    """Returns a plan by which some workers exchange halos of the shipped model's.
+
+    As one for a device that is so slow that workers pay, however little there is to do.
+    """
+
+    def plan(model, workers):
+        slow = fk.Calibration(
+            **{"latency": 1e-3, "bandwidth": 1e6, "coding_rate": 1e9},
+            **{"worker_rate": 1e7, "client_rate": 1e6, "exchange": 1e-4},
+        )
+        options = {"objective": "latency", "calibration": slow}
+        made = fk.plan(model, workers=workers, stragglers=1, **options)
+        assert any(c.exchange for each in made.stretches for c in each.chains), made
+        return made
+
+    return plan
+
+
+@pytest.fixture
+def exchange_halos(judged, halos):
+    """Has workers exchange halos, until they have with right results.
+
+    Gives a function of the scheduler's address, and of how many workers there are.
+    """
+
+    def exchange(address, workers):
+        plain, data = judged
+        batch, _ = next(data.batches(BATCH))
+        wanted = plain.predict_on_batch(batch)
+        with Client(address, set_as_default=False, timeout=60) as client:
+            client.wait_for_workers(workers, timeout=120)
+            plan = halos(plain, workers)
+            coded = fk.distribute(plain, client, plan=plan, fallback="raise")
+            with fk.closing(coded), fk.trace(coded) as trace:
+                until(lambda: _exchanged(coded, batch, wanted, trace, workers))
+
+    return exchange
+
+
+def _exchanged(coded, batch, wanted, trace, workers):
+    """Returns whether all were used, and waited for others' halos."""
+    before = len(trace.records)
+    scores = coded.predict_on_batch(batch)
+    limit = 1e-5 * np.abs(wanted).max()
+    np.testing.assert_allclose(scores, wanted, rtol=0, atol=limit)
+    return any(
+        len(record.subtasks) == workers
+        and all(one.outcome == "used" and one.waited > 0 for one in record.subtasks)
+        for record in trace.records[before:]
+    )
 
 
 @pytest.fixture(scope="session")

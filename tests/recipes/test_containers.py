@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Mismatched versions"),
 ]
 WORKERS = 4
-LIGHT = "localhost/fcdcc-keras-light"
+LIGHT, CLIENT = "localhost/fcdcc-keras-light", "localhost/fcdcc-keras-client"
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +46,55 @@ def test_the_readme_leads_to_predictions_that_are_equal(brought_up):
     assert f"{WORKERS} workers, any 1 may be missing" in printed
 
 
-def test_a_worker_is_killed_and_comes_back(podman, address, evaluate_while):
-    found = evaluate_while(
-        address, lambda pids: podman.kill("fcdcc_worker_2"), workers=WORKERS
-    )
-    assert sum(c["failed"] > 0 for c in found.summary.outcomes.values()) == 1
+def test_workers_give_each_other_halos(address, exchange_halos):
+    exchange_halos(address, WORKERS)
+
+
+def test_a_client_in_the_network_has_them_do_so(podman, address):
+    script = "fcdcc-keras doctor tcp://scheduler:8786 --json"
+    run = "run", "--rm", "--network", "fcdcc_default", "--read-only", "--tmpfs", "/tmp"
+    said = json.loads(podman(*run, CLIENT, *script.split()).stdout)
+    assert [w["unexchanged"] for w in said["workers"]] == [""] * WORKERS
+    assert all(worker["halo"] > 0 for worker in said["workers"])
+
+
+@pytest.mark.parametrize("exchanging", [False, True])
+def test_a_worker_is_killed_and_comes_back(podman, address, evaluate_while, exchanging):
+    def strike(pids):
+        podman.kill("fcdcc_worker_2")
+
+    found = evaluate_while(address, strike, workers=WORKERS, exchanging=exchanging)
+    failed = sum(c["failed"] > 0 for c in found.summary.outcomes.values())
+    assert failed == 1 or exchanging  # then others have waited for it
     with Client(address, set_as_default=False) as client:
         client.wait_for_workers(WORKERS, timeout=120)
 
 
-def test_a_worker_is_stopped_within_its_grace(podman, address, evaluate_while):
+@pytest.mark.parametrize("exchanging", [False, True])
+def test_a_worker_is_stopped_within_its_grace(
+    podman, address, evaluate_while, exchanging
+):
     name = "fcdcc_worker_3"
-    evaluate_while(
-        address, lambda pids: podman("stop", "--time", "30", name), workers=WORKERS
-    )
+
+    def strike(pids):
+        podman("stop", "--time", "30", name)
+
+    evaluate_while(address, strike, workers=WORKERS, exchanging=exchanging)
     (ended,) = json.loads(podman("inspect", name).stdout)
     assert ended["State"]["ExitCode"] == 0  # it was not killed
     podman("start", name)
+
+
+@pytest.mark.parametrize("exchanging", [False, True])
+def test_a_worker_hangs(podman, address, evaluate_while, exchanging):
+    name = "fcdcc_worker_4"
+    try:
+        evaluate_while(
+            *(address, lambda pids: podman("pause", name)),
+            **{"workers": WORKERS, "exchanging": exchanging},
+        )
+    finally:
+        podman("unpause", name)
 
 
 def test_all_are_healthy_and_confined(podman, address):

@@ -140,6 +140,11 @@ def brought_up(request, podman, images):
         podman("network", "rm", "--force", NETWORK)
 
 
+def test_pods_give_each_other_halos(brought_up, exchange_halos):
+    running, head, _ = brought_up
+    exchange_halos(f"tcp://{running.address(head)}:8786", WORKERS)
+
+
 def test_a_pod_is_killed_in_the_middle_of_an_evaluation(brought_up, evaluate_while):
     running, head, workers = brought_up
     address = f"tcp://{running.address(head)}:8786"

@@ -126,6 +126,14 @@ def ask(processes, scheduler, tmp_path):
     return asking
 
 
+def exchanged(trace) -> bool:
+    """Whether the trace has workers that have waited for each other's halos."""
+    return any(
+        record.subtasks and all(task.waited > 0 for task in record.subtasks)
+        for record in trace.records
+    )
+
+
 def expected(trace) -> list[Counter]:
     """Returns the trace's numbers, as each query gives them."""
     answers, seconds, received = Counter(), Counter(), Counter()
@@ -138,18 +146,28 @@ def expected(trace) -> list[Counter]:
     return [answers, seconds, received]
 
 
-def test_three_queries_give_the_traces_numbers(scheduler, ask) -> None:
+@pytest.mark.parametrize("how", ["coded", "halos"])
+def test_three_queries_give_the_traces_numbers(how, scheduler, ask, judged, halos):
     layers = [keras.layers.Conv2D(8, 3, name=name) for name in ("first", "second")]
-    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    model, plan = keras.Sequential([keras.Input((16, 16, 3)), *layers]), None
+    if how == "halos":
+        model, _ = judged
+        plan = halos(model, 3)
+    images = np.ones((2, *model.input_shape[1:]), "float32")
     with Client(scheduler["address"], set_as_default=False) as client:
         client.wait_for_workers(3, timeout=WITHIN)
-        with fk.closing(fk.distribute(model, client, stragglers=1)) as coded:
+        with fk.closing(fk.distribute(model, client, stragglers=1, plan=plan)) as coded:
+
+            def called():
+                coded.predict_on_batch(images)
+                return how == "coded" or exchanged(trace)
+
             with fk.trace(coded) as trace:
                 for _ in range(5):
-                    coded.predict_on_batch(np.ones((2, 16, 16, 3), "float32"))
+                    until(called)
             until(
                 lambda: all(
-                    task.received is not None or task.outcome == "skipped"
+                    task.received is not None or task.outcome in ("skipped", "failed")
                     for record in trace.records
                     for task in record.subtasks
                 )
@@ -169,4 +187,5 @@ def test_three_queries_give_the_traces_numbers(scheduler, ask) -> None:
         lambda: ask("fcdcc_worker_subtasks_total"), lambda got: len(got) == 3
     )
     sent = [t for record in trace.records for t in record.subtasks if t.bytes_sent]
-    assert sum(workers.values()) == 3 + len(sent)
+    rehearsals = sum(workers.values()) - (3 + len(sent))
+    assert rehearsals == 0 or (how == "halos" and rehearsals >= 3)

@@ -66,8 +66,11 @@ def asked(**changed):
     )
 
 
-def test_a_worker_is_killed_in_the_middle_of_an_evaluation(here, evaluate_while):
+def test_a_worker_is_killed_in_the_middle_of_an_evaluation(
+    here, evaluate_while, exchange_halos
+):
     with slurm_cluster(4, patience=120, **asked()) as cluster:
+        exchange_halos(cluster.scheduler_address, 4)
         evaluate_while(
             cluster.scheduler_address,
             lambda pids: os.kill(min(pids.values()), signal.SIGKILL),

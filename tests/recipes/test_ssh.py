@@ -46,11 +46,14 @@ def assert_nothing_runs_on(machines):
     until(lambda: not any(m.processes() for m in machines.values()), 120)
 
 
-def test_a_machine_loses_power_in_the_middle_of_an_evaluation(start, evaluate_while):
+def test_a_machine_loses_power_in_the_middle_of_an_evaluation(
+    start, evaluate_while, exchange_halos
+):
     with start(*NAMES) as (machines, config):
         with ssh_cluster(parse_hosts(HOSTS), config=config, **QUIET) as cluster:
             there = cluster.scheduler_info["workers"].values()
             assert {worker["name"] for worker in there} == set(NAMES[1:])
+            exchange_halos(cluster.scheduler_address, 4)
             found = evaluate_while(
                 cluster.scheduler_address,
                 lambda pids: machines.pop("two").lose_power(),

@@ -74,7 +74,9 @@ def test_shellcheck_finds_nothing_wrong(script):
     subprocess.run(["shellcheck", str(ROOT / "cluster" / script)], check=True)
 
 
-def test_services_of_which_one_is_killed(install, blocks, tmp_path, evaluate_while):
+def test_services_of_which_one_is_killed(
+    install, blocks, tmp_path, evaluate_while, exchange_halos
+):
     lines, port = blocks(PAGE), free_port("127.0.0.1")
     address = f"tcp://127.0.0.1:{port}"
     install(lines["scheduler"])
@@ -109,6 +111,7 @@ def test_services_of_which_one_is_killed(install, blocks, tmp_path, evaluate_whi
         def pid(name):
             return int(systemctl("show", "--property=MainPID", "--value", name))
 
+        exchange_halos(address, 4)
         first = pid("fcdcc-worker-0")
         evaluate_while(address, lambda _: os.kill(first, signal.SIGKILL), workers=4)
         # It comes back.
