@@ -90,13 +90,20 @@ def examine(
 
     async def run() -> Findings:
         try:
-            return await examining.all(expected)
-        finally:
-            # Connections that were broken are closed in the loop's next turns.
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
+            found = await examining.all(expected)
+        except asyncio.CancelledError:  # Ctrl-C; a second one may leave it unfinished
+            await _closed()
+            raise
+        await _closed()
+        return found
 
     return asyncio.run(run())
+
+
+async def _closed() -> None:
+    """Lets connections be closed that were broken, in the loop's next turns."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 class _Examining:
