@@ -119,24 +119,26 @@ class Report:
         return [layers, self._chains()] if self.chains else [layers]
 
     def _chains(self) -> Table:
-        rows = [
-            (
-                chain.layers[0],
-                chain.plan.to,
-                str(len(chain.layers)),
-                chain.plan.place,
-                "×".join(map(str, chain.plan.tiles)) or "-",
-                bytes_text(chain.plan.upload),
-                bytes_text(chain.plan.download),
-                bytes_text(chain.plan.held),
-            )
-            for chain in self.chains
-        ]
+        rows, kept = [], False
+        for chain in self.chains:
+            plan, place = chain.plan, chain.plan.place
+            tiles = "×".join(map(str, plan.tiles)) or "-"
+            up = f"halos, {_sent(plan.exchanged)}" if kept else _sent(plan.upload)
+            down = "kept" if plan.exchange else _sent(plan.download)
+            sizes = tiles, up, down, _sent(plan.held)
+            first, *_ = chain.layers
+            rows.append((first, plan.to, str(len(chain.layers)), place, *sizes))
+            kept = plan.exchange
         columns = ["from", "to", "layers", "computed by", "tiles"]
         columns += ["up", "down", "held by each"]
         names = "from", "to", "computed by"
         right = [column for column in columns if column not in names]
         return Table("chains", columns, rows, right)
+
+
+def _sent(nbytes: int) -> str:
+    """Returns how much is sent; a plan that nobody's search has made does not know."""
+    return bytes_text(nbytes) if nbytes else "-"
 
 
 def report(model: keras.Model) -> Report:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fcdcc_keras.observe.plan_plot import plot_plan
-from fcdcc_keras.observe.report import ChainReport
+from fcdcc_keras.observe.report import ChainReport, Report
 from fcdcc_keras.planning import Objective, Plan
 from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
 from fcdcc_keras.planning.prediction import Latency
@@ -24,6 +24,16 @@ def test_reports_say_what_workers_keep():
     kept = f"{said}, keep what it yields and exchange halos of it"
     assert str(ChainReport(("pool",), KEPT)) == kept
     assert "halos" not in str(ChainReport(("sum",), READ))
+
+
+def test_tables_of_reports_say_what_is_exchanged_and_what_nobody_knows():
+    first = ChainReport(("pool",), replace(KEPT, upload=1000, download=5000))
+    last = ChainReport(("sum",), replace(READ, upload=3000, download=50))
+    printed = str(Report((), chains=(first, last))).splitlines()
+    (pool,) = [line.split() for line in printed if "pool" in line]
+    (summed,) = [line.split() for line in printed if "sum " in line]
+    assert pool[-2:] == ["kept", "-"]
+    assert summed[-6:] == ["halos,", "700", "B", "50", "B", "-"]
 
 
 def test_pictures_tell_chains_that_begin_with_halos(tmp_path):
