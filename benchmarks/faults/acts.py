@@ -48,6 +48,10 @@ class Acts(Striker):
         found = [a for a, w in workers.items() if w["name"] == place.name]
         return found[0] if found else None
 
+    def holds(self, address: str | None) -> int:
+        """Returns how many shares a worker holds, if the scheduler has it."""
+        return len(self._client.has_what([address])[address]) if address else 0
+
     def begin(self, kind: str, place: Place) -> None:
         """Has a fault happen to a place's worker, which is well."""
         getattr(self, kind)(place.index)

@@ -47,7 +47,8 @@ class Played:
     began: float
     ended: float = 0.0
     back: float | None = None
-    """When the place's worker was first seen to have answered a layer again."""
+    """When the place's worker was first seen to have answered a layer again, with its
+    share of every layer."""
     address: str | None = None
     """Where it did."""
     trouble: str = ""
@@ -76,6 +77,7 @@ class Storm:
         client = Client(self.site.address, set_as_default=False)
         self._closing.enter_context(client)
         self._acts = self._closing.enter_context(Acts(client, self.site.places))
+        self._shares = min(map(len, client.has_what().values()))
         for lane in self.script:
             thread = threading.Thread(target=self._play, args=(lane,), daemon=True)
             self._threads.append(thread)
@@ -138,10 +140,17 @@ class Storm:
         return None
 
     def _wait_until_back(self, played: Played, address: str | None) -> None:
+        """Waits until a worker has answered, and has its share of every layer.
+
+        Before that it is missing where it has none, and another fault would be one more
+        than there may be.
+        """
         deadline, played.address = time.monotonic() + BACK_TIMEOUT, address
         while time.monotonic() < deadline:
-            if self.witness.answered.get(played.address or "", 0.0) > played.ended:
+            answered = self.witness.answered.get(played.address or "", 0.0)
+            if answered > played.ended and self._acts.holds(address) >= self._shares:
                 played.back = time.time()
                 return
             time.sleep(0.02)
-        played.trouble = "it did not work again"
+        played.trouble = f"it did not work again, with {self._acts.holds(address)} of "
+        played.trouble += f"{self._shares} shares"
