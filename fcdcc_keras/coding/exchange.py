@@ -11,6 +11,7 @@ import numpy as np
 from fcdcc_keras.coding.job import Placement
 from fcdcc_keras.coding.tiles import CutChain, CutTile, TileJob
 from fcdcc_keras.dispatch.pieces import Piece
+from fcdcc_keras.dispatch.rehearsal import Rehearsed
 from fcdcc_keras.partition.halos import Halo, halos
 from fcdcc_keras.worker.reply import Reply
 from fcdcc_keras.worker.stages import ExchangeStage, bounds, packed_stages
@@ -19,8 +20,15 @@ from fcdcc_keras.worker.stages import ExchangeStage, bounds, packed_stages
 class CutRun:
     """Chains cut so that each worker has one tile of every chain."""
 
-    def __init__(self, chains: Sequence[CutChain]) -> None:
-        """Takes the chains; tile by tile all have the same homes."""
+    def __init__(
+        self, chains: Sequence[CutChain], rehearsed: Rehearsed | None = None
+    ) -> None:
+        """Takes the chains; tile by tile all have the same homes.
+
+        Args:
+            chains: The chains.
+            rehearsed: Who has run which of these tiles; None: nobody yet.
+        """
         self.chains = chains
         """The chains, as they were given."""
         whole = sum(chain.work for chain in chains) or 1
@@ -41,9 +49,8 @@ class CutRun:
             )
             for before, after in pairwise(chains)
         ]
-        self.rehearsed: set[tuple[str, str]] = set()
-        """Address and process of each worker that has run its programs, which take much
-        longer the first time."""
+        self.rehearsed = Rehearsed() if rehearsed is None else rehearsed
+        """Who has run its programs, which take much longer the first time."""
         self._packed: dict[tuple[object, ...], bytes] = {}
 
     @property

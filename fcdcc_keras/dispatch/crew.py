@@ -106,8 +106,8 @@ class Crew:
         """Returns the workers that work is to be cut for, each with its speed.
 
         Those that are there, but nobody who takes ``TOO_SLOW`` times as long as most,
-        or who is late, unless most are. Speeds are relative to most; of whom nothing is
-        known it is 1.
+        or who is late or failed a short while ago, unless most are. Speeds are relative
+        to most; of whom nothing is known it is 1.
 
         Args:
             kind: What their usual times are remembered under.
@@ -118,9 +118,9 @@ class Crew:
             for address, health in list(self.health.items())
             if not health.absent
         }
-        in_time = {a: one for a, one in there.items() if one.state(now) != "late"}
-        if 2 * len(in_time) >= len(there):
-            there = in_time
+        sound = {a: one for a, one in there.items() if one.sound(now)}
+        if 2 * len(sound) >= len(there):
+            there = sound
         paces = {a: health.pace(kind, now) for a, health in there.items()}
         known = [pace.mean for pace in paces.values() if pace is not None]
         usual = median(known) if known else 1.0

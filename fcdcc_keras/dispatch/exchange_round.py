@@ -4,8 +4,7 @@ Told and asked as a ``Round``, whose drivers carry out what it says. Each worker
 computes one tile of every chain. Who is slow or gone keeps all others waiting; so:
 
 - It begins only where each worker has nothing to do, the weights of all chains, and has
-  rehearsed: programs take much longer the first time. In a rehearsal a worker computes
-  its tiles by itself, for nothing; the chains are computed one after another meanwhile.
+  rehearsed; see ``Rehearsal``.
 - It ends without a result as soon as one fails, leaves, or is late. Then the chains are
   computed one after another, as a ``PieceRound`` has it, where any worker may do what
   another does not.
@@ -14,8 +13,6 @@ computes one tile of every chain. Who is slow or gone keeps all others waiting; 
   late. Who only waited is not to blame. Likewise where half have answered, and others
   have not soon after.
 - What a worker is known to take is the time in which it did not wait for others.
-- Who was too slow for work to be cut for it has a rehearsal now and then, which nobody
-  waits for: it may be well again.
 - Where exchanges have ended so again and again, most are not tried; see ``Reluctance``.
 """
 
@@ -47,7 +44,8 @@ from fcdcc_keras.dispatch.messages import (
     Send,
     Tick,
 )
-from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
+from fcdcc_keras.dispatch.pieces import PieceCollector
+from fcdcc_keras.dispatch.rehearsal import Rehearsed
 from fcdcc_keras.dispatch.round import RECHECK
 
 SLACK = 0.02
@@ -89,7 +87,7 @@ class ExchangeRound:
         crew: Crew,
         holds: Callable[[int, str], bool],
         sizes: Sequence[Sequence[float]],
-        rehearsed: set[tuple[str, str]],
+        rehearsed: Rehearsed,
         *,
         timeout: float,
     ) -> None:
@@ -100,8 +98,7 @@ class ExchangeRound:
             crew: The workers.
             holds: Whether a worker has what a tile is computed with.
             sizes: Of each worker's tiles, chain by chain.
-            rehearsed: Address and process of each worker that has run its programs;
-                those that have then are added.
+            rehearsed: Who has.
             timeout: Seconds until it is given up.
         """
         self.collector = collector
@@ -118,11 +115,6 @@ class ExchangeRound:
         self._kind = pieces[0].kind
         self._on: dict[int, str] = {}
         """Who has the tiles that are under way."""
-        self._rehearses = False
-        """Whether it is but a rehearsal."""
-        self._rehearsing: set[str] = set()
-        self._trial: str | None = None
-        """Who was too slow for work to be cut for it, and may be well again."""
         self._disbanded = False
         """Whether the workers were told that it is over."""
         self._begun = self._late = self._deadline = self._looked = self._now = math.nan
@@ -135,6 +127,7 @@ class ExchangeRound:
             and known[one.home].sound(now)
             and not known[one.home].owes
             and self._holds(slot, one.home)
+            and self._rehearsed.by(one.home, slot, self._crew)
             for slot, one in enumerate(self.collector.pieces)
         )
 
@@ -142,18 +135,8 @@ class ExchangeRound:
         """Returns what to do first."""
         self._now = self._looked = now
         self._deadline, self._late = now + self._timeout, math.inf
-        pieces = self.collector.pieces
-        lacking = [s for s, one in enumerate(pieces) if not self._is_ready(one)]
-        if lacking:
-            self._rehearses = True
-            return [Encode(tuple(lacking))]
-        slots = tuple(range(len(pieces)))
-        trials = self._choice.trials(slots, self.collector, now)
-        homes = {one.home for one in pieces}
-        able = (a for _, a in trials if a not in homes and self._holds(0, a))
-        self._trial = next(able, None)
         look = [Look()] if self._crew.needs_look(now) else []
-        return [*look, Encode(slots)]
+        return [*look, Encode(tuple(range(len(self.collector.pieces))))]
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Takes what happened into account, and returns what to do."""
@@ -176,11 +159,6 @@ class ExchangeRound:
         if not self.begins(now):  # meanwhile others have, or somebody has left
             yield from self._finish()
             return
-        if self._rehearses:
-            for slot in event.slots:
-                yield self._rehearse(slot, self.collector.pieces[slot].home)
-            yield from self._finish()
-            return
         self.collector.begun = True
         patience, pieces = self._patience(now), self.collector.pieces
         # Who began last, as its input was the last to be sent, gives up last.
@@ -192,30 +170,25 @@ class ExchangeRound:
             health, self._on[slot] = self._crew.health[one.home], one.home
             health.begin((self, slot), now, late_after, one.size)
             yield self._send(slot, one.home, among)
-        if self._trial is not None and self._trial in self._crew.health:
-            yield self._rehearse(0, self._trial)
 
     @_react.register
     def _(self, event: Answered, now: float) -> Commands:
         slot, worker = event.slot, event.worker
         times = event.started, event.finished
         self.collector.came(slot, worker, event.arrived, event.nbytes, *times)
-        if worker in self._rehearsing:
-            self._has_rehearsed(event)
-        else:
-            span = (event.finished or 0.0) - (event.started or 0.0)
-            done = sum(self._sizes[slot])
-            self._learn(event, done, event.waited, span - event.waited)
-            self._end(event)
-            health = self._crew.health.get(worker)
-            if health is not None:
-                health.succeeded()
-            if not self.over:
-                self.collector.use(slot, worker)
-                yield Keep(slot, worker)
-                self._expect_the_rest(now)
-                if not self._on:
-                    yield from self._finish()
+        span = (event.finished or 0.0) - (event.started or 0.0)
+        done = sum(self._sizes[slot])
+        self._learn(event, done, event.waited, span - event.waited)
+        self._end(event)
+        health = self._crew.health.get(worker)
+        if health is not None:
+            health.succeeded()
+        if not self.over:
+            self.collector.use(slot, worker)
+            yield Keep(slot, worker)
+            self._expect_the_rest(now)
+            if not self._on:
+                yield from self._finish()
         yield Free(worker)
 
     @_react.register
@@ -227,11 +200,8 @@ class ExchangeRound:
             self._learn(event, done, waited.seconds, waited.computed)
         elif health is not None and not event.lost_share:
             health.fail(event.arrived)
-        if event.worker in self._rehearsing:
-            self._end_rehearsal(event)
-        else:
-            self._end(event)
-            yield from self._goes_on_without(event, now)
+        self._end(event)
+        yield from self._goes_on_without(event, now)
         silent = not (event.began or event.lost_share or waited)
         if silent and self._crew.doubt(event.worker, now):
             yield Look()
@@ -268,36 +238,6 @@ class ExchangeRound:
     def _send(self, slot: int, worker: str, among: Among) -> Send:
         self.collector.sent(slot, worker, self._now)
         return Send(slot, worker, among)
-
-    def _rehearse(self, slot: int, worker: str) -> Send:
-        self._rehearsing.add(worker)
-        item, sizes = (self, "rehearsal", worker), self._sizes[slot]
-        # Meanwhile others have the tiles of each chain, whose sizes are of a chain.
-        size = len(sizes) * sum(sizes)
-        self._crew.health[worker].begin(item, self._now, None, size)
-        return self._send(slot, worker, Among((), self._timeout))
-
-    def _has_rehearsed(self, event: Answered) -> None:
-        """Takes into account how long it took: of a trial, the first time aside."""
-        worker, health = event.worker, self._crew.health.get(event.worker)
-        if health is not None:
-            if worker == self._trial and (worker, health.process) in self._rehearsed:
-                took = health.owed_for((self, "rehearsal", worker), event.arrived)
-                each = max(took or 0.0, SLACK) / sum(self._sizes[event.slot])
-                health.learn(self._kind, each, event.arrived, anew=True)
-            self._rehearsed.add((worker, health.process))
-        self._end_rehearsal(event)
-
-    def _end_rehearsal(self, event: Answered | Failed) -> None:
-        self._rehearsing.discard(event.worker)
-        health = self._crew.health.get(event.worker)
-        if health is not None:
-            health.end((self, "rehearsal", event.worker), event.arrived)
-
-    def _is_ready(self, piece: Piece) -> bool:
-        """Returns whether a piece's home has run its programs."""
-        health = self._crew.health.get(piece.home)
-        return health is None or (piece.home, health.process) in self._rehearsed
 
     def _is_there(self, address: str) -> bool:
         health = self._crew.health.get(address)

@@ -35,6 +35,7 @@ from fcdcc_keras.dispatch.messages import (
     Waited,
 )
 from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
+from fcdcc_keras.dispatch.rehearsal import Rehearsed
 from fcdcc_keras.dispatch.round import RECHECK
 
 KIND = ("tiles", "run")
@@ -51,7 +52,10 @@ class Told:
         self.workers = workers or homes
         self.crew = Crew(self.workers)
         self.now = 0.0
-        self.lacking, self.rehearsed = set(), {(worker, "") for worker in self.workers}
+        self.lacking = set()
+        slots = range(len(homes))
+        every = {(slot, worker, "") for slot in slots for worker in self.workers}
+        self.rehearsed = Rehearsed(every)
         self.sizes = [(1 / CHAINS,) * CHAINS for _ in homes]
         for worker in self.workers if known else ():
             health = self.crew.health[worker]
@@ -167,7 +171,14 @@ def silent(told):
     told.crew.pinged("b", None)
 
 
-@pytest.mark.parametrize("how", [busy, lacks, fails, left, unknown, silent])
+def new(told):
+    told.crew.health["b"].process = "another"
+
+
+ALL = [busy, lacks, fails, left, unknown, silent, new]
+
+
+@pytest.mark.parametrize("how", ALL)
 def test_it_begins_only_where_each_can(how):
     told = Told()
     assert told.begins
@@ -176,7 +187,7 @@ def test_it_begins_only_where_each_can(how):
     assert not told.begins
 
 
-@pytest.mark.parametrize("how", [busy, lacks, fails, left, unknown, silent])
+@pytest.mark.parametrize("how", ALL)
 def test_it_does_not_begin_where_one_cannot_any_more(how):
     """Of two calls at a time, too, one is the first."""
     told = Told()
@@ -470,131 +481,6 @@ def test_one_that_was_stopped_is_as_fast_as_before():
     told.wait(2, "c", 30.0, chains=0, computed=0.0)  # told on going on
     assert told.state("c") == "back"
     assert told.crew.team(KIND, told.now)["c"] == pytest.approx(1.0)
-
-
-ALONE = Among((), TIMEOUT)
-"""Of a rehearsal."""
-
-
-def tried(**more):
-    """Returns a round that one beside the others rehearses in, who was too slow."""
-    told = Told("abc", "abcd", slow={"d": 10.0}, **more)
-    assert set(told.crew.team(KIND, 0.0)) == {"a", "b", "c"}
-    assert told.round.start(0.0) == [Encode((0, 1, 2))]
-    *_, last = told.tell(Encoded((0, 1, 2)))
-    assert last == Send(0, "d", ALONE)
-    return told
-
-
-def test_who_was_too_slow_is_tried_by_a_rehearsal():
-    told = tried()
-    for slot, worker in enumerate("abc"):
-        last = told.answer(slot, worker, 1.0)
-    assert Finish() in last  # nobody waits for it
-    assert told.outcomes == ["used"] * 3 + ["late"]
-    assert told.state("d") == "busy"
-    assert told.answer(0, "d", 1.2) == [Free("d")]
-    assert told.mean("d") == pytest.approx(1.2)
-    assert told.crew.team(KIND, told.now)["d"] == pytest.approx(1 / 1.2)
-    assert told.collector.used == {0: "a", 1: "b", 2: "c"}
-
-
-def test_one_that_is_slow_yet():
-    told = tried()
-    assert told.answer(0, "d", 5.0) == [Free("d")]
-    assert told.mean("d") == pytest.approx(5.0)
-    assert not told.round.over
-    assert told.collector.used == {}
-    told.make()
-    told.round.start(told.now + 0.1)  # not so soon again
-    assert (0, "d") not in [
-        (c.slot, c.worker) for c in told.tell(Encoded((0, 1, 2))) if type(c) is Send
-    ]
-
-
-def test_the_first_time_of_one_that_is_tried_says_nothing():
-    told = tried()
-    told.rehearsed.remove(("d", ""))
-    told.answer(0, "d", 1.0)
-    assert told.mean("d") == 10.0
-    assert ("d", "") in told.rehearsed
-
-
-def test_a_trial_that_fails_ends_nothing():
-    told = tried()
-    assert told.fail(0, "d", 0.5) == [Free("d")]
-    assert not told.round.over
-    assert not told.crew.health["d"].sound(told.now)
-    assert not told.crew.health["d"].owes
-    told.answer(0, "a", 1.0)
-    assert told.collector.used == {0: "a"}
-
-
-def test_none_is_tried_that_lacks_the_weights_or_is_gone():
-    told = Told("abc", "abcd", slow={"d": 10.0})
-    told.lacking.add((0, "d"))
-    told.round.start(0.0)
-    assert len(told.tell(Encoded((0, 1, 2)))) == 3
-    told = Told("abc", "abcd", slow={"d": 10.0})
-    told.round.start(0.0)
-    del told.crew.health["d"]
-    assert len(told.tell(Encoded((0, 1, 2)))) == 3
-
-
-def test_who_has_not_rehearsed_does_so_and_nobody_waits():
-    told = Told(known=False)
-    told.rehearsed.clear()
-    assert told.round.start(0.0) == [Encode((0, 1, 2))]
-    assert told.tell(Encoded((0, 1, 2))) == [
-        Send(0, "a", ALONE),
-        Send(1, "b", ALONE),
-        Send(2, "c", ALONE),
-        Finish(),
-    ]
-    assert not told.collector.begun  # an exchange
-    assert [told.state(worker) for worker in "abc"] == ["busy"] * 3
-    assert not told.make().begins
-
-
-def test_what_a_rehearsal_took_is_not_what_a_worker_takes():
-    told = Told(known=False)
-    told.rehearsed.clear()
-    told.round.start(0.0)
-    told.tell(Encoded((0, 1, 2)))
-    for slot, worker in enumerate("abc"):
-        assert told.answer(slot, worker, 9.0) == [Free(worker)]
-        assert told.crew.health[worker].pace(KIND, told.now) is None
-    assert told.rehearsed == {("a", ""), ("b", ""), ("c", "")}
-    told.make()
-    assert told.begin()[0].among.workers == ("a", "b", "c")
-    assert told.collector.begun
-
-
-def test_only_who_has_not_rehearsed_does():
-    told = Told()
-    told.rehearsed.discard(("b", ""))
-    assert told.round.start(0.0) == [Encode((1,))]
-    assert told.tell(Encoded((1,))) == [Send(1, "b", ALONE), Finish()]
-
-
-def test_another_process_at_an_address_rehearses_anew():
-    told = Told()
-    told.crew.health["b"].process = "another"
-    assert told.round.start(0.0) == [Encode((1,))]
-    told.tell(Encoded((1,)))
-    told.answer(1, "b", 1.0)
-    assert ("b", "another") in told.rehearsed
-
-
-def test_a_rehearsal_that_fails_is_tried_again():
-    told = Told()
-    told.rehearsed.discard(("b", ""))
-    told.round.start(0.0)
-    told.tell(Encoded((1,)))
-    assert told.fail(1, "b", 0.5) == [Free("b")]
-    told.now += 1.01 * FAILING_FOR
-    assert told.make().begins
-    assert told.round.start(told.now) == [Encode((1,))]
 
 
 def tries(reluctance, succeeds, many):

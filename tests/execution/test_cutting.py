@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.errors import PlanError
-from fcdcc_keras.execution.forward.cutting import Cutting, exchangeable
+from fcdcc_keras.execution.forward.cuts import exchangeable
+from fcdcc_keras.execution.forward.cutting import Cutting
 from fcdcc_keras.partition.boxes import slices
 from fcdcc_keras.partition.halos import halos
 from fcdcc_keras.planning.chains.plan import ChainPlan, StretchPlan
@@ -25,6 +26,12 @@ def cutting(*chains, rates=NEAR_EACH_OTHER):
         ChainPlan(to.rstrip("+"), place, exchange="+" in to) for to, place in chains
     ]
     return Cutting(StretchPlan("", "input", SIZE, tuple(planned)), stretch_of(), rates)
+
+
+def cut(made, size, images, team):
+    """Returns the chains of the first run, as they are cut for a team."""
+    run, shape = made.runs[0], (images, *size, 3)
+    return made.cuts(run, size, shape).look(team)[0].chains
 
 
 def on_workers(*ends):
@@ -55,7 +62,7 @@ def test_runs_of_exchanging_chains_are_by_themselves():
 def test_every_worker_has_one_tile_of_each_chain(speeds, images):
     made = on_workers("first+", "pool+", "sum")
     team = dict(zip("abcde", speeds, strict=False))
-    chains = made.tiles(made.runs[0], LARGE, (images, *LARGE, 3), team)
+    chains = cut(made, LARGE, images, team)
     assert exchangeable(chains)
     for chain in chains:
         assert [tile.home for tile in chain.tiles] == list(team)
@@ -70,7 +77,7 @@ def test_every_worker_has_one_tile_of_each_chain(speeds, images):
 def test_whole_images_are_cut_where_there_are_enough_and_kept_all_the_way():
     made = on_workers("first+", "pool+", "sum")
     team = dict.fromkeys("abcde", 1.0)
-    chains = made.tiles(made.runs[0], SIZE, (12, *SIZE, 3), team)
+    chains = cut(made, SIZE, 12, team)
     assert exchangeable(chains)
     for chain in chains:
         images = [tile.tile.output[0] for tile in chain.tiles]
@@ -91,20 +98,20 @@ def test_whole_images_are_cut_where_there_are_enough_and_kept_all_the_way():
 
 
 def test_tiles_that_are_not_for_the_same_workers_cannot_be_exchanged():
-    def cut(team):
+    def cut_for(team):
         made = on_workers("first+", "pool")
-        return made.tiles(made.runs[0], LARGE, (1, *LARGE, 3), dict.fromkeys(team, 1.0))
+        return cut(made, LARGE, 1, dict.fromkeys(team, 1.0))
 
-    first, then = cut("ab")
+    first, then = cut_for("ab")
     assert exchangeable([first, then])
     assert exchangeable([first])
     for team in ("cd", "ba", "a"):
-        assert not exchangeable([first, cut(team)[1]])
+        assert not exchangeable([first, cut_for(team)[1]])
 
 
 def test_one_worker_keeps_it_all():
     made = on_workers("first+", "pool+", "sum")
-    chains = made.tiles(made.runs[0], SIZE, (1, *SIZE, 3), {"a": 1.0})
+    chains = cut(made, SIZE, 1, {"a": 1.0})
     assert [[tile.home for tile in chain.tiles] for chain in chains] == [["a"]] * 3
     assert exchangeable(chains)
 

@@ -299,8 +299,39 @@ def test_nobody_waits_for_ever_for_one_that_was_never_measured(
     one.exchanges(4)
 
 
-def _rehearsed(one):
-    return max((len(cut.rehearsed) for _, cut in one.stretch._cut_runs.values()))
+def _rehearsed(one, workers=4):
+    """Returns how many have run what is cut for so many workers."""
+    (run, *_), size = one.stretch._cutting.runs, one.x.shape[1:-1]
+    cuts = one.stretch._cutting.cuts(run, size, one.x.shape)
+    team = dict.fromkeys(one.executor.addresses[:workers], 1.0)
+    cut = next(cut for cut in cuts.look(team)[1::-1] if cut is not None)
+    assert len(cut.homes) == workers
+    return len(cut.run(tuple(one.stretch.placements)).rehearsed.done)
+
+
+def test_before_the_first_call_they_are_ready_even_for_one_to_leave(made):
+    one = made(images=1)
+    for known in one.executor.crew.health.values():
+        known._paces.clear()  # how fast they were in other tests
+    one.stretch.rehearse(one.values, 60.0)
+    assert _rehearsed(one, 3) == 3
+    assert _rehearsed(one) == 4 * 4  # and each what the others have to do
+    one.exchanges()
+
+
+def test_nobody_waits_for_one_that_does_not_get_ready(made, altered, goes_on):
+    one = made(images=1)
+    for known in one.executor.crew.health.values():
+        known._paces.clear()
+    address = one.executor.addresses[1]
+    altered(address, stopped_in_the_middle)
+    one.stretch.rehearse(one.values, 0.1)
+    until(lambda: _rehearsed(one) >= 3)
+    record = one.check()
+    assert record.local is None
+    assert address not in used(record)
+    goes_on(address)
+    one.exchanges(4)
 
 
 def test_whom_tiles_are_cut_for_is_given_the_weights_that_it_lacks(made):

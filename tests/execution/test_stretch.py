@@ -11,7 +11,6 @@ from fcdcc_keras.coding.finite import UNBOUNDED
 from fcdcc_keras.coding.job import Placement
 from fcdcc_keras.errors import CorruptResultError, NotEnoughWorkersError
 from fcdcc_keras.execution.executors.local import LOST, LocalExecutor, LocalFault
-from fcdcc_keras.execution.forward.cutting import WORTH_IT, Cutting
 from fcdcc_keras.execution.forward.stretch import DistributedStretch
 from fcdcc_keras.execution.records import Notes, Policy
 from fcdcc_keras.partition.stretch import Stretch, crossings
@@ -354,31 +353,6 @@ def test_each_worker_is_given_the_weights_once():
     assert placement.held.keys() == set(made.executor.addresses)
     arrays = placement.held["local-0"].arrays
     assert [array.shape for array in arrays] == [(3, 3, 3, 8), (8,), (3, 3, 8, 8)]
-
-
-def test_tiles_are_for_those_who_are_there_and_as_fast_as_they_are():
-    made = Made(where="one chain")
-    cutting = Cutting(made.plan, stretch_of())
-    (run,), size = cutting.runs, (256, 256)  # worth four workers
-
-    def homes(team):
-        (chain,) = cutting.tiles(run, size, (1, *size, 3), team)
-        return {tile.home: tile.size for tile in chain.tiles}
-
-    everybody = dict.fromkeys("abcd", 1.0)
-    assert homes(everybody).keys() == set("abcd")
-    fewer = dict.fromkeys("abc", 1.0)
-    assert homes(fewer).keys() == set("abcd")  # it may be for a moment
-    assert homes(everybody).keys() == set("abcd")
-    homes(fewer)
-    assert homes(fewer).keys() == set("abc")
-    slower = {**fewer, "c": 0.3}
-    homes(slower)
-    sizes = homes(slower)
-    assert sizes["c"] < 0.6 * sizes["a"]
-    slightly = {**slower, "c": 0.3 * WORTH_IT**0.5}
-    homes(slightly)
-    assert homes(slightly) == sizes
 
 
 def test_images_are_sent_in_rounds():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 
 import numpy as np
 
@@ -85,6 +85,29 @@ class Executor(ABC):
     def exchanges(self) -> bool:
         """Whether workers can give each other what they have computed."""
         return False
+
+    def leaves(self, address: str) -> bool:
+        """Returns whether a worker will not be asked any more, or is not known."""
+        return False
+
+    def rehearse(
+        self,
+        job: ExchangeJob,
+        *,
+        among: Collection[str] | None = None,
+        within: float = 0.0,
+    ) -> bool:
+        """Has workers run their programs of several chains once, that have not yet.
+
+        Args:
+            job: What they would compute.
+            among: Who may be at it now, half of them at a time; None: all.
+            within: Seconds to wait for them.
+
+        Returns:
+            Whether all have.
+        """
+        return True
 
     def run_exchange(self, job: ExchangeJob) -> PieceCollector:
         """Has workers compute chains one after another, exchanging halos.

@@ -52,6 +52,7 @@ from fcdcc_keras.dispatch.messages import (
 )
 from fcdcc_keras.dispatch.piece_round import PieceRound
 from fcdcc_keras.dispatch.pieces import PieceCollector
+from fcdcc_keras.dispatch.rehearsal import Rehearsal
 from fcdcc_keras.dispatch.round import Round
 from fcdcc_keras.execution.cluster.members import Members
 from fcdcc_keras.execution.executors.shares import Key, Shares, key_of
@@ -99,7 +100,7 @@ class Call:
     def __init__(
         self,
         job: Work,
-        round_: Round | CopyingRound | PieceRound | ExchangeRound,
+        round_: Round | CopyingRound | PieceRound | ExchangeRound | Rehearsal,
         executor: Executing,
     ) -> None:
         """Takes what is to be done, what decides, and what they share.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from fcdcc_keras.dispatch.messages import Command, CrewChanged, Event, Freed
 from fcdcc_keras.dispatch.messages import Encode as EncodeSlots
 from fcdcc_keras.dispatch.piece_round import PieceRound
 from fcdcc_keras.dispatch.pieces import PieceCollector
+from fcdcc_keras.dispatch.rehearsal import Rehearsal
 from fcdcc_keras.dispatch.round import PLACING, Round
 from fcdcc_keras.execution.cluster.members import Members
 from fcdcc_keras.execution.cluster.patience import while_scheduler_answers
@@ -36,6 +37,9 @@ from fcdcc_keras.wire.transport import Share, Transport, on_this_machine
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_LOOK_AGAIN = 0.02
+"""Seconds between looks whether all have rehearsed that are waited for."""
 
 
 class DaskExecutor(Executor):
@@ -143,7 +147,6 @@ class DaskExecutor(Executor):
         def holds(slot: int, worker: str) -> bool:
             return shares.held(key_of(job.placement_of(slot), slot, worker)) is not None
 
-        self._fill_lacking(collector, holds)
         timeout, copies = job.timeout, job.copies
         made = PieceRound(collector, self.crew, holds, timeout=timeout, copies=copies)
         self._results(Call(job, made, self))
@@ -154,9 +157,45 @@ class DaskExecutor(Executor):
         """Whether workers can give each other what they have computed."""
         return self.transport.exchanges
 
+    def leaves(self, address: str) -> bool:
+        """Returns whether a worker will not be asked; see ``Executor.leaves``."""
+        return self.crew.leaves(address)
+
+    def rehearse(
+        self,
+        job: ExchangeJob,
+        *,
+        among: Collection[str] | None = None,
+        within: float = 0.0,
+    ) -> bool:
+        """Has workers run their programs once; see ``Executor.rehearse``."""
+        until = time.monotonic() + within
+        run, crew, holds = job.run, self.crew, self._holds_all(job)
+        while True:
+            collector = PieceCollector(job.pieces(), self.addresses)
+            made = Rehearsal(
+                collector, crew, holds, run.sizes, run.rehearsed,
+                timeout=job.timeout, among=among,
+            )  # fmt: skip
+            self._results(Call(job, made, self), look=False)
+            pieces = enumerate(collector.pieces)
+            ready = all(run.rehearsed.by(one.home, slot, crew) for slot, one in pieces)
+            if ready or self.closed or time.monotonic() >= until:
+                return ready
+            time.sleep(_LOOK_AGAIN)
+
     def run_exchange(self, job: ExchangeJob) -> PieceCollector:
         """Has workers exchange halos; see ``Executor.run_exchange``."""
         collector = PieceCollector(job.pieces(), self.addresses)
+        made = ExchangeRound(
+            collector, self.crew, self._holds_all(job),
+            job.run.sizes, job.run.rehearsed, timeout=job.timeout,
+        )  # fmt: skip
+        if made.begins(time.monotonic()):
+            self._results(Call(job, made, self))
+        return collector
+
+    def _holds_all(self, job: ExchangeJob) -> Callable[[int, str], bool]:
         shares = self.shares
 
         def holds(slot: int, worker: str) -> bool:
@@ -164,24 +203,19 @@ class DaskExecutor(Executor):
             keys = (key_of(placement, slot, worker) for placement in placements)
             return all(shares.held(key) is not None for key in keys)
 
-        run, crew, timeout = job.run, self.crew, job.timeout
-        made = ExchangeRound(
-            collector, crew, holds, run.sizes, run.rehearsed, timeout=timeout
-        )
-        if made.begins(time.monotonic()):
-            self._results(Call(job, made, self))
-        else:
-            self._fill_lacking(collector, holds)
-        return collector
+        return holds
 
     def team(self, kind: Hashable) -> dict[str, float]:
         """Returns who is there, with their speeds; see ``Executor.team``.
 
-        Workers without a slot among them, once they have what it takes.
+        Who lacks weights is given them. They are not among the team, unless most do,
+        with slots.
         """
         team, spare = self.crew.team(kind, time.monotonic()), self.crew.spare()
-        waiting = [address for address in spare if not self.shares.ready(address)]
-        return {a: speed for a, speed in team.items() if a not in waiting}
+        lacking = {address for address in team if not self.shares.ready(address)}
+        self._fill_lacking(lacking)
+        left_out = lacking if 2 * len(lacking) <= len(team) else lacking & {*spare}
+        return {a: speed for a, speed in team.items() if a not in left_out}
 
     def round_of(self, job: Job, collector: Collector) -> Round | CopyingRound:
         """Returns what decides for a layer."""
@@ -234,17 +268,13 @@ class DaskExecutor(Executor):
         if address in crew.spare():
             self.spawn(self.shares.fill_spare(address, lambda: address in crew.spare()))
 
-    def _fill_lacking(
-        self, collector: PieceCollector, holds: Callable[[int, str], bool]
-    ) -> None:
-        """Gives weights to workers that tiles were cut for, in the background.
+    def _fill_lacking(self, lacking: set[str]) -> None:
+        """Gives workers the weights that they lack, in the background.
 
         They may have been away, or lost them: nobody would give them any while others
         have them.
         """
-        pieces = enumerate(collector.pieces)
-        lacking = {one.home for slot, one in pieces if not holds(slot, one.home)}
-        lacking &= {*self.crew.sound(time.monotonic())} - self._filling
+        lacking = lacking & {*self.crew.sound(time.monotonic())} - self._filling
         if lacking and not self.closed:
             self._on_loop(self._fill, lacking)
 
@@ -266,22 +296,27 @@ class DaskExecutor(Executor):
         """Returns what has become of layers and chains so far; on the client's loop."""
         return [call.so_far() for call in self._calls]
 
-    def _results(self, call: Call) -> dict[tuple[int, str], np.ndarray]:
-        """Runs a layer or chain to its end; returns its results by slot and worker."""
-        if self.closed or not self._ran(call):
+    def _results(
+        self, call: Call, *, look: bool = True
+    ) -> dict[tuple[int, str], np.ndarray]:
+        """Runs a layer or chain to its end; returns its results by slot and worker.
+
+        Where it cannot begin, somebody is to ``look`` who is there first.
+        """
+        if self.closed or not self._ran(call, look):
             call.collector.fail_all(time.monotonic(), CLOSED)
         return call.take_results()
 
-    def _ran(self, call: Call) -> bool:
+    def _ran(self, call: Call, look: bool) -> bool:
         """Runs a layer, and returns whether it ended before the client was closed."""
         commands = call.start()
-        if not _first(commands):
+        if look and not _first(commands):
             if not self._on_loop(self.members.look):
                 return False
             commands = call.looked()
         first = _first(commands)
         if first is None:
-            return True  # nobody is left
+            return True  # nobody is left, or has anything to do
         inputs = list(call.job.encode(first.slots, self.transport.memory))
         return self._on_loop(self._run, call, commands, first, inputs)
 

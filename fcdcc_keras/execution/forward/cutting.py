@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from fcdcc_keras.coding.tiles import CutChain
 from fcdcc_keras.errors import PlanError
+from fcdcc_keras.execution.forward.cuts import Chains, Cuts, Team
 from fcdcc_keras.partition.boxes import Box
 from fcdcc_keras.partition.stretch import Chain, Stretch
 from fcdcc_keras.partition.tiling import shares
@@ -21,11 +23,6 @@ from fcdcc_keras.worker.engines.base import Recent
 
 At = Callable[[tuple[int, ...]], Stretch]
 """Gives a stretch for a size of its input, (H, W)."""
-Team = Mapping[str, float]
-"""Addresses of workers, with their speeds."""
-WORTH_IT = 1.25
-"""Times as long as with tiles cut anew that those of before take, from which on they
-are cut anew: a worker must get other programs ready for them."""
 _ROUNDS = 4
 """Parts that a worker's images are sent in: one computed, others on their way."""
 SIZES = 16
@@ -49,18 +46,6 @@ class ChainRun:
     far as its tiles are ``exchangeable``."""
 
 
-def exchangeable(chains: Sequence[CutChain]) -> bool:
-    """Returns whether each worker has one tile of every chain, all in the same order.
-
-    Then it can keep what it computed, and take from others only what lies around.
-
-    Args:
-        chains: That follow each other.
-    """
-    first, *others = ([tile.home for tile in chain.tiles] for chain in chains)
-    return len({*first}) == len(first) and all(homes == first for homes in others)
-
-
 class Cutting:
     """A stretch's chains, and the tiles of each."""
 
@@ -79,7 +64,7 @@ class Cutting:
         self._at = at
         self._rates = rates or Rates()
         self._chains = Recent[tuple[Chain, ...]](SIZES)
-        self._tiles = Recent["_Tiles"](SIZES)
+        self._cuts = Recent[Cuts](SIZES)
         self.names = self._names()
         """Of each chain, for people."""
         self.distributed = [chain.place == "workers" for chain in plan.chains]
@@ -103,27 +88,30 @@ class Cutting:
 
         return self._chains.get(size, cut)
 
-    def tiles(
-        self, run: ChainRun, size: tuple[int, ...], shape: tuple[int, ...], team: Team
-    ) -> tuple[CutChain, ...]:
-        """Returns the chains of a run, cut for some workers, or as they were before.
+    def cuts(
+        self, run: ChainRun, size: tuple[int, ...], shape: tuple[int, ...]
+    ) -> Cuts:
+        """Returns how the chains of a run are cut for the workers that are there.
 
         Args:
             run: The run.
             size: Of the stretch's input, (H, W).
             shape: Of the run's input, ``(B, H, W, C)``.
-            team: The workers.
         """
-        tiles = self._tiles.get((run, size, shape), _Tiles)
-        team = {address: _worth_telling(speed) for address, speed in team.items()}
-        with tiles.lock:
-            if not tiles.chains or tiles.outdated(team):
-                tiles.chains, tiles.team = self._cut(run, size, shape, team), team
-            return tiles.chains
+        make = partial(self._cut, run, size, shape)
+        return self._cuts.get((run, size, shape), lambda: Cuts(make))
+
+    def one_image(self, run: ChainRun) -> np.ndarray:
+        """Returns zeros of the size planned for, as a run reads them."""
+        stretch = self._at(self._plan.size)
+        shape, dtype = stretch.shape(1), stretch.program.dtype
+        for chain in self.chains()[: run.numbers[0]]:
+            shape = chain.sized(shape).shapes[-1]
+        return np.zeros(shape, dtype)
 
     def _cut(
         self, run: ChainRun, size: tuple[int, ...], shape: tuple[int, ...], team: Team
-    ) -> tuple[CutChain, ...]:
+    ) -> Chains:
         addresses, speeds, sized = list(team), tuple(team.values()), []
         for number in run.numbers:
             sized.append(self.chains(size)[number].sized(shape))
@@ -192,34 +180,6 @@ class Cutting:
                     "needs all that it reads. Have workers yield to the client there."
                 )
             shape, kept = sized.shapes[-1], plan.exchange
-
-
-class _Tiles:
-    """How a run was cut last, for one shape of its input."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.chains: tuple[CutChain, ...] = ()
-        self.team: Team = {}
-        self._doubted = False
-
-    def outdated(self, team: Team) -> bool:
-        """Returns whether others would be worth it, at two calls one after another."""
-        before, self._doubted = self._doubted, _times(self.team, team) > WORTH_IT
-        return before and self._doubted
-
-
-def _worth_telling(speed: float) -> float:
-    """Returns a worker's speed; 1, where it differs by less than tiles are cut for."""
-    return speed if max(speed, 1 / speed) > WORTH_IT else 1.0
-
-
-def _times(old: Team, new: Team) -> float:
-    """Returns how many times as long tiles cut for a team take another."""
-    if old.keys() != new.keys():
-        return math.inf
-    slowest = max(old[address] / new[address] for address in old)
-    return slowest * sum(new.values()) / sum(old.values())
 
 
 _DOTS = " … "

@@ -24,6 +24,8 @@ from fcdcc_keras.planning.chains.tile_time import Rates
 
 logger = logging.getLogger(__name__)
 
+READY_WITHIN = 10.0
+"""Seconds that workers get to run their programs once, before anybody predicts."""
 Placed = CodedConvolution | DistributedStretch
 """What has weights on the workers."""
 
@@ -120,6 +122,7 @@ class Session:
         """
         stretch.place(values, wait=True)
         self._check_placed(stretch)
+        stretch.rehearse(values, READY_WITHIN)
 
     def too_few(self) -> int | None:
         """Returns how many workers are left, if a layer needs more."""

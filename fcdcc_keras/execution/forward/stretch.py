@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,20 +12,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from fcdcc_keras.coding.exchange import CutRun, ExchangeJob
+from fcdcc_keras.coding.exchange import ExchangeJob
 from fcdcc_keras.coding.job import Placement
-from fcdcc_keras.coding.tiles import CutChain, TileJob
+from fcdcc_keras.coding.tiles import TileJob
 from fcdcc_keras.dispatch.exchange_round import Reluctance
 from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.execution.executors.base import Executor
 from fcdcc_keras.execution.forward.coded_convolution import CLOSED, kept, same_bits
-from fcdcc_keras.execution.forward.cutting import (
-    SIZES,
-    At,
-    ChainRun,
-    Cutting,
-    exchangeable,
-)
+from fcdcc_keras.execution.forward.cuts import Team, TeamCut
+from fcdcc_keras.execution.forward.cutting import SIZES, At, ChainRun, Cutting
 from fcdcc_keras.execution.forward.trouble import fall_back, warn_of_liars
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
 from fcdcc_keras.planning.chains.plan import StretchPlan
@@ -37,9 +32,6 @@ from fcdcc_keras.worker.weights import Weights
 T = TypeVar("T")
 Arrays = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 """Gives a stretch's weights, by what a model's variables hold."""
-
-
-_Given = tuple[Sequence[CutChain], tuple[Placement, ...]]
 
 
 @dataclass(eq=False)
@@ -56,6 +48,11 @@ class _Held:
     """What computes a chain here, by its number and the size of the input."""
     given: Sequence[np.ndarray] | None = None
     """The same once more, where nobody may write to it."""
+
+    def of(self, run: ChainRun) -> tuple[Placement, ...]:
+        """Returns where the weights of a run's chains are."""
+        placed = (self.there[number] for number in run.numbers)
+        return tuple(placement for placement in placed if placement is not None)
 
     def is_of(self, values: Sequence[np.ndarray]) -> bool:
         """Returns whether variables still hold the same, bit by bit."""
@@ -111,8 +108,6 @@ class DistributedStretch:
         self._users: dict[_Held, int] = {}
         self._lock = threading.RLock()
         self._reluctance = Reluctance()
-        self._cut_runs: dict[Hashable, tuple[_Given, CutRun]] = {}
-        """What workers have rehearsed, and with what weights."""
 
     @property
     def plans(self) -> tuple[StretchPlan, ...]:
@@ -183,6 +178,39 @@ class DistributedStretch:
                 _release(executor, old)
             return self._held
 
+    def rehearse(self, values: Sequence[np.ndarray], within: float) -> None:
+        """Has workers run their tiles for one image, as far as there is the time.
+
+        Args:
+            values: What the model's variables hold.
+            within: Seconds to wait for them.
+        """
+        until = time.monotonic() + within
+        with self._using(values) as (executor, held):
+            if executor is None:
+                return
+            for run in self._cutting.runs:
+                team, exchanges = self._team(run, executor)
+                inputs = self._cutting.one_image(run)
+                for cut in self._to_rehearse(run, team, inputs) if exchanges else ():
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        return
+                    if cut.exchangeable:
+                        job = self._exchange_job(run, held.of(run), inputs, cut)
+                        executor.rehearse(job, within=left)
+
+    def _to_rehearse(
+        self, run: ChainRun, team: Team, inputs: np.ndarray
+    ) -> Iterator[TeamCut]:
+        """Yields what they have now, when some are gone, and for others."""
+        cuts = self._cutting.cuts(run, self.plan.size, inputs.shape)
+        now = cuts.look(team)[0]
+        yield now
+        for gone in range(1, min(self._stragglers + 1, len(team))):
+            yield cuts.of_fewer(team, gone)
+        yield from map(now.turned, range(1, len(now.homes) * now.exchangeable))
+
     @property
     def placements(self) -> list[Placement]:
         """Where its weights are, if it has any."""
@@ -231,24 +259,27 @@ class DistributedStretch:
         record: LayerRecord,
     ) -> np.ndarray:
         """Has the workers compute chains, in tiles."""
-        names = self._cutting.names
-        may_exchange = (
-            run.exchange and executor.exchanges and self._policy.verify != "parity"
-        )
-        kind = run.name if may_exchange else names[run.numbers[0]]
-        team = executor.team(TileJob.kind_of(kind))
-        everybody = team or dict.fromkeys(executor.addresses, 1.0)
-        chains = self._cutting.tiles(run, size, inputs.shape, everybody)
-        placed = [held.there[number] for number in run.numbers]
-        placements = [placement for placement in placed if placement is not None]
-        done = None
-        if may_exchange and exchangeable(chains) and self._reluctance.willing():
-            done = self._exchange(run, chains, placements, inputs, executor)
+        team, exchanges = self._team(run, executor)
+        placements = held.of(run)
+        job_of = partial(self._exchange_job, run, placements, inputs)
+        cuts, done = self._cutting.cuts(run, size, inputs.shape), None
+        cut, better, lasts = cuts.look(team)
+        if better is not None:
+            # Who has none of the present tiles can do so at once, and all can when one
+            # that has some does not come back.
+            lasts = lasts or any(map(executor.leaves, cut.homes))
+            among = better.homes if lasts else better.homes - cut.homes
+            kept = exchanges and better.exchangeable
+            if not kept or executor.rehearse(job_of(better), among=among):
+                cuts.take(better)
+                cut = better
+        if exchanges and cut.exchangeable:
+            done = self._exchange(job_of(cut), cut.homes <= team.keys(), executor)
         tried = done[1].records if done else []
         if done is None or not (done[1].complete or done[1].abandoned):
             job = TileJob(
                 run.name,
-                chains,
+                cut.chains,
                 placements,
                 inputs,
                 timeout=self._policy.timeout,
@@ -276,46 +307,45 @@ class DistributedStretch:
         reason = collector.abandoned or closed or self._fall_back(run, collector)
         return self._local(run, size, inputs, held, record, reason)
 
-    def _exchange(
+    def _team(self, run: ChainRun, executor: Executor) -> tuple[Team, bool]:
+        """Returns who is there for a run, and whether they may exchange halos."""
+        exchanges = (
+            run.exchange and executor.exchanges and self._policy.verify != "parity"
+        )
+        kind = run.name if exchanges else self._cutting.names[run.numbers[0]]
+        team = executor.team(TileJob.kind_of(kind))
+        return team or dict.fromkeys(executor.addresses, 1.0), exchanges
+
+    def _exchange_job(
         self,
         run: ChainRun,
-        chains: Sequence[CutChain],
-        placements: Sequence[Placement],
+        placements: tuple[Placement, ...],
         inputs: np.ndarray,
-        executor: Executor,
-    ) -> tuple[TileJob, PieceCollector] | None:
-        """Has workers exchange halos; None: it was not tried."""
-        cut = self._cut_run((run, inputs.shape), (chains, tuple(placements)))
-        job = ExchangeJob(
+        cut: TeamCut,
+    ) -> ExchangeJob:
+        return ExchangeJob(
             run.name,
-            cut,
+            cut.run(placements),
             placements,
             inputs,
             timeout=self._policy.timeout,
             verify=self._policy.verify,
             sparse=self._policy.sparse,
         )
+
+    def _exchange(
+        self, job: ExchangeJob, all_there: bool, executor: Executor
+    ) -> tuple[TileJob, PieceCollector] | None:
+        """Has workers exchange halos; None: it was not tried."""
+        willing = self._reluctance.willing()
+        if not (executor.rehearse(job) and all_there and willing):
+            return None
         collector = executor.run_exchange(job)
         if not collector.begun:
             return None
         if collector.abandoned is None:
             self._reluctance.tried(collector.complete)
         return job, collector
-
-    def _cut_run(self, key: Hashable, given: _Given) -> CutRun:
-        """Returns what workers have rehearsed, as long as tiles and weights are those.
-
-        Args:
-            key: The run, and the shape of its input.
-            given: Tiles and placements.
-        """
-        known, cut = self._cut_runs.get(key, (None, None))
-        if cut is None or known is None or not _same(known, given):
-            if len(self._cut_runs) >= SIZES:
-                self._cut_runs.clear()
-            cut = CutRun(given[0])
-            self._cut_runs[key] = given, cut
-        return cut
 
     def _fall_back(self, run: ChainRun, collector: PieceCollector) -> str:
         """Warns that the client computes chains itself, and returns why."""
@@ -375,11 +405,6 @@ class DistributedStretch:
     def _emit(self, record: LayerRecord) -> None:
         for listener in tuple(self._notes.listeners):
             listener(record)
-
-
-def _same(one: _Given, other: _Given) -> bool:
-    """Returns whether tiles and placements are the same objects."""
-    return one[0] is other[0] and one[1] == other[1]
 
 
 def _for_each(part: T, slots: Sequence[int]) -> list[T]:
