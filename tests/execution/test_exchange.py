@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fcdcc_keras.dispatch import choice, health
+from fcdcc_keras.execution.calibration.exchanging import exchanging
 from fcdcc_keras.execution.executors.connect import connect
 from fcdcc_keras.execution.executors.shares import key_of
 from fcdcc_keras.execution.forward import stretch
@@ -179,6 +180,10 @@ def test_it_is_what_the_whole_program_is(made, name, images):
     for task in record.subtasks:
         assert task.sent <= task.received
         assert 0 <= task.waited <= task.finished - task.started + 1e-3
+
+
+def test_what_a_halo_takes_is_measured(executor):
+    assert 0 < exchanging(executor, 0.0) < 1
 
 
 def test_two_threads_at_a_time(made):
