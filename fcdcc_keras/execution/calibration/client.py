@@ -25,7 +25,8 @@ _PIXELS = 1 << 21
 """Numbers of the map that memory is measured with: 8 MiB."""
 _FEATURES = 4096
 """Of the matrix that reading kernels is measured with: 64 MiB, for caches."""
-_CHAIN = 64
+_CHAIN, _VARIABLES = 256, 64
+"""Operations that are measured one after another, and variables."""
 _COLD = 2.0
 """Times as long as over and over, as it is measured, takes a call where a model's
 kernels and maps have been in the caches since."""
@@ -135,16 +136,17 @@ def _graphs() -> tuple[float, float, float]:
         def run(data: Sequence[tuple[tf.Tensor]]) -> tf.Tensor:
             ((x,),) = data
             for number in range(length):
-                x = x + variables[number] if variables else tf.tanh(x)
+                # Of operations number by number TensorFlow would make a single one.
+                x = x + variables[number] if variables else tf.nn.softmax(x)
             return x
 
         # As Keras has a model predict a batch.
         return _usual(lambda: run([(few,)]).numpy())
 
     one, many = chain(1), chain(_CHAIN)
-    reading = chain(_CHAIN, [tf.Variable(few) for _ in range(_CHAIN)])
+    reading = chain(_VARIABLES, [tf.Variable(few) for _ in range(_VARIABLES)])
     operation = max((many - one) / (_CHAIN - 1), _SMALLEST)
-    variable = max(reading - many, 0.0) / _CHAIN
+    variable = max((reading - one) / _VARIABLES - operation, 0.0)
     return operation, _COLD * max(one - operation, 0.0), _COLD * variable
 
 
