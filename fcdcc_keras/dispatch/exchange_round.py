@@ -45,12 +45,11 @@ from fcdcc_keras.dispatch.messages import (
     Tick,
 )
 from fcdcc_keras.dispatch.pieces import PieceCollector
-from fcdcc_keras.dispatch.rehearsal import Rehearsed
+from fcdcc_keras.dispatch.rehearsal import SHORTEST, Rehearsed
 from fcdcc_keras.dispatch.round import RECHECK
 
 SLACK = 0.02
-"""Seconds that workers wait for each other with each chain beside what is usual; who is
-slower by less is not slower."""
+"""Seconds that workers wait for each other with each chain beside what is usual."""
 THE_REST = 0.5
 """When the others are late, once half have answered: as part of what these took."""
 ANSWERS_WITHIN = 0.05
@@ -265,7 +264,7 @@ class ExchangeRound:
             return
         took, whole = max(0.0, owed - waited), sum(self._sizes[event.slot])
         computed = min(max(0.0, computed), took)
-        each = max(computed / done + (took - computed) / whole, SLACK / whole)
+        each = max(computed / done + (took - computed) / whole, SHORTEST / whole)
         pace = health.pace(self._kind, event.arrived)
         slow = pace is not None and each > LATE_FACTOR * pace.mean
         awaited = isinstance(event, Failed) or health.overtaken(item)

@@ -97,6 +97,14 @@ class Rehearsal:
         self._kind = collector.pieces[0].kind
         self._who: dict[int, str] = {}
 
+    @property
+    def ready(self) -> bool:
+        """Whether each worker has run its tiles."""
+        return all(
+            self._rehearsed.by(one.home, slot, self._crew)
+            for slot, one in enumerate(self.collector.pieces)
+        )
+
     def start(self, now: float) -> list[Command]:
         """Returns what to do first; nothing, where nobody is to begin."""
         pieces = self.collector.pieces

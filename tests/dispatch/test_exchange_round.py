@@ -35,7 +35,7 @@ from fcdcc_keras.dispatch.messages import (
     Waited,
 )
 from fcdcc_keras.dispatch.pieces import Piece, PieceCollector
-from fcdcc_keras.dispatch.rehearsal import Rehearsed
+from fcdcc_keras.dispatch.rehearsal import SHORTEST, Rehearsed
 from fcdcc_keras.dispatch.round import RECHECK
 
 KIND = ("tiles", "run")
@@ -420,7 +420,7 @@ def test_some_milliseconds_make_nobody_slow():
     told.answer(0, "a", 0.1, waited=0.099, computed=0.001)
     told.answer(1, "b", 0.1, waited=0.09, computed=0.01)
     told.answer(2, "c", 0.1, waited=0.08, computed=0.02)
-    assert [told.mean(worker) for worker in "abc"] == pytest.approx([SLACK] * 3)
+    assert [told.mean(worker) for worker in "abc"] == pytest.approx([SHORTEST] * 3)
 
 
 def test_what_one_did_before_it_waited_counts():

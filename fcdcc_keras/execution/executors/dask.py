@@ -178,10 +178,8 @@ class DaskExecutor(Executor):
                 timeout=job.timeout, among=among,
             )  # fmt: skip
             self._results(Call(job, made, self), look=False)
-            pieces = enumerate(collector.pieces)
-            ready = all(run.rehearsed.by(one.home, slot, crew) for slot, one in pieces)
-            if ready or self.closed or time.monotonic() >= until:
-                return ready
+            if made.ready or self.closed or time.monotonic() >= until:
+                return made.ready
             time.sleep(_LOOK_AGAIN)
 
     def run_exchange(self, job: ExchangeJob) -> PieceCollector:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -18,57 +18,21 @@ from fcdcc_keras.coding.tiles import TileJob
 from fcdcc_keras.dispatch.exchange_round import Reluctance
 from fcdcc_keras.dispatch.pieces import PieceCollector
 from fcdcc_keras.execution.executors.base import Executor
-from fcdcc_keras.execution.forward.coded_convolution import CLOSED, kept, same_bits
+from fcdcc_keras.execution.forward.coded_convolution import CLOSED, kept
 from fcdcc_keras.execution.forward.cuts import Team, TeamCut
-from fcdcc_keras.execution.forward.cutting import SIZES, At, ChainRun, Cutting
+from fcdcc_keras.execution.forward.cutting import At, ChainRun, Cutting
+from fcdcc_keras.execution.forward.held import HeldStretch
 from fcdcc_keras.execution.forward.trouble import fall_back, warn_of_liars
 from fcdcc_keras.execution.records import LayerRecord, Notes, Policy, next_call
 from fcdcc_keras.planning.chains.plan import StretchPlan
 from fcdcc_keras.planning.chains.tile_time import Rates
-from fcdcc_keras.worker.engines.base import Prepared, Recent
+from fcdcc_keras.worker.engines.base import Prepared
 from fcdcc_keras.worker.engines.choice import client_engine, client_threads
 from fcdcc_keras.worker.weights import Weights
 
 T = TypeVar("T")
 Arrays = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 """Gives a stretch's weights, by what a model's variables hold."""
-
-
-@dataclass(eq=False)
-class _Held:
-    """The weights of a stretch, here and on the workers."""
-
-    values: list[np.ndarray]
-    """What the model's variables held."""
-    here: tuple[Weights, ...]
-    """Of each chain."""
-    there: tuple[Placement | None, ...]
-    """Of each chain; None of the client's."""
-    ready: Recent[Prepared] = field(default_factory=lambda: Recent(SIZES))
-    """What computes a chain here, by its number and the size of the input."""
-    given: Sequence[np.ndarray] | None = None
-    """The same once more, where nobody may write to it."""
-
-    def of(self, run: ChainRun) -> tuple[Placement, ...]:
-        """Returns where the weights of a run's chains are."""
-        placed = (self.there[number] for number in run.numbers)
-        return tuple(placement for placement in placed if placement is not None)
-
-    def is_of(self, values: Sequence[np.ndarray]) -> bool:
-        """Returns whether variables still hold the same, bit by bit."""
-        if values is self.given:
-            return True
-        if not all(map(same_bits, self.values, values)):
-            return False
-        # Next time they are known at once, even if they are other objects.
-        writeable = False
-        for number, value in enumerate(values):
-            writeable = writeable or value.flags.writeable
-            if not value.flags.writeable:
-                self.values[number] = value
-        if isinstance(values, tuple) and not writeable:
-            self.given = values
-        return True
 
 
 class DistributedStretch:
@@ -104,8 +68,8 @@ class DistributedStretch:
         self._notes = Notes() if notes is None else notes
         self._stragglers = stragglers
         self._cutting = Cutting(plan, at, rates)
-        self._held: _Held | None = None
-        self._users: dict[_Held, int] = {}
+        self._held: HeldStretch | None = None
+        self._users: dict[HeldStretch, int] = {}
         self._lock = threading.RLock()
         self._reluctance = Reluctance()
 
@@ -146,7 +110,7 @@ class DistributedStretch:
                     inputs = self._run(run, size, inputs, held, executor, record)
         return inputs
 
-    def place(self, values: Sequence[np.ndarray], *, wait: bool = False) -> _Held:
+    def place(self, values: Sequence[np.ndarray], *, wait: bool = False) -> HeldStretch:
         """Gives the workers the weights, unless they have them.
 
         Args:
@@ -173,9 +137,9 @@ class DistributedStretch:
                     )
                 there.append(placed)
             here = tuple(Weights(*part) for part in parts)
-            self._held = _Held(own, here, tuple(there))
+            self._held = HeldStretch(own, here, tuple(there))
             if old is not None and old not in self._users and executor is not None:
-                _release(executor, old)
+                old.release(executor)
             return self._held
 
     def rehearse(self, values: Sequence[np.ndarray], within: float) -> None:
@@ -229,12 +193,12 @@ class DistributedStretch:
             self._executor = None
             if held is not None and executor is not None:
                 self._held = replace(held, there=(None,) * len(held.there))
-                _release(executor, held)
+                held.release(executor)
 
     @contextmanager
     def _using(
         self, values: Sequence[np.ndarray]
-    ) -> Iterator[tuple[Executor | None, _Held]]:
+    ) -> Iterator[tuple[Executor | None, HeldStretch]]:
         """Keeps weights where they are while another thread changes them."""
         with self._lock:
             executor, held = self._executor, self.place(values)
@@ -247,14 +211,14 @@ class DistributedStretch:
                 if not self._users[held]:
                     del self._users[held]
                     if held is not self._held and executor is not None:
-                        _release(executor, held)
+                        held.release(executor)
 
     def _run(
         self,
         run: ChainRun,
         size: tuple[int, ...],
         inputs: np.ndarray,
-        held: _Held,
+        held: HeldStretch,
         executor: Executor,
         record: LayerRecord,
     ) -> np.ndarray:
@@ -374,7 +338,7 @@ class DistributedStretch:
         run: ChainRun,
         size: tuple[int, ...],
         inputs: np.ndarray,
-        held: _Held,
+        held: HeldStretch,
         record: LayerRecord,
         reason: str | None,
     ) -> np.ndarray:
@@ -384,7 +348,11 @@ class DistributedStretch:
         return outputs
 
     def _compute(
-        self, run: ChainRun, size: tuple[int, ...], inputs: np.ndarray, held: _Held
+        self,
+        run: ChainRun,
+        size: tuple[int, ...],
+        inputs: np.ndarray,
+        held: HeldStretch,
     ) -> np.ndarray:
         """Computes chains here, by this process's own engine."""
         for number in run.numbers:
@@ -397,7 +365,9 @@ class DistributedStretch:
                 inputs = np.zeros((0, *like[1:]), inputs.dtype)
         return inputs
 
-    def _prepared(self, number: int, size: tuple[int, ...], held: _Held) -> Prepared:
+    def _prepared(
+        self, number: int, size: tuple[int, ...], held: HeldStretch
+    ) -> Prepared:
         program = self._cutting.chains(size)[number].program
         own, threads = client_engine(program), client_threads()
         return held.here[number].prepared(program, own, threads)[1]
@@ -409,9 +379,3 @@ class DistributedStretch:
 
 def _for_each(part: T, slots: Sequence[int]) -> list[T]:
     return [part] * len(slots)
-
-
-def _release(executor: Executor, held: _Held) -> None:
-    for placement in held.there:
-        if placement is not None:
-            executor.release(placement)
